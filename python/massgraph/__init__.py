@@ -1,0 +1,1 @@
+"""massgraph: relational graph learning on mass spectra."""

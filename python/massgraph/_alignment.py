@@ -1,0 +1,79 @@
+"""A common axis of ions for peak lists that scatter around them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+__all__ = ["UNITS", "assign_to_axis", "find_axis", "tolerance_in_da"]
+
+UNITS = ("ppm", "Da")
+
+# Bins of the density are this many to a tolerance; the smoothing is half a tolerance wide.
+BINS_PER_TOLERANCE = 8
+
+
+def tolerance_in_da(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[np.float64]:
+    """Tolerance at each m/z, in Da.
+
+    Raises
+    ------
+    ValueError
+        For a tolerance that is not finite and above zero, or a unit other than "ppm" and "Da".
+    """
+    if unit not in UNITS:
+        msg = f"tolerance unit {unit!r} is none of {UNITS}"
+        raise ValueError(msg)
+    if not (np.isfinite(tolerance) and tolerance > 0):
+        msg = f"tolerance {tolerance} {unit} is not finite and above zero"
+        raise ValueError(msg)
+    return mz * (tolerance * 1e-6) if unit == "ppm" else np.full_like(mz, tolerance)
+
+
+def find_axis(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[np.float64]:
+    """Ions of a pool of peaks: ascending m/z, no peak farther than the tolerance from one.
+
+    The density of the peaks is taken on a grid (of log m/z for ppm) in bins of an eighth of the
+    tolerance and smoothed by a Gaussian of half the tolerance; its maxima are the ions, each at the
+    mean of the peaks nearest to it. Peaks farther than the tolerance from every ion are pooled
+    again until none is left.
+    """
+    tolerance_in_da(mz[:1], tolerance, unit)
+    left, axis = np.sort(mz), np.empty(0)
+    while left.size:
+        maxima = _density_maxima(left, tolerance, unit)
+        nearest = assign_to_axis(left, maxima)
+        counts = np.bincount(nearest, minlength=maxima.size)
+        means = np.bincount(nearest, weights=left, minlength=maxima.size) / np.maximum(counts, 1)
+        axis = np.union1d(axis, means[counts > 0])
+        distance = np.abs(left - axis[assign_to_axis(left, axis)])
+        left = left[distance > tolerance_in_da(left, tolerance, unit) * (1 + 1e-9)]
+    return axis
+
+
+def _density_maxima(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[np.float64]:
+    """Maxima of the smoothed density of ascending m/z."""
+    step = (tolerance * 1e-6 if unit == "ppm" else tolerance) / BINS_PER_TOLERANCE
+    place = np.log(mz) if unit == "ppm" else mz
+    bins, counts = np.unique(((place - place[0]) / step).astype(np.int64), return_counts=True)
+    # Wide empty stretches are shortened: no grid is larger than its peaks need.
+    reach = 4 * BINS_PER_TOLERANCE
+    short = reach + np.concatenate(([0], np.cumsum(np.minimum(np.diff(bins), 2 * reach))))
+    density = np.zeros(int(short[-1]) + reach)
+    density[short] = counts
+    density = gaussian_filter1d(density, BINS_PER_TOLERANCE / 2, mode="constant")
+    inner = density[1:-1]
+    # A plateau counts once, at its left end.
+    top = 1 + np.flatnonzero((inner > density[:-2]) & (inner >= density[2:]))
+    anchor = np.clip(np.searchsorted(short, top, side="right") - 1, 0, None)
+    centres = place[0] + (bins[anchor] + (top - short[anchor]) + 0.5) * step
+    return np.exp(centres) if unit == "ppm" else centres
+
+
+def assign_to_axis(mz: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Index of the nearest value of the ascending axis (ties: the lower), for each m/z."""
+    if axis.size == 0:
+        return np.zeros(mz.shape, dtype=np.int64)
+    middles = (axis[1:] + axis[:-1]) / 2
+    return np.searchsorted(middles, mz, side="left")

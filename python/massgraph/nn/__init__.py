@@ -1,0 +1,1 @@
+"""What learns: layers and models in torch."""
