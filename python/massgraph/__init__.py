@@ -1,1 +1,89 @@
-"""massgraph: relational graph learning on mass spectra."""
+"""massgraph: relational graph learning on mass spectra.
+
+Spectra become graphs of peaks joined by named mass differences; a relational graph network
+classifies pixels; its class activation maps say which ions, and which families of related ions,
+decided.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from massgraph import pl
+    from massgraph.chemistry import Relations, default_relations, relations_from_masses
+    from massgraph.classifier import RGCNClassifier
+    from massgraph.discovery import discover_relations
+    from massgraph.explain import Explanation
+    from massgraph.graph import Graph, build_graph
+    from massgraph.io.anndata import from_anndata
+    from massgraph.io.imzml import open_imzml, read_imzml
+    from massgraph.io.model import load
+    from massgraph.report import write_report
+    from massgraph.segmentation import Segmentation
+    from massgraph.simulate import Simulation, simulate
+    from massgraph.spectra import Spectra
+
+# Where each public name lives: importing massgraph stays quick, torch is loaded when needed.
+_HOMES = {
+    "Explanation": "explain",
+    "Graph": "graph",
+    "RGCNClassifier": "classifier",
+    "Relations": "chemistry",
+    "Segmentation": "segmentation",
+    "Simulation": "simulate",
+    "Spectra": "spectra",
+    "build_graph": "graph",
+    "default_relations": "chemistry",
+    "discover_relations": "discovery",
+    "from_anndata": "io.anndata",
+    "load": "io.model",
+    "open_imzml": "io.imzml",
+    "read_imzml": "io.imzml",
+    "relations_from_masses": "chemistry",
+    "simulate": "simulate",
+    "write_report": "report",
+}
+
+__all__ = [
+    "Explanation",
+    "Graph",
+    "RGCNClassifier",
+    "Relations",
+    "Segmentation",
+    "Simulation",
+    "Spectra",
+    "build_graph",
+    "default_relations",
+    "discover_relations",
+    "from_anndata",
+    "load",
+    "open_imzml",
+    "pl",
+    "read_imzml",
+    "relations_from_masses",
+    "simulate",
+    "write_report",
+]
+
+try:
+    __version__ = version("massgraph")
+except PackageNotFoundError:  # used from a source tree that is not installed
+    __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "pl":
+        return import_module("massgraph.pl")
+    if name not in _HOMES:
+        msg = f"module 'massgraph' has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(import_module(f"massgraph.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,7 @@ ragged forms of the same pixels are indistinguishable to the graph and the model
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -368,6 +369,13 @@ class Spectra:
     def tic(self) -> NDArray[np.float64]:
         """Total ion current of each pixel, shape ``(n_pixels,)``."""
         return self._sum_by_pixel(self.intensity.astype(np.float64))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over offsets, m/z and intensities: equal only for the same peaks."""
+        digest = hashlib.sha256()
+        for array in (self.offsets, self.mz, self.intensity):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def _sum_by_pixel(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.bincount(self.pixel_of_peak, weights=values, minlength=self.n_pixels)

@@ -1,0 +1,66 @@
+# Two commands do all the set-up: `make demo`, then `make test`. `make help` lists the others.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= demo
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+NUMPY1 := .venv-numpy1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-numpy1 setup r lint format clean distclean
+
+help: ## list these commands
+	@echo "make VARIABLE=value COMMAND, with these commands:"
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo "and these variables:"
+	@echo "  PYTHON=$(PYTHON)  Python >= 3.10 that makes the environment"
+	@echo "  VENV=$(VENV)      where the environment is"
+	@echo "  DEMO=$(DEMO)       where the demo's results go"
+	@echo "  JOBS=$(JOBS)          processes that run the tests"
+
+demo: setup ## set up, then simulate a tissue, segment it and write the report to demo/
+	$(BIN)/massgraph demo --out "$(DEMO)"
+
+test: setup ## set up, then run every check and test, Python and R; name what could not run
+	@$(BIN)/python tools/run_tests.py --jobs $(JOBS)
+
+test-numpy1: $(NUMPY1)/.installed ## run the Python tests with numpy 1.26 in an environment of its own
+	OMP_NUM_THREADS=1 $(NUMPY1)/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+setup: $(READY) r ## make the Python environment in .venv/ and install R where that can be done
+
+r: ## install R and testthat where that can be done, otherwise name the packages
+	@tools/r_packages.sh
+
+lint: $(READY) ## ruff and mypy only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## put the Python files into the house format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what demo, tests and builds leave behind; keep the environments
+	rm -rf demo build dist *.Rcheck massgraph_*.tar.gz .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find python tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove the environments as well
+	rm -rf .venv $(NUMPY1) python/massgraph.egg-info
+
+$(READY): pyproject.toml constraints.txt tools/python_environment.sh
+	@tools/python_environment.sh "$(PYTHON)" "$(VENV)" constraints.txt
+	@touch $@
+
+# The versions of Python 3.10 are the newest that still take numpy 1.26, also on later Pythons.
+$(NUMPY1)/.installed: pyproject.toml constraints.txt tools/python_environment.sh
+	@mkdir -p build
+	@sed -e '/>= "3.11"$$/d' -e 's/ ; python_version < "3.11"$$//' -e 's/^numpy==.*/numpy==1.26.*/' \
+	    constraints.txt > build/constraints-numpy1.txt
+	@tools/python_environment.sh "$(PYTHON)" $(NUMPY1) build/constraints-numpy1.txt
+	@touch $@

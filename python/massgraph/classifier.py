@@ -1,0 +1,454 @@
+"""RGCNClassifier: labelled pixels in, a class for every pixel out, as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from massgraph.chemistry import Relations
+from massgraph.encode import PeakEncoder, degraded_copy, preprocess
+from massgraph.features import feature_names
+from massgraph.nn.batch import PeakBatch, PeakGraphs
+from massgraph.nn.layers import BACKENDS
+from massgraph.nn.model import RGCN
+from massgraph.segmentation import Segmentation, uncertainty_of
+from massgraph.settings import Settings, resolve_settings
+from massgraph.spectra import Spectra
+from massgraph.splits import default_groups, published_split, split_by_group
+from massgraph.training import LabelledGraphs, batches, model_output, train
+
+if TYPE_CHECKING:
+    from massgraph.explain import Explanation
+
+__all__ = ["RGCNClassifier"]
+
+# Constructor parameters that are not settings of the network and its training.
+NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
+
+
+class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Relational graph convolutional network over the peaks of each pixel.
+
+    Parameters that are None are as the preset has them; the values of the default preset are given
+    in parentheses.
+
+    Parameters
+    ----------
+    preset
+        ``"default"``, or ``"published"``: the network and the training of La Rocca et al. (JASMS
+        2025, 10.1021/jasms.5c00055), unchanged.
+    relations
+        Mass differences that make edges (`default_relations` of the spectra's polarity).
+    tolerance, tolerance_unit, rule, directed
+        As for `build_graph` (5, ``"ppm"``, ``"intensity"``, True).
+    features
+        Node features, keys of `massgraph.features.FEATURES` (log intensity, m/z, and the mass
+        defect, Kendrick defect and phase in a CH2 series as angles).
+    standardize
+        Whether features are brought to mean 0 and deviation 1 over the training peaks (True).
+    mz_range
+        (low, high): peaks outside are left out, in training and prediction (none are).
+    max_peaks
+        Most intense peaks kept per pixel (all are).
+    hidden
+        Widths of the relational layers (32, 32).
+    batch_norm
+        Whether layers are followed by BatchNorm (True).
+    augment
+        Number of degraded copies of the training pixels to learn from besides the measured ones:
+        peaks lost at random or from below, m/z jittered (4).
+    validation_fraction
+        Share of the labelled pixels held out, in whole groups, to stop the training (0.2).
+    epochs, patience
+        Most epochs (60), and epochs without a lower validation loss after which training stops
+        (15).
+    batch_size, learning_rate, weight_decay
+        Of AdamW (64, 0.003, 0.0001).
+    backend
+        ``"torch"`` (``"auto"`` chooses it) or ``"pyg"`` for PyTorch Geometric's `RGCNConv`.
+    device
+        ``"auto"`` (a GPU where torch sees one) or a torch device such as ``"cpu"``.
+    mz
+        m/z of the columns, where `X` is given as a matrix in place of `Spectra`.
+    random_state
+        Seed of weights, split, sampling and augmentation; None for a fresh one. On a CPU the same
+        seed, machine and number of threads give bit-equal weights.
+
+    Attributes
+    ----------
+    classes_
+        Class labels, sorted, shape ``(n_classes,)``.
+    history_
+        Learning curve: see `massgraph.training.train`.
+    validation_
+        bool, one per pixel of the training spectra: held out to stop the training.
+    settings_
+        The resolved settings.
+    polarity_, fingerprint_
+        Polarity of the training spectra, and their `Spectra.fingerprint`.
+    n_training_pixels_
+        Number of labelled pixels that were learnt from.
+    encoder_
+        The `PeakEncoder`: preprocessing, graph and standardised features.
+    model_
+        The torch module `RGCN`.
+    n_features_in_
+        Number of columns, where a matrix was given.
+    """
+
+    def __init__(
+        self,
+        *,
+        preset: str = "default",
+        relations: Relations | None = None,
+        tolerance: float | None = None,
+        tolerance_unit: str | None = None,
+        rule: str | None = None,
+        directed: bool | None = None,
+        features: Sequence[str] | None = None,
+        standardize: bool | None = None,
+        mz_range: tuple[float, float] | None = None,
+        max_peaks: int | None = None,
+        hidden: Sequence[int] | None = None,
+        batch_norm: bool | None = None,
+        augment: int | None = None,
+        validation_fraction: float | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        backend: str = "auto",
+        device: str = "auto",
+        mz: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.preset = preset
+        self.relations = relations
+        self.tolerance = tolerance
+        self.tolerance_unit = tolerance_unit
+        self.rule = rule
+        self.directed = directed
+        self.features = features
+        self.standardize = standardize
+        self.mz_range = mz_range
+        self.max_peaks = max_peaks
+        self.hidden = hidden
+        self.batch_norm = batch_norm
+        self.augment = augment
+        self.validation_fraction = validation_fraction
+        self.epochs = epochs
+        self.patience = patience
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.backend = backend
+        self.device = device
+        self.mz = mz
+        self.random_state = random_state
+
+    # ---------------------------------------------------------------- fitting
+
+    def fit(
+        self, X: Spectra | ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
+    ) -> RGCNClassifier:
+        """Learn from the labelled pixels.
+
+        Parameters
+        ----------
+        X
+            `Spectra`, or a matrix (pixels x features) on the axis `mz`.
+        y
+            One label per pixel; missing (None, NaN, pandas.NA) means unlabelled.
+        groups
+            Group of each pixel, never split between training and validation. Default: runs where
+            there are five or more, else square blocks of neighbouring pixels; without coordinates
+            each pixel by itself.
+
+        Raises
+        ------
+        ValueError
+            For fewer than two classes, a class of a single pixel with peaks, groups that cannot be
+            split, or a parameter out of its range.
+        FloatingPointError
+            Where the loss is not finite.
+        """
+        spectra = self._as_spectra(X, fitting=True)
+        settings = self._resolve(spectra)
+        self.polarity_, self.fingerprint_ = spectra.polarity, spectra.fingerprint()
+        spectra = preprocess(spectra, settings)
+        self.classes_, codes = _encode_labels(y, spectra.n_pixels)
+        rows = np.flatnonzero((codes >= 0) & (spectra.peak_counts > 0))
+        labelled, y_codes = spectra[rows], codes[rows]
+        self._check_classes(y_codes)
+        seeds = np.random.SeedSequence(_seed(self.random_state)).spawn(4)
+        group_codes = None if groups is None else _groups(groups, spectra.n_pixels)[rows]
+        held_out = self._hold_out(labelled, y_codes, group_codes, np.random.default_rng(seeds[0]))
+        self.validation_ = np.zeros(spectra.n_pixels, dtype=bool)
+        self.validation_[rows[held_out]] = True
+        self.n_training_pixels_ = int(np.count_nonzero(~held_out))
+        self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings)
+        training = self._versions(labelled[~held_out], np.random.default_rng(seeds[1]))
+        # The published weights start from seed 0 whatever the seed of the split.
+        self.model_ = self._new_model(0 if settings.as_published else _torch_seed(seeds[2]))
+        self.model_.to(self.device_())
+        self.history_ = train(
+            self.model_,
+            LabelledGraphs(training, y_codes[~held_out]),
+            LabelledGraphs(self.encoder_.encode(labelled[held_out]), y_codes[held_out]),
+            settings,
+            device=self.device_(),
+            rng=np.random.default_rng(0 if settings.as_published else seeds[3]),
+        )
+        return self
+
+    def _resolve(self, spectra: Spectra) -> Settings:
+        if self.backend not in BACKENDS:
+            msg = f"backend {self.backend!r} is none of {BACKENDS}"
+            raise ValueError(msg)
+        parameters = self.get_params(deep=False)
+        given = {name: value for name, value in parameters.items() if name not in NOT_SETTINGS}
+        self.settings_ = resolve_settings(self.preset, spectra.polarity, given)
+        return self.settings_
+
+    def _as_spectra(self, X: Any, *, fitting: bool = False) -> Spectra:
+        """Spectra as they are; a matrix through the axis `mz`."""
+        if isinstance(X, Spectra):
+            return X
+        if self.mz is None:
+            msg = (
+                f"X is a {type(X).__name__}: pass massgraph.Spectra, or give the m/z of the "
+                "columns as RGCNClassifier(mz=...)"
+            )
+            raise TypeError(msg)
+        matrix = check_array(X, accept_sparse="csr", dtype=(np.float32, np.float64))
+        n_features = matrix.shape[1]
+        if fitting:
+            self.n_features_in_ = n_features
+        elif n_features != self.n_features_in_:
+            msg = (
+                f"X has {n_features} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+            raise ValueError(msg)
+        return Spectra.from_matrix(matrix, self.mz)
+
+    def _check_classes(self, codes: NDArray[np.int64]) -> None:
+        counts = np.bincount(codes, minlength=len(self.classes_))
+        if len(counts) < 2:
+            msg = (
+                f"labelled pixels are of one class only, {list(self.classes_)}: a classifier needs "
+                "at least two classes"
+            )
+            raise ValueError(msg)
+        few = np.flatnonzero(counts < 2)
+        if few.size:
+            msg = (
+                f"class {self.classes_[few[0]]!r} has {counts[few[0]]} labelled pixel with peaks: "
+                "at least 2 are needed, one to learn from and one to check on"
+            )
+            raise ValueError(msg)
+
+    def _hold_out(
+        self,
+        labelled: Spectra,
+        y: NDArray[np.int64],
+        groups: NDArray[Any] | None,
+        rng: np.random.Generator,
+    ) -> NDArray[np.bool_]:
+        fraction = self.settings_.validation_fraction
+        if groups is None and self.settings_.as_published:
+            return published_split(y, fraction, rng)
+        chosen = default_groups(labelled) if groups is None else groups
+        return split_by_group(y, chosen, fraction, rng)
+
+    def _versions(self, spectra: Spectra, rng: np.random.Generator) -> PeakGraphs:
+        """The training pixels as measured, then their degraded copies."""
+        copies = [
+            degraded_copy(spectra, self.settings_, rng) for _ in range(self.settings_.augment)
+        ]
+        encoded = [self.encoder_.encode(version) for version in (spectra, *copies)]
+        return PeakGraphs.concatenate(encoded)
+
+    def _new_model(self, seed: int) -> RGCN:
+        settings = self.settings_
+        # torch draws first weights from its global generator: lent here, then put back.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return RGCN(
+                len(feature_names(settings.features)),
+                len(settings.relations) * (2 if settings.directed else 1),
+                len(self.classes_),
+                hidden=settings.hidden,
+                batch_norm=settings.batch_norm,
+                backend=self.backend,
+            )
+
+    def device_(self) -> torch.device:
+        """The torch device that `device` stands for."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
+    # ---------------------------------------------------------------- prediction
+
+    def logits(self, X: Spectra | ArrayLike) -> NDArray[np.float32]:
+        """Logits, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks."""
+        return self._per_pixel(X, lambda batch: self.model_(batch))
+
+    def decision_function(self, X: Spectra | ArrayLike) -> NDArray[np.float32]:
+        """Logits as scikit-learn wants them: for two classes their difference, ``(n_pixels,)``."""
+        logits = self.logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
+        """Class probabilities, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks."""
+        probability: NDArray[np.float64] = softmax(self.logits(X).astype(np.float64), axis=1)
+        return probability
+
+    def predict(self, X: Spectra | ArrayLike) -> NDArray[Any]:
+        """Class of each pixel; None (and an object array) where a pixel has no peaks."""
+        logits = self.logits(X)
+        empty = np.isnan(logits).any(axis=1)
+        labels: NDArray[Any] = self.classes_[np.argmax(logits, axis=1)]
+        if empty.any():
+            labels = labels.astype(object)
+            labels[empty] = None
+        return labels
+
+    def uncertainty(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
+        """Entropy of the probabilities over its largest value, in [0, 1]; 1 without peaks."""
+        return uncertainty_of(self.predict_proba(X))
+
+    def embed(self, X: Spectra | ArrayLike) -> NDArray[np.float32]:
+        """Mean peak features of each pixel, shape ``(n_pixels, hidden[-1])``; NaN without peaks."""
+        return self._per_pixel(
+            X, lambda batch: self.model_.pool(self.model_.nodes(batch), batch)
+        )
+
+    def _per_pixel(
+        self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch], torch.Tensor]
+    ) -> NDArray[np.float32]:
+        """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
+        check_is_fitted(self, "model_")
+        spectra = self.encoder_.preprocess(self._as_spectra(X))
+        parts = []
+        for block in batches(spectra.offsets):
+            graphs = self.encoder_.encode(spectra[block])
+            rows = np.arange(len(graphs))
+            values = model_output(self.model_, graphs, rows, self.device_(), compute)
+            values[np.diff(graphs.offsets) == 0] = np.nan
+            parts.append(values)
+        if not parts:
+            msg = "there are no pixels to predict"
+            raise ValueError(msg)
+        return np.concatenate(parts)
+
+    # ---------------------------------------------------------------- results
+
+    def explain(self, X: Spectra | ArrayLike) -> Explanation:
+        """Which ions and families decided: see `massgraph.explain.Explanation`."""
+        from massgraph.explain import explain
+
+        check_is_fitted(self, "model_")
+        return explain(self, self._as_spectra(X))
+
+    def segment(
+        self, X: Spectra | ArrayLike, y: ArrayLike | None = None, *, explain: bool = True
+    ) -> Segmentation:
+        """Classes, probabilities, uncertainty and explanation of all pixels.
+
+        Parameters
+        ----------
+        X
+            The pixels; where they are those of `fit`, the held-out ones are marked.
+        y
+            Labels to compare with, missing where unlabelled.
+        explain
+            Whether to explain too, which costs about one more prediction.
+        """
+        check_is_fitted(self, "model_")
+        spectra = self._as_spectra(X)
+        trained_here = spectra.fingerprint() == self.fingerprint_
+        return Segmentation.from_probability(
+            spectra,
+            [str(name) for name in self.classes_],
+            self.predict_proba(spectra),
+            reference=y,
+            validation=self.validation_ if trained_here else None,
+            explanation=self.explain(spectra) if explain else None,
+            history=self.history_,
+            parameters=self.summary(),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Settings and seeds of the fitted model, as values that JSON can hold."""
+        check_is_fitted(self, "model_")
+        names = (field.name for field in fields(self.settings_))
+        return {
+            **{name: getattr(self.settings_, name) for name in names},
+            "relations": list(self.settings_.relations),
+            "preset": self.preset,
+            "backend": self.backend,
+            "random_state": self.random_state if isinstance(self.random_state, int) else None,
+            "polarity": self.polarity_,
+            "n_training_pixels": self.n_training_pixels_,
+            "n_validation_pixels": int(self.validation_.sum()),
+            "epochs_run": len(self.history_),
+        }
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags for scikit-learn: matrices may be sparse and must not be negative."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        return tags
+
+
+def _encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Sorted classes and the code of each pixel, -1 where the label is missing."""
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.shape != (n_pixels,):
+        msg = f"y has shape {values.shape}, need one label for each of {n_pixels} pixels"
+        raise ValueError(msg)
+    known = ~pd.isna(values)
+    if not known.any():
+        msg = "no pixel has a label"
+        raise ValueError(msg)
+    labels = np.asarray(values[known].tolist()) if values.dtype == object else values[known]
+    check_classification_targets(labels)
+    classes, present = np.unique(labels, return_inverse=True)
+    codes = np.full(n_pixels, -1, dtype=np.int64)
+    codes[known] = present.reshape(-1)
+    return classes, codes
+
+
+def _groups(groups: ArrayLike, n_pixels: int) -> NDArray[Any]:
+    values = np.asarray(groups)
+    if values.shape != (n_pixels,):
+        msg = f"groups have shape {values.shape}, need one for each of {n_pixels} pixels"
+        raise ValueError(msg)
+    return values
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int | None:
+    """An integer to seed from; only a given generator is advanced."""
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return random_state
+
+
+def _torch_seed(seed: np.random.SeedSequence) -> int:
+    return int(seed.generate_state(1)[0])

@@ -1,0 +1,103 @@
+"""From spectra to what the network reads: preprocessing, graph, standardised node features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from massgraph import degrade
+from massgraph.features import node_features
+from massgraph.graph import Graph, build_graph
+from massgraph.nn.batch import PeakGraphs
+from massgraph.settings import Settings
+from massgraph.spectra import Spectra
+
+__all__ = ["PeakEncoder", "degraded_copy"]
+
+
+@dataclass(frozen=True, eq=False)
+class PeakEncoder:
+    """Turns spectra into graphs with features, the same way in training and prediction.
+
+    Parameters
+    ----------
+    settings
+        Resolved settings.
+    feature_range
+        m/z range that the scaled m/z refers to.
+    mean, scale
+        Standardisation of the features, float32, shape ``(n_features,)``.
+    """
+
+    settings: Settings
+    feature_range: tuple[float, float]
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def learn(cls, spectra: Spectra, settings: Settings) -> PeakEncoder:
+        """Feature range and standardisation from preprocessed training spectra."""
+        if settings.mz_range is not None:
+            low, high = settings.mz_range
+        else:
+            low, high = float(spectra.mz.min()), float(spectra.mz.max())
+            high = max(high, low + 1.0)  # all peaks at one m/z: any width will do
+        features = node_features(spectra, settings.features, (low, high))
+        width = features.shape[1]
+        mean, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
+        if settings.standardize:
+            mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+            deviation = features.std(axis=0, dtype=np.float64).astype(np.float32)
+            scale = np.where(deviation < 1e-6, np.float32(1), deviation)
+        return cls(settings, (low, high), mean, scale)
+
+    def preprocess(self, spectra: Spectra) -> Spectra:
+        """Peaks within the m/z range, the most intense of each pixel; see `preprocess`."""
+        return preprocess(spectra, self.settings)
+
+    def graph(self, spectra: Spectra) -> Graph:
+        """Typed edges of preprocessed spectra."""
+        settings = self.settings
+        return build_graph(
+            spectra,
+            settings.relations,
+            tolerance=settings.tolerance,
+            tolerance_unit=settings.tolerance_unit,
+            rule=settings.rule,
+            directed=settings.directed,
+        )
+
+    def encode(self, spectra: Spectra, graph: Graph | None = None) -> PeakGraphs:
+        """Graphs and standardised features of preprocessed spectra."""
+        graph = self.graph(spectra) if graph is None else graph
+        features = node_features(spectra, self.settings.features, self.feature_range)
+        return PeakGraphs(
+            features=(features - self.mean) / self.scale,
+            offsets=spectra.offsets,
+            messages=graph.messages(),
+        )
+
+
+def preprocess(spectra: Spectra, settings: Settings) -> Spectra:
+    """Keep the peaks within `mz_range`, then the `max_peaks` most intense of each pixel."""
+    if settings.mz_range is not None:
+        spectra = spectra.mz_range(*settings.mz_range)
+    if settings.max_peaks is not None:
+        spectra = spectra.top_peaks(settings.max_peaks)
+    return spectra
+
+
+def degraded_copy(spectra: Spectra, settings: Settings, rng: np.random.Generator) -> Spectra:
+    """Spectra with faults, drawn anew for each pixel.
+
+    A third of the pixels lose peaks at random and a third their weakest ones (20 to 100 % kept);
+    four in ten have their m/z jittered by a standard deviation of up to one tolerance.
+    """
+    n = spectra.n_pixels
+    fate, kept = rng.random(n), rng.uniform(0.2, 1.0, n)
+    worse = degrade.remove_peaks(spectra, np.where(fate < 1 / 3, kept, 1.0), rng)
+    worse = degrade.keep_most_intense(worse, np.where(fate > 2 / 3, kept, 1.0))
+    sd = np.where(rng.random(n) < 0.4, rng.uniform(0, settings.tolerance, n), 0.0)
+    return degrade.jitter_mz(worse, sd, settings.tolerance_unit, rng)

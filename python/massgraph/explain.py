@@ -1,0 +1,267 @@
+"""Class activation maps: which ions decided, per pixel and per class, exactly additive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+
+from massgraph._progress import progress
+from massgraph.families import build_ion_network, family_table, find_families
+from massgraph.spectra import Spectra
+from massgraph.training import batches, model_output
+
+if TYPE_CHECKING:
+    from massgraph.classifier import RGCNClassifier
+    from massgraph.graph import Graph
+
+__all__ = ["Explanation", "explain"]
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Which ions carry each class.
+
+    Parameters
+    ----------
+    classes
+        Names of the classes.
+    mz
+        Common axis of the ions, ascending, shape ``(n_ions,)``.
+    activation
+        Per class a CSR matrix (pixels x ions, float32) of class activations.
+    intercept
+        The part of the logits that no ion carries, shape ``(n_classes,)``.
+    peak_counts
+        Number of peaks that each pixel was judged by, shape ``(n_pixels,)``.
+    labels
+        Index of the predicted class of each pixel, -1 without peaks.
+    ions
+        One row per ion: `mz`; `n_pixels` with the ion; `class`, the one it speaks for; `score`, its
+        share of all that separates that class from the others; `rank` by score; `family` (missing
+        where in none); `activation_<class>`, the mean contribution to that class's logit over the
+        pixels of that class; `intensity_<class>`, the mean intensity there, TIC-normalised to a
+        mean peak of one, absent peaks counting as zero.
+    families
+        One row per ion of a family: see `massgraph.families`.
+    family_edges
+        One row per relation between two ions of a family.
+
+    Notes
+    -----
+    ``logit_c(pixel) = sum_k activation[c][pixel, k] / peak_counts[pixel] + intercept[c]`` exactly:
+    the mean over peaks of Zhou et al. (2016), with the peaks of a pixel summed per ion.
+    """
+
+    classes: tuple[str, ...]
+    mz: NDArray[np.float64]
+    activation: dict[str, sp.csr_matrix]
+    intercept: NDArray[np.float64]
+    peak_counts: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    ions: pd.DataFrame
+    families: pd.DataFrame
+    family_edges: pd.DataFrame
+
+    def logits(self) -> NDArray[np.float64]:
+        """Logits put together again from the ions, shape ``(n_pixels, n_classes)``."""
+        counts = np.maximum(self.peak_counts, 1)
+        sums = [np.asarray(self.activation[name].sum(axis=1)).ravel() for name in self.classes]
+        return np.stack(sums, axis=1) / counts[:, None] + self.intercept
+
+    def by_region(self, regions: ArrayLike) -> pd.DataFrame:
+        """Mean contribution of each ion to each class over the pixels of each region.
+
+        Parameters
+        ----------
+        regions
+            One label per pixel; pixels with a missing label are left out.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `region`, `class`, `mz`, `activation`; regions in sorted order.
+
+        Raises
+        ------
+        ValueError
+            Where there is not one label per pixel.
+        """
+        values = np.asarray(regions, dtype=object)
+        if values.shape != (len(self.labels),):
+            msg = f"regions have shape {values.shape}, need one for each of {len(self.labels)} pixels"
+            raise ValueError(msg)
+        known = ~pd.isna(values)
+        names, codes = np.unique(values[known].astype(str), return_inverse=True)
+        region = np.full(len(values), -1)
+        region[known] = codes
+        parts = _contributions(self.activation, self.peak_counts)
+        means = [_group_means(part, region, len(names)) for part in parts]
+        return pd.DataFrame(
+            {
+                "region": np.repeat(names, len(self.classes) * len(self.mz)),
+                "class": np.tile(np.repeat(self.classes, len(self.mz)), len(names)),
+                "mz": np.tile(self.mz, len(names) * len(self.classes)),
+                "activation": np.stack(means, axis=1).ravel(),
+            }
+        )
+
+
+def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
+    """Explanation of all pixels by a fitted classifier; called by `RGCNClassifier.explain`."""
+    settings = classifier.encoder_.settings
+    spectra = classifier.encoder_.preprocess(spectra)
+    mz, ion = spectra.align(settings.tolerance, settings.tolerance_unit)
+    graph = classifier.encoder_.graph(spectra)
+    cam = _peak_activations(classifier, graph)
+    classes = tuple(str(name) for name in classifier.classes_)
+    activation = {
+        name: _per_ion(cam[:, index], ion, spectra.offsets, mz.size)
+        for index, name in enumerate(classes)
+    }
+    intercept = classifier.model_.intercept().detach().cpu().numpy().astype(np.float64)
+    labels = _predicted(activation, classes, intercept, spectra.peak_counts)
+    ions = _ion_table(mz, activation, spectra, ion, labels, classes)
+    families, family_edges = find_families(
+        mz,
+        ions["class"].cat.codes.to_numpy(dtype=np.int64),
+        ions["score"],
+        build_ion_network(ion, graph),
+        settings.relations,
+        polarity=spectra.polarity,
+        classes=classes,
+    )
+    ions["family"] = families["family"].reindex(ions.index).astype("Int64")
+    return Explanation(
+        classes=classes,
+        mz=mz,
+        activation=activation,
+        intercept=intercept,
+        peak_counts=spectra.peak_counts,
+        labels=labels,
+        ions=ions,
+        families=family_table(families, ions),
+        family_edges=family_edges,
+    )
+
+
+def _peak_activations(classifier: RGCNClassifier, graph: Graph) -> NDArray[np.float32]:
+    """Class activation of every peak, shape ``(n_peaks, n_classes)``."""
+    graphs = classifier.encoder_.encode(graph.spectra, graph)
+    blocks = list(batches(graphs.offsets))
+    parts = [
+        model_output(
+            classifier.model_,
+            graphs,
+            np.arange(block.start, block.stop),
+            classifier.device_(),
+            classifier.model_.cam,
+        )
+        for block in progress(blocks, len(blocks), "explaining")
+    ]
+    return np.concatenate(parts)
+
+
+def _per_ion(
+    values: NDArray[np.float32],
+    ion: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    n_ions: int,
+) -> sp.csr_matrix:
+    """Peak values as a pixels x ions matrix; peaks of a pixel at one ion are summed."""
+    shape = (len(offsets) - 1, n_ions)
+    matrix = sp.csr_matrix((values.copy(), ion.copy(), offsets), shape=shape)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _predicted(
+    activation: dict[str, sp.csr_matrix],
+    classes: tuple[str, ...],
+    intercept: NDArray[np.float64],
+    counts: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Index of the class of highest logit, -1 for pixels without peaks."""
+    sums = [np.asarray(activation[name].sum(axis=1)).ravel() for name in classes]
+    logits = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None] + intercept
+    return np.where(counts > 0, np.argmax(logits, axis=1), -1)
+
+
+def _ion_table(
+    mz: NDArray[np.float64],
+    activation: dict[str, sp.csr_matrix],
+    spectra: Spectra,
+    ion: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+) -> pd.DataFrame:
+    """The table `Explanation.ions`, but for the families."""
+    n = len(classes)
+    # means[c, g]: mean contribution to the logit of class c over the pixels of class g, per ion
+    means = np.stack(
+        [
+            _group_means(contribution, labels, n)
+            for contribution in _contributions(activation, spectra.peak_counts)
+        ]
+    )
+    speaks_for, score = _score(means, np.bincount(labels[labels >= 0], minlength=n) > 0)
+    rank = np.empty(mz.size, dtype=np.int64)
+    rank[np.lexsort((mz, -score))] = np.arange(1, mz.size + 1)
+    normalized = spectra.normalize("tic").intensity
+    intensity = _group_means(_per_ion(normalized, ion, spectra.offsets, mz.size), labels, n)
+    present = next(iter(activation.values()))
+    table = {
+        "mz": mz,
+        "n_pixels": np.bincount(present.indices, minlength=mz.size),
+        "class": pd.Categorical.from_codes(speaks_for, pd.Index(classes, dtype=object)),
+        "score": score,
+        "rank": rank,
+        "family": pd.array([pd.NA] * mz.size, dtype="Int64"),
+        **{f"activation_{name}": means[c, c] for c, name in enumerate(classes)},
+        **{f"intensity_{name}": intensity[c] for c, name in enumerate(classes)},
+    }
+    return pd.DataFrame(table)
+
+
+def _score(
+    means: NDArray[np.float64], present: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which class each ion speaks for, and its share of what separates that class.
+
+    An ion separates class c by its mean contribution to logit c (less the mean over all logits,
+    which moves no probability) in the pixels of c minus that in the pixels of the other classes;
+    each other class counts the same. Shares are of the sum over the ions that separate c at all.
+    """
+    n = len(means)
+    centred = means - means.mean(axis=0)
+    separation = np.zeros((n, means.shape[2]))
+    for c in np.flatnonzero(present):
+        others = present & (np.arange(n) != c)
+        rest = centred[c, others].mean(axis=0) if others.any() else 0.0
+        separation[c] = np.maximum(centred[c, c] - rest, 0.0)
+    speaks_for = np.argmax(separation, axis=0)
+    total = separation.sum(axis=1)
+    share = separation / np.where(total > 0, total, 1.0)[:, None]
+    return speaks_for, share[speaks_for, np.arange(means.shape[2])]
+
+
+def _contributions(
+    activation: dict[str, sp.csr_matrix], counts: NDArray[np.int64]
+) -> list[sp.csr_matrix]:
+    scale = sp.diags(1.0 / np.maximum(counts, 1))
+    return [sp.csr_matrix(scale @ matrix) for matrix in activation.values()]
+
+
+def _group_means(
+    matrix: sp.csr_matrix, group: NDArray[np.int64], n_groups: int
+) -> NDArray[np.float64]:
+    """Mean row of each group, shape ``(n_groups, n_columns)``; zero for an empty group."""
+    rows = np.flatnonzero(group >= 0)
+    counts = np.bincount(group[rows], minlength=n_groups)
+    weights = 1.0 / np.maximum(counts, 1)[group[rows]]
+    pick = sp.csr_matrix((weights, (group[rows], rows)), shape=(n_groups, matrix.shape[0]))
+    return np.asarray((pick @ matrix).todense(), dtype=np.float64)

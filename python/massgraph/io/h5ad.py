@@ -1,0 +1,280 @@
+"""Results as AnnData and as h5ad files, for scanpy, squidpy and all that reads them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from massgraph._alignment import assign_to_axis, tolerance_in_da
+from massgraph._files import atomic_file
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from massgraph.segmentation import Segmentation
+
+__all__ = ["SCHEMA_VERSION", "to_anndata", "write_h5ad"]
+
+SCHEMA_VERSION = 1
+
+# HDF5 takes the slash for a path and ends names at NUL; neither can stand in a key.
+FORBIDDEN_IN_KEYS = str.maketrans({"/": "_", "\0": "_"})
+
+
+def to_anndata(segmentation: Segmentation) -> AnnData:
+    """Lay out a segmentation as AnnData.
+
+    Parameters
+    ----------
+    segmentation
+        With or without an explanation.
+
+    Returns
+    -------
+    anndata.AnnData
+        ``n_pixels`` x ``n_ions``, made anew from copies:
+
+        ``X``
+            Intensities, float32 CSR, on the axis of the explanation, else on that of
+            `Spectra.to_matrix` with the tolerance of the classifier (5 ppm where unknown). Row sums
+            are the total ion currents, less peaks that the model was not shown (outside its range
+            of m/z, say) and that are farther from every ion than the tolerance.
+        ``obs``
+            `massgraph_label` (categorical over the classes, missing for pixels without peaks),
+            `massgraph_uncertainty`, ``massgraph_probability_<class>``, `run` (categorical), and
+            where known: `x`, `y`, `z`, `name`, `massgraph_reference` (categorical, the user's
+            labels), `massgraph_held_out` (bool). ``obs_names`` are the names of the pixels where
+            these differ from each other, else 0, 1, ...
+        ``obsm["spatial"]``
+            (x, y) or (x, y, z), float64, where known.
+        ``var``
+            `mz` (float64) and, with an explanation, every further column of its table of ions
+            with ``massgraph_`` before its name: class, score, rank, family (missing where none),
+            ``activation_<class>``, ``intensity_<class>``. ``var_names`` are ``mz_760.5851``, with
+            more digits where four do not tell ions apart.
+        ``layers["activation_<class>"]``
+            With an explanation: contribution of each ion of each pixel, float32 CSR.
+        ``uns["massgraph"]``
+            `schema_version`, `classes`, `class_keys` (the classes as they stand in the names
+            above: a slash is written as ``_``, and a number keeps them apart), `parameters` and
+            `versions` (JSON), `polarity`, `pixel_size`, `pixel_size_unit`, `history` (table), and
+            with an explanation `intercept`, `families` and `family_edges` (tables). What is
+            unknown is absent.
+
+    Notes
+    -----
+    The object opens as it is in scanpy and squidpy::
+
+        axis = sc.pl.embedding(adata, basis="spatial", color="massgraph_label", show=False)
+        axis.invert_yaxis()  # y runs downwards in an image, upwards in scanpy's axes
+        sq.pl.spatial_scatter(adata, shape=None, library_key="run", color="massgraph_label")
+
+    scanpy 1.11 calls missing labels "NA" and refuses to draw them where a class has that name.
+    """
+    import anndata  # noqa: PLC0415  slow to import
+
+    explanation = segmentation.explanation
+    matrix, axis = _matrix(segmentation)
+    keys = _unique_keys(segmentation.classes)
+    adata = anndata.AnnData(
+        X=matrix,
+        obs=_obs(segmentation, keys),
+        var=_var(axis, None if explanation is None else explanation.ions),
+        uns={"massgraph": _uns(segmentation, keys)},
+    )
+    if segmentation.coordinates is not None:
+        adata.obsm["spatial"] = np.array(segmentation.coordinates, dtype=np.float64)
+    if explanation is not None:
+        for name, key in zip(segmentation.classes, keys, strict=True):
+            layer = sp.csr_matrix(explanation.activation[name], dtype=np.float32, copy=True)
+            adata.layers[f"activation_{key}"] = layer
+    return adata
+
+
+def write_h5ad(
+    segmentation: Segmentation, path: str | os.PathLike[str], overwrite: bool = False
+) -> None:
+    """Write a segmentation to an h5ad file, whole or not at all.
+
+    Parameters
+    ----------
+    segmentation
+        What to write, in the layout of `to_anndata`.
+    path
+        The file. It is written beside itself and read back before it takes its place.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be written, or exists and `overwrite` is false (FileExistsError), or
+        does not read back as it should. The old file, if any, is then as it was.
+    """
+    with atomic_file(path, overwrite=overwrite) as temporary:
+        adata = to_anndata(segmentation)
+        try:
+            adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
+            _verify(temporary, adata)
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            msg = f"{path} was not written, is the disk full? ({_first_line(error)})"
+            raise OSError(msg) from error
+
+
+def _verify(path: Path, adata: AnnData) -> None:
+    """Compare what stands in the file with what should, without reading the matrices whole."""
+    import h5py  # noqa: PLC0415  comes with anndata
+
+    with h5py.File(path, "r") as file:
+        for name in ("obs", "var"):
+            table, group = getattr(adata, name), file[name]
+            index = group[group.attrs["_index"]].asstr()[:]
+            _same(list(group.attrs["column-order"]), list(table.columns), f"{name}.columns")
+            _same(list(index), list(table.index), f"{name}_names")
+        for name in ("obsm", "layers"):
+            _same(sorted(file[name]), sorted(getattr(adata, name)), name)
+        _same(sorted(file["uns/massgraph"]), sorted(adata.uns["massgraph"]), "uns")
+        matrices = {"X": adata.X, **{f"layers/{key}": adata.layers[key] for key in adata.layers}}
+        for key, matrix in matrices.items():
+            # The last of the row pointers is the number of values: a cut array shows.
+            _same(list(file[key].attrs["shape"]), list(matrix.shape), f"{key}.shape")
+            _same(list(file[f"{key}/indptr"][:]), list(matrix.indptr), f"{key}.indptr")
+            _same(file[f"{key}/data"].shape, matrix.data.shape, f"{key}.data")
+
+
+def _same(found: object, expected: object, what: str) -> None:
+    if found != expected:
+        msg = f"{what} did not read back as written"
+        raise OSError(msg)
+
+
+def _matrix(segmentation: Segmentation) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
+    """Pixels x ions, on the explanation's axis where there is one."""
+    spectra, explanation = segmentation.spectra, segmentation.explanation
+    tolerance, unit = _tolerance(segmentation.parameters)
+    if explanation is None:
+        return spectra.to_matrix(tolerance, unit)
+    axis = np.asarray(explanation.mz, dtype=np.float64)
+    ion = assign_to_axis(spectra.mz, axis)
+    # The axis has an ion within the tolerance of every peak that the model was shown.
+    reach = tolerance_in_da(spectra.mz, tolerance, unit) * (1 + 1e-9)
+    nearest = axis[ion] if axis.size else np.full(spectra.n_peaks, np.inf)
+    shown = np.abs(spectra.mz - nearest) <= reach
+    peaks = spectra.keep_peaks(shown)
+    matrix = sp.csr_matrix(
+        (peaks.intensity, ion[shown], peaks.offsets), shape=(peaks.n_pixels, axis.size), copy=True
+    )
+    matrix.sum_duplicates()
+    return matrix, axis
+
+
+def _tolerance(parameters: Mapping[str, Any]) -> tuple[float, str]:
+    """Find the tolerance that the ions were aligned by, else the default of `Spectra.to_matrix`."""
+    if {"tolerance", "tolerance_unit"} <= set(parameters):
+        return float(parameters["tolerance"]), str(parameters["tolerance_unit"])
+    return 5.0, "ppm"
+
+
+def _obs(segmentation: Segmentation, keys: Sequence[str]) -> pd.DataFrame:
+    names = segmentation.names
+    index = np.arange(segmentation.n_pixels).astype(str)
+    if names is not None and len(set(names)) == len(names):
+        index = np.asarray(names, dtype=str)
+    columns: dict[str, Any] = {
+        "run": pd.Categorical(segmentation.run, categories=pd.unique(pd.Series(segmentation.run)))
+    }
+    if segmentation.coordinates is not None:
+        columns |= dict(zip("xyz", np.asarray(segmentation.coordinates).T, strict=False))
+    if names is not None:
+        columns["name"] = np.asarray(names, dtype=object)
+    columns["massgraph_label"] = segmentation.label
+    columns["massgraph_uncertainty"] = segmentation.uncertainty
+    for column, key in enumerate(keys):
+        columns[f"massgraph_probability_{key}"] = segmentation.probability[:, column]
+    if segmentation.reference is not None:
+        columns["massgraph_reference"] = segmentation.reference
+    if segmentation.validation is not None:
+        columns["massgraph_held_out"] = segmentation.validation
+    return pd.DataFrame(columns, index=pd.Index(index.astype(object)))
+
+
+def _var(axis: NDArray[np.float64], ions: pd.DataFrame | None) -> pd.DataFrame:
+    table = pd.DataFrame({"mz": axis})
+    if ions is not None:
+        others = _table(ions.drop(columns="mz"))
+        table = pd.concat([table, others.add_prefix("massgraph_").reset_index(drop=True)], axis=1)
+    return table.set_axis(pd.Index(_ion_names(axis), dtype=object), axis="index")
+
+
+def _ion_names(axis: NDArray[np.float64]) -> list[str]:
+    """Names of ions with as few digits, four at least, as tell them apart."""
+    for digits in range(4, 12):
+        names = [f"mz_{mz:.{digits}f}" for mz in axis]
+        if len(set(names)) == len(names):
+            return names
+    return [f"mz_{float(mz)!r}" for mz in axis]
+
+
+def _uns(segmentation: Segmentation, keys: Sequence[str]) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "classes": np.array(segmentation.classes, dtype=object),
+        "class_keys": np.array(keys, dtype=object),
+        # JSON, since h5ad holds neither None nor tuples, lists of texts or keys with a slash.
+        "parameters": json.dumps(segmentation.parameters, default=_plain),
+        "versions": json.dumps(segmentation.versions),
+    }
+    if segmentation.polarity is not None:
+        content["polarity"] = segmentation.polarity
+    if segmentation.pixel_size is not None:
+        content["pixel_size"] = np.asarray(segmentation.pixel_size, dtype=np.float64)
+        content["pixel_size_unit"] = segmentation.pixel_size_unit
+    if segmentation.history is not None:
+        content["history"] = _table(segmentation.history)
+    explanation = segmentation.explanation
+    if explanation is not None:
+        content["intercept"] = np.asarray(explanation.intercept, dtype=np.float64)
+        content["families"] = _table(explanation.families)
+        content["family_edges"] = _table(explanation.family_edges)
+    return content
+
+
+def _table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Copy of a table that h5ad can hold: plain keys and rows named by their number, no None."""
+    table = frame.copy()
+    table.columns = pd.Index(_unique_keys([str(column) for column in frame.columns]))
+    table.index = pd.Index(np.arange(len(frame)).astype(str).astype(object))
+    for column in table.columns[table.dtypes == "object"]:
+        values = table[column]
+        table[column] = np.where(values.isna(), "", values.astype(str)).astype(object)
+    return table
+
+
+def _unique_keys(names: Sequence[str]) -> list[str]:
+    """Names without what a key cannot hold, numbered where they would then be the same."""
+    keys: list[str] = []
+    for name in names:
+        plain = key = name.translate(FORBIDDEN_IN_KEYS)
+        number = 1
+        while key in keys or (key != name and key in names):
+            number += 1
+            key = f"{plain}_{number}"
+        keys.append(key)
+    return keys
+
+
+def _plain(value: Any) -> Any:
+    """JSON form of a value that json does not know: numbers and arrays of numpy, else text."""
+    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

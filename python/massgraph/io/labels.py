@@ -1,0 +1,282 @@
+"""Reading labels of pixels from a table: exact text, exact places, and every fault by its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from massgraph.spectra import Spectra
+
+__all__ = ["Labels", "LabelsError", "match_labels", "read_labels"]
+
+REQUIRED = ("x", "y", "label")
+SEPARATORS = (",", "\t", ";")
+# A line of labels is short; a longer field is a quote that was never closed.
+MAX_FIELD = 10_000
+
+
+class LabelsError(ValueError):
+    """A table of labels cannot be used; the message says where and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels of pixels, one row per labelled pixel.
+
+    Parameters
+    ----------
+    x, y
+        Positions in pixels, float64, shape ``(n_labels,)``.
+    label
+        Texts, object array of str, shape ``(n_labels,)``; kept exactly: ``"NA"`` is a label.
+    run
+        Names of runs, object array of str, or None where the table has no such column.
+    line
+        Line of each row in its file, for messages.
+    source
+        Name of the file, for messages.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    label: NDArray[np.object_]
+    run: NDArray[np.object_] | None
+    line: NDArray[np.int64]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The different labels, sorted."""
+        return tuple(sorted(set(self.label.tolist())))
+
+
+def read_labels(path: str | Path) -> Labels:
+    """Read labels of pixels from a table.
+
+    Parameters
+    ----------
+    path
+        A UTF-8 text file whose first line names the columns ``x``, ``y``, ``label`` and, where the
+        image holds several runs, ``run``, in any order and among any others. Columns are separated
+        by comma, tab or semicolon; fields may be quoted; numbers have a decimal point.
+
+    Returns
+    -------
+    Labels
+        Rows in the order of the file; a pixel labelled twice with the same label is one row.
+
+    Raises
+    ------
+    LabelsError
+        One line with file, line and value where a column is missing, a coordinate is no number, a
+        label is empty, a pixel has two labels, or there are no rows.
+    """
+    path = Path(path)
+    rows = _rows(path)
+    top, names = next(rows, (1, []))
+    column = _columns(path, top, names)
+    seen: dict[tuple[float, float, str | None], tuple[str, int]] = {}
+    for line, fields in rows:
+        if not any(text.strip() for text in fields):
+            continue
+        if len(fields) != len(names):
+            msg = f"{path}, line {line}: has {len(fields)} fields, the header has {len(names)}"
+            raise LabelsError(msg)
+        x, y = (_coordinate(path, line, axis, fields[column[axis]]) for axis in "xy")
+        label = fields[column["label"]]
+        run = fields[column["run"]] if "run" in column else None
+        for name, value in (("label", label), ("run", run)):
+            if value is not None and not value.strip():
+                msg = f"{path}, line {line}: the {name} is empty; leave out unlabelled pixels"
+                raise LabelsError(msg)
+        before, at = seen.setdefault((x, y, run), (label, line))
+        if before != label:
+            msg = (
+                f"{path}, line {line}: pixel (x {x:g}, y {y:g}) is labelled {label!r}, but "
+                f"{before!r} in line {at}; keep one"
+            )
+            raise LabelsError(msg)
+    if not seen:
+        msg = f"{path}: has no labels below its header"
+        raise LabelsError(msg)
+    return _labels(path, seen, "run" in column)
+
+
+def _labels(
+    path: Path, seen: dict[tuple[float, float, str | None], tuple[str, int]], has_run: bool
+) -> Labels:
+    x, y, run = zip(*seen, strict=True)
+    label, line = zip(*seen.values(), strict=True)
+    return Labels(
+        x=np.asarray(x, dtype=np.float64),
+        y=np.asarray(y, dtype=np.float64),
+        label=np.asarray(label, dtype=object),
+        run=np.asarray(run, dtype=object) if has_run else None,
+        line=np.asarray(line, dtype=np.int64),
+        source=str(path),
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror or error})"
+        raise LabelsError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path}: is not UTF-8 text (byte {error.start}); save it as CSV UTF-8"
+        raise LabelsError(msg) from error
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Lines with their number; the separator is the one that the header holds."""
+    text = _text(path)
+    if "\0" in text:
+        msg = f"{path}: is no text table (it holds null bytes); save it as CSV UTF-8"
+        raise LabelsError(msg)
+    header = next(filter(str.strip, text.splitlines()), "")
+    separator = max(SEPARATORS, key=header.count)
+    # newline="" leaves line ends inside quotes as they are.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    start = 1
+    try:
+        for fields in reader:
+            if fields and max(map(len, fields)) > MAX_FIELD:
+                msg = (
+                    f"{path}, line {start}: a field is longer than {MAX_FIELD} characters; "
+                    "is a quote not closed?"
+                )
+                raise LabelsError(msg)
+            if fields:
+                yield start, fields
+            start = reader.line_num + 1
+    except csv.Error as error:
+        msg = f"{path}, line {start}: is no valid table row ({error}); check the quotes"
+        raise LabelsError(msg) from error
+
+
+def _columns(path: Path, line: int, names: list[str]) -> dict[str, int]:
+    plain = [name.strip().lower() for name in names]
+    for name in (*REQUIRED, "run"):
+        if plain.count(name) > 1:
+            msg = f"{path}, line {line}: has two columns {name!r}"
+            raise LabelsError(msg)
+    missing = [name for name in REQUIRED if name not in plain]
+    if missing:
+        found = ", ".join(repr(name) for name in names) or "nothing"
+        msg = (
+            f"{path}, line {line}: lacks the column {' and '.join(missing)}; the header needs "
+            f"x, y, label and may have run (found: {found})"
+        )
+        raise LabelsError(msg)
+    return {name: plain.index(name) for name in (*REQUIRED, "run") if name in plain}
+
+
+def _coordinate(path: Path, line: int, axis: str, text: str) -> float:
+    try:
+        value = math.nan if "_" in text else float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        comma = "; write decimals with a point" if "," in text else ""
+        msg = f"{path}, line {line}: {axis} is {text!r}, which is no number{comma}"
+        raise LabelsError(msg)
+    # Minus zero would be another key than zero.
+    return value + 0.0
+
+
+# -------------------------------------------------------------------- onto the pixels
+
+
+def match_labels(labels: Labels, spectra: Spectra) -> NDArray[np.object_]:
+    """Give every pixel its label.
+
+    Parameters
+    ----------
+    labels
+        As read by `read_labels`.
+    spectra
+        Spectra with coordinates. Where they have a third coordinate, z, a label holds for the
+        pixel only if a single one lies at its x and y.
+
+    Returns
+    -------
+    numpy.ndarray
+        Object array, shape ``(n_pixels,)``: the label as str, or None for an unlabelled pixel.
+
+    Raises
+    ------
+    LabelsError
+        Where the spectra have no coordinates, a label has no pixel or several, a run is unknown,
+        or the spectra hold several runs and the labels name none.
+    """
+    if spectra.coordinates is None:
+        msg = f"{labels.source}: cannot be matched, the spectra have no coordinates"
+        raise LabelsError(msg)
+    runs = _runs(labels, spectra)
+    places: dict[tuple[float, float, str], list[int]] = {}
+    x, y = spectra.coordinates[:, 0].tolist(), spectra.coordinates[:, 1].tolist()
+    for pixel, place in enumerate(zip(x, y, spectra.run.tolist(), strict=True)):
+        places.setdefault(place, []).append(pixel)
+    matched = np.full(spectra.n_pixels, None, dtype=object)
+    lost: list[int] = []
+    rows = zip(labels.x.tolist(), labels.y.tolist(), runs, labels.label.tolist(), strict=True)
+    for row, (x_at, y_at, run, label) in enumerate(rows):
+        pixels = places.get((x_at, y_at, run), [])
+        if len(pixels) > 1:
+            msg = (
+                f"{labels.source}, line {labels.line[row]}: {len(pixels)} pixels lie at x {x_at:g},"
+                f" y {y_at:g} (several z?); choose the pixels of one section first"
+            )
+            raise LabelsError(msg)
+        if not pixels:
+            lost.append(row)
+        else:
+            matched[pixels[0]] = label
+    if lost:
+        raise _lost(labels, spectra, lost)
+    return matched
+
+
+def _runs(labels: Labels, spectra: Spectra) -> list[str]:
+    """Run of every label; without a column it is the only run of the image."""
+    present = sorted(set(spectra.run.tolist()))
+    known = ", ".join(repr(name) for name in present) or "none"
+    if labels.run is None:
+        if len(present) > 1:
+            msg = f"{labels.source}: has no column run, but the image has several: {known}"
+            raise LabelsError(msg)
+        return (present or [""]) * len(labels)
+    runs: list[str] = labels.run.tolist()
+    for row, run in enumerate(runs):
+        if run not in present:
+            msg = (
+                f"{labels.source}, line {labels.line[row]}: run {run!r} is not in the image, "
+                f"which has {known}"
+            )
+            raise LabelsError(msg)
+    return runs
+
+
+def _lost(labels: Labels, spectra: Spectra, lost: list[int]) -> LabelsError:
+    """Make the error for labels without a pixel."""
+    row = lost[0]
+    x, y = labels.x[row], labels.y[row]
+    image = "which has no pixels"
+    if spectra.coordinates is not None and spectra.n_pixels:
+        low, high = spectra.coordinates.min(axis=0), spectra.coordinates.max(axis=0)
+        image = f"whose pixels span x {low[0]:g} to {high[0]:g} and y {low[1]:g} to {high[1]:g}"
+    return LabelsError(
+        f"{labels.source}, line {labels.line[row]}: pixel (x {x:g}, y {y:g}) is not in the image, "
+        f"{image}; {len(lost)} of {len(labels)} labels have no pixel"
+    )

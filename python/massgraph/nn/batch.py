@@ -1,0 +1,178 @@
+"""Peak graphs as the network reads them: node features and compact typed messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from massgraph.graph import Messages
+
+__all__ = ["PeakBatch", "PeakGraphs", "TypedMessages"]
+
+
+@dataclass(frozen=True)
+class TypedMessages:
+    """Messages grouped by their non-empty (type, receiver) pairs, sorted by type.
+
+    Nearly all pairs have one sender, so the pairs are what is worth storing: the mean over the
+    senders of each pair is taken once, and each type is one matrix product.
+
+    Parameters
+    ----------
+    sender
+        int64, shape ``(n_messages,)``: row of the node that sends.
+    pair
+        int64, shape ``(n_messages,)``, ascending: the pair that each message belongs to.
+    weight
+        float, shape ``(n_messages, 1)``: one over the number of messages in the pair.
+    receiver
+        int64, shape ``(n_pairs,)``: row of the node that receives.
+    pairs_per_kind
+        Number of pairs of each type, length ``n_kinds``.
+    """
+
+    sender: torch.Tensor
+    pair: torch.Tensor
+    weight: torch.Tensor
+    receiver: torch.Tensor
+    pairs_per_kind: tuple[int, ...]
+
+    def edge_index(self) -> torch.Tensor:
+        """Sender and receiver of each message, shape ``(2, n_messages)``, as PyG wants them."""
+        return torch.stack([self.sender, self.receiver[self.pair]])
+
+    def edge_type(self) -> torch.Tensor:
+        """Type of each message, int64, shape ``(n_messages,)``."""
+        kinds = torch.arange(len(self.pairs_per_kind))
+        return torch.repeat_interleave(kinds, torch.tensor(self.pairs_per_kind))[self.pair]
+
+
+@dataclass(frozen=True)
+class PeakBatch:
+    """The graphs of some pixels.
+
+    Parameters
+    ----------
+    features
+        float32, shape ``(n_peaks, n_features)``.
+    pixel
+        int64, shape ``(n_peaks,)``, ascending: which pixel of the batch each peak belongs to.
+    counts
+        float32, shape ``(n_pixels, 1)``: number of peaks of each pixel.
+    messages
+        The typed messages between the peaks.
+    """
+
+    features: torch.Tensor
+    pixel: torch.Tensor
+    counts: torch.Tensor
+    messages: TypedMessages
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels in the batch."""
+        return len(self.counts)
+
+    def to(self, device: torch.device) -> PeakBatch:
+        """The same batch on another device."""
+        messages = self.messages
+        return PeakBatch(
+            features=self.features.to(device),
+            pixel=self.pixel.to(device),
+            counts=self.counts.to(device),
+            messages=TypedMessages(
+                sender=messages.sender.to(device),
+                pair=messages.pair.to(device),
+                weight=messages.weight.to(device),
+                receiver=messages.receiver.to(device),
+                pairs_per_kind=messages.pairs_per_kind,
+            ),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PeakGraphs:
+    """Features and messages of many pixels, from which batches are cut.
+
+    Parameters
+    ----------
+    features
+        float32, shape ``(n_peaks, n_features)``.
+    offsets
+        int64, shape ``(n_pixels + 1,)``: peaks of each pixel.
+    messages
+        Messages of the same pixels.
+    """
+
+    features: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    messages: Messages
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def concatenate(cls, parts: list[PeakGraphs]) -> PeakGraphs:
+        """Join the pixels of several parts, in order."""
+        return cls(
+            features=np.concatenate([part.features for part in parts]),
+            offsets=_join_offsets([part.offsets for part in parts]),
+            messages=Messages(
+                offsets=_join_offsets([part.messages.offsets for part in parts]),
+                sender=np.concatenate([part.messages.sender for part in parts]),
+                receiver=np.concatenate([part.messages.receiver for part in parts]),
+                kind=np.concatenate([part.messages.kind for part in parts]),
+                n_kinds=parts[0].messages.n_kinds,
+            ),
+        )
+
+    def batch(self, pixels: NDArray[np.int64]) -> PeakBatch:
+        """The graphs of these pixels, in this order; a pixel may occur more than once."""
+        counts = np.diff(self.offsets)[pixels]
+        peaks = _ranges(self.offsets[:-1][pixels], counts)
+        first = np.cumsum(counts) - counts
+        return PeakBatch(
+            features=torch.from_numpy(self.features[peaks]),
+            pixel=torch.from_numpy(np.repeat(np.arange(len(pixels)), counts)),
+            counts=torch.from_numpy(counts.astype(np.float32)[:, None]),
+            messages=self._typed_messages(pixels, first),
+        )
+
+    def _typed_messages(
+        self, pixels: NDArray[np.int64], first: NDArray[np.int64]
+    ) -> TypedMessages:
+        messages = self.messages
+        counts = np.diff(messages.offsets)[pixels]
+        rows = _ranges(messages.offsets[:-1][pixels], counts)
+        # Within a pixel messages are sorted by (type, receiver): one stable sort by type is enough.
+        order = np.argsort(messages.kind[rows], kind="stable")
+        rows, base = rows[order], np.repeat(first, counts)[order]
+        kind = messages.kind[rows]
+        receiver = base + messages.receiver[rows]
+        new = np.ones(len(rows), dtype=bool)
+        new[1:] = (kind[1:] != kind[:-1]) | (receiver[1:] != receiver[:-1])
+        pair = np.cumsum(new) - 1
+        size = np.bincount(pair, minlength=int(new.sum()))
+        pairs_per_kind = np.bincount(kind[new], minlength=messages.n_kinds)
+        return TypedMessages(
+            sender=torch.from_numpy(base + messages.sender[rows]),
+            pair=torch.from_numpy(pair),
+            weight=torch.from_numpy((1.0 / size[pair]).astype(np.float32)[:, None]),
+            receiver=torch.from_numpy(receiver[new]),
+            pairs_per_kind=tuple(pairs_per_kind.tolist()),
+        )
+
+
+def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The concatenation of ``start : start + count``."""
+    first = np.cumsum(counts) - counts
+    return np.arange(counts.sum()) + np.repeat(starts - first, counts)
+
+
+def _join_offsets(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    ends = np.cumsum([0, *(part[-1] for part in parts)])
+    moved = [part[1:] + end for part, end in zip(parts, ends[:-1], strict=True)]
+    return np.concatenate([[0], *moved]).astype(np.int64)

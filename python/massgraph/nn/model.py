@@ -1,0 +1,99 @@
+"""The R-GCN: relational convolutions over peaks, mean over the pixel, one linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from massgraph.nn.batch import PeakBatch
+from massgraph.nn.layers import RelationalConv
+
+__all__ = ["RGCN"]
+
+
+class RGCN(nn.Module):
+    """Relational graph convolutional network over the peaks of a pixel.
+
+    Each layer is `RelationalConv` -> BatchNorm (optional) -> ReLU; the mean over the peaks goes
+    through BatchNorm (optional) and a linear head. As all that follows the last ReLU is affine, the
+    logits are an exact sum over peaks: ``logit_c = mean_i CAM[i, c] + b_c`` (`cam`, `intercept`).
+
+    Parameters
+    ----------
+    n_features, n_kinds, n_classes
+        Node features, message types and classes.
+    hidden
+        Widths of the layers.
+    batch_norm
+        Whether layers and the pooled features are normalised (the published network does not).
+    backend
+        As for `RelationalConv`.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_kinds: int,
+        n_classes: int,
+        *,
+        hidden: Sequence[int] = (8, 16),
+        batch_norm: bool = True,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        widths = [n_features, *hidden]
+        self.layers = nn.ModuleList(
+            RelationalConv(n_in, n_out, n_kinds, backend=backend)
+            for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.norms = nn.ModuleList(
+            nn.BatchNorm1d(width) if batch_norm else nn.Identity() for width in hidden
+        )
+        self.pool_norm = nn.BatchNorm1d(widths[-1]) if batch_norm else nn.Identity()
+        self.head = nn.Linear(widths[-1], n_classes)
+
+    def nodes(self, batch: PeakBatch) -> torch.Tensor:
+        """Peak features after the last ReLU, shape ``(n_peaks, hidden[-1])``."""
+        x = batch.features
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = torch.relu(norm(layer(x, batch.messages)))
+        return x
+
+    def pool(self, nodes: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
+        """Mean over the peaks of each pixel, shape ``(n_pixels, hidden[-1])``; zero for none."""
+        total = nodes.new_zeros(batch.n_pixels, nodes.shape[1]).index_add(0, batch.pixel, nodes)
+        return total / batch.counts.clamp(min=1).to(nodes.dtype)
+
+    def forward(self, batch: PeakBatch) -> torch.Tensor:
+        """Logits, shape ``(n_pixels, n_classes)``."""
+        logits: torch.Tensor = self.head(self.pool_norm(self.pool(self.nodes(batch), batch)))
+        return logits
+
+    def affine_head(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weight ``(n_classes, hidden[-1])`` and bias of all that follows the pooling.
+
+        In evaluation mode BatchNorm is affine with its running statistics, and folds into the head.
+        """
+        weight, bias = self.head.weight, self.head.bias
+        norm = self.pool_norm
+        if not isinstance(norm, nn.BatchNorm1d):
+            return weight, bias
+        mean, variance = norm.running_mean, norm.running_var
+        if mean is None or variance is None:
+            msg = "the pooled BatchNorm keeps no running statistics"
+            raise ValueError(msg)
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        return weight * scale, bias + weight @ (norm.bias - mean * scale)
+
+    def cam(self, batch: PeakBatch) -> torch.Tensor:
+        """Class activation of each peak, shape ``(n_peaks, n_classes)``, in evaluation mode.
+
+        Zhou et al. (2016): the head applied to each peak before the mean is taken.
+        """
+        return self.nodes(batch) @ self.affine_head()[0].T
+
+    def intercept(self) -> torch.Tensor:
+        """The part of the logits that no peak carries, shape ``(n_classes,)``."""
+        return self.affine_head()[1]

@@ -1,0 +1,37 @@
+"""Pictures of a segmentation and of what it was decided on; each is a matplotlib `Figure`.
+
+matplotlib is imported with the first picture, never with the package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from massgraph.pl._curves import deletion, history
+    from massgraph.pl._maps import ion_images, segmentation
+    from massgraph.pl._network import relations
+    from massgraph.pl._spectra import activation
+
+__all__ = ["activation", "deletion", "history", "ion_images", "relations", "segmentation"]
+
+_HOME = {
+    "activation": "_spectra",
+    "deletion": "_curves",
+    "history": "_curves",
+    "ion_images": "_maps",
+    "relations": "_network",
+    "segmentation": "_maps",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

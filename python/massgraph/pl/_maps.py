@@ -1,0 +1,286 @@
+"""Maps: classes, probabilities, uncertainty, reference labels and ion images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgba
+from numpy.typing import ArrayLike, NDArray
+
+from massgraph._alignment import assign_to_axis
+from massgraph.pl._raster import Panel, make_panels
+from massgraph.pl._sheet import Cell, Section, Sheet
+from massgraph.pl._style import NO_PEAKS, Picture, class_colours
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from massgraph.segmentation import Segmentation
+
+__all__ = ["ion_images", "segmentation"]
+
+KINDS = ("class", "probability", "uncertainty", "reference")
+PROBABILITY_MAP = "cividis"
+UNCERTAINTY_MAP = "inferno"
+ION_MAP = "viridis"
+CLIP_PERCENTILE = 99.0
+# Asked-for m/z may be rounded to two decimals; farther away it means another ion.
+FARTHEST_DA = 0.05
+
+Colours = NDArray[np.float64]
+
+
+def segmentation(
+    segmentation: Segmentation, kind: str = "class", *, width: float = 7.2
+) -> Picture:
+    """Draw a map of a segmentation: one panel per run, all at one scale, y downwards.
+
+    Parameters
+    ----------
+    segmentation
+        What `RGCNClassifier.segment` gives.
+    kind
+        ``"class"``: the class of each pixel; ``"probability"``: that of each class, a panel each,
+        from 0 to 1; ``"uncertainty"``: normalised entropy from 0 to 1; ``"reference"``: the labels
+        given by the user.
+    width
+        Largest width of the figure in inches: 7.2 spans a page, 3.5 a column.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Pixels without peaks (or, for ``"reference"``, without a label) are light grey; where there
+        is no pixel, the paper shows. The legend gives numbers of pixels. Colours are never mixed
+        or faded: how sure a class is, is another picture.
+
+    Raises
+    ------
+    ValueError
+        For another `kind`, without coordinates, for ``"reference"`` without labels, or where two
+        pixels of a run share a place.
+    """
+    if kind not in KINDS:
+        msg = f"kind {kind!r} is none of {KINDS}"
+        raise ValueError(msg)
+    panels = _panels(segmentation)
+    if kind == "class":
+        return _class_map(segmentation, panels, segmentation.label, "no peaks", width)
+    if kind == "reference":
+        if segmentation.reference is None:
+            msg = "this segmentation has no reference labels to draw: segment(spectra, y) keeps them"
+            raise ValueError(msg)
+        return _class_map(segmentation, panels, segmentation.reference, "unlabelled", width)
+    without = np.isnan(segmentation.probability).any(axis=1)
+    if kind == "uncertainty":
+        sections = _sections(panels, [("", segmentation.uncertainty)], UNCERTAINTY_MAP, without)
+        label = "uncertainty (entropy / log of the number of classes)"
+        return _scaled_map(segmentation, sections, without, UNCERTAINTY_MAP, label, width)
+    values = list(zip(segmentation.classes, segmentation.probability.T, strict=True))
+    sections = _sections(panels, values, PROBABILITY_MAP, without)
+    return _scaled_map(segmentation, sections, without, PROBABILITY_MAP, "probability", width)
+
+
+def ion_images(
+    segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2
+) -> Picture:
+    """Draw ion images: intensity as a share of the total ion current of each pixel.
+
+    Parameters
+    ----------
+    segmentation
+        What `RGCNClassifier.segment` gives. Ions are those of its explanation; without one, those
+        of its spectra aligned at 5 ppm.
+    mz
+        m/z of the ions to draw, in this order; the nearest ion is taken.
+    width
+        Largest width of the figure in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One row per ion with one panel per run; with one run, one panel per ion. The colours of an
+        ion run from 0 to the 99th percentile over all pixels with peaks (the largest value where
+        that is 0), the same in all its panels and written above them; what is higher is clipped.
+
+    Raises
+    ------
+    ValueError
+        Without coordinates or m/z, or where no ion is within 0.05 Da of one of `mz`.
+    """
+    panels = _panels(segmentation)
+    without = segmentation.spectra.peak_counts == 0
+    rows = []
+    for ion_mz, share in _ion_shares(segmentation, np.atleast_1d(np.asarray(mz, dtype=float))):
+        top = _clip_value(share[~without])
+        rows.append((ion_mz, top, share / top if top > 0 else share))
+    several = len(panels) > 1
+    sections = []
+    cells = []
+    for ion_mz, top, scaled in rows:
+        name, limit = f"m/z {ion_mz:.4f}", f"0 to {100 * top:.3g} % of TIC"
+        colours = _map_colours(scaled, ION_MAP, without)
+        if several:
+            of_run = [Cell(panel, colours, (panel.name,)) for panel in panels]
+            sections.append(Section(of_run, f"{name}    {limit}"))
+        else:
+            cells.append(Cell(panels[0], colours, (name, limit)))
+    sections = sections if several else [Section(cells)]
+    return _scaled_map(
+        segmentation,
+        sections,
+        without,
+        ION_MAP,
+        "share of TIC",
+        width,
+        names=("0", "99th\npercentile"),
+    )
+
+
+# -------------------------------------------------------------------- classes
+
+
+def _panels(segmentation: Segmentation) -> list[Panel]:
+    return make_panels(segmentation.coordinates, segmentation.run, segmentation.pixel_size)
+
+
+def _class_map(
+    segmentation: Segmentation,
+    panels: Sequence[Panel],
+    labels: pd.Categorical,
+    missing: str,
+    width: float,
+) -> Picture:
+    names = [str(name) for name in labels.categories]
+    # Colours go by class, so that the map and the reference say the same with the same colour.
+    known = [*segmentation.classes, *(name for name in names if name not in segmentation.classes)]
+    palette = dict(zip(known, class_colours(len(known)), strict=True))
+    rgba = np.array([to_rgba(palette[name]) for name in names] + [to_rgba(NO_PEAKS)])
+    codes = np.asarray(labels.codes)
+    counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    legend = [
+        (palette[name], f"{name} ({count:,} px)")
+        for name, count in zip(names, counts, strict=True)
+        if count or name in segmentation.classes
+    ]
+    if (codes < 0).any():
+        legend.append((NO_PEAKS, f"{missing} ({np.count_nonzero(codes < 0):,} px)"))
+    cells = [Cell(panel, rgba[codes], _run_title(panel, panels)) for panel in panels]
+    sheet = Sheet(
+        [Section(cells)], width=width, legend=legend, scale_bar=_scale_bar(segmentation)
+    )
+    return sheet.figure
+
+
+def _run_title(panel: Panel, panels: Sequence[Panel]) -> tuple[str, ...]:
+    """Name of the run; nothing where there is but one of no name."""
+    return () if len(panels) == 1 and panel.name == "run0" else (panel.name,)
+
+
+def _scale_bar(segmentation: Segmentation) -> tuple[float, str] | None:
+    if segmentation.pixel_size is None:
+        return None
+    return float(segmentation.pixel_size[0]), segmentation.pixel_size_unit
+
+
+# -------------------------------------------------------------------- values
+
+
+def _sections(
+    panels: Sequence[Panel],
+    values: Sequence[tuple[str, NDArray[np.float64]]],
+    colour_map: str,
+    without: NDArray[np.bool_],
+) -> list[Section]:
+    """A section per value with a panel per run; with one run, one section for all values."""
+    drawn = [(name, _map_colours(value, colour_map, without)) for name, value in values]
+    if len(panels) == 1:
+        title = _run_title(panels[0], panels)
+        return [
+            Section([Cell(panels[0], colours, (name,) if name else title) for name, colours in drawn])
+        ]
+    return [
+        Section([Cell(panel, colours, (panel.name,)) for panel in panels], name)
+        for name, colours in drawn
+    ]
+
+
+def _map_colours(
+    values: NDArray[np.float64], colour_map: str, without: NDArray[np.bool_]
+) -> Colours:
+    rgba = np.asarray(colormaps[colour_map](np.clip(np.nan_to_num(values), 0.0, 1.0)))
+    rgba[without] = to_rgba(NO_PEAKS)
+    return rgba
+
+
+def _scaled_map(
+    segmentation: Segmentation,
+    sections: Sequence[Section],
+    without: NDArray[np.bool_],
+    colour_map: str,
+    label: str,
+    width: float,
+    names: Sequence[str] = (),
+) -> Picture:
+    """Draw panels with a colour bar from 0 to 1, named at its ends or at 0, 0.5 and 1."""
+    count = int(np.count_nonzero(without))
+    sheet = Sheet(
+        sections,
+        width=width,
+        legend=[(NO_PEAKS, f"no peaks ({count:,} px)")] if count else [],
+        colour_bar=True,
+        scale_bar=_scale_bar(segmentation),
+    )
+    mappable: Any = ScalarMappable(Normalize(0, 1), colour_map)
+    ticks = [0.0, 1.0] if names else [0.0, 0.5, 1.0]
+    sheet.add_colour_bar(mappable, label, ticks, names or ("0", "0.5", "1"))
+    return sheet.figure
+
+
+# -------------------------------------------------------------------- ions
+
+
+def _ion_shares(
+    segmentation: Segmentation, wanted: NDArray[np.float64]
+) -> list[tuple[float, NDArray[np.float64]]]:
+    """m/z and share of the TIC in each pixel, of the ions nearest to the m/z wanted."""
+    spectra = segmentation.spectra
+    if segmentation.explanation is None:
+        axis, ion = spectra.align(5.0)
+    else:
+        axis = segmentation.explanation.mz
+        ion = assign_to_axis(spectra.mz, axis) if axis.size else np.empty(0, dtype=np.int64)
+    chosen = [_nearest(axis, value) for value in wanted]
+    if not chosen:
+        msg = "no m/z to draw: give at least one"
+        raise ValueError(msg)
+    tic = np.maximum(spectra.tic(), np.finfo(float).tiny)
+    shares = []
+    for index in chosen:
+        peaks = np.flatnonzero(ion == index)
+        pixels = np.searchsorted(spectra.offsets, peaks, side="right") - 1
+        sums = np.bincount(pixels, weights=spectra.intensity[peaks], minlength=spectra.n_pixels)
+        shares.append((float(axis[index]), sums / tic))
+    return shares
+
+
+def _nearest(axis: NDArray[np.float64], mz: float) -> int:
+    if axis.size == 0:
+        msg = f"no ion near m/z {mz:g}: the spectra have no peaks"
+        raise ValueError(msg)
+    index = int(np.argmin(np.abs(axis - mz)))
+    if not abs(axis[index] - mz) <= FARTHEST_DA:
+        msg = f"no ion within {FARTHEST_DA} Da of m/z {mz:g}; the nearest is at {axis[index]:.4f}"
+        raise ValueError(msg)
+    return index
+
+
+def _clip_value(share: NDArray[np.float64]) -> float:
+    """Give the 99th percentile, or the largest value for an ion in fewer pixels than that."""
+    if share.size == 0:
+        return 0.0
+    top = float(np.percentile(share, CLIP_PERCENTILE))
+    return top if top > 0 else float(share.max())

@@ -1,0 +1,190 @@
+"""Pixels by their place: one panel per run (and per section of a stack)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+__all__ = ["Panel", "make_panels"]
+
+# A raster with more cells than this for its pixels (two pieces far apart, say) is drawn as marks.
+MOST_CELLS = 20_000_000
+WHOLE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """The pixels of one picture and where they go.
+
+    Attributes
+    ----------
+    name
+        Name of the run, with the z coordinate where the run has several.
+    pixels
+        Indices of the pixels, shape ``(n,)``.
+    x, y
+        Centres, in units of one x coordinate (y is stretched where pixels are not square).
+    step
+        Size of one pixel in x and in y, in the same unit.
+    raster
+        Whether the centres lie on a grid of `step`; if not, pixels are drawn as marks.
+    """
+
+    name: str
+    pixels: NDArray[np.intp]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    step: tuple[float, float]
+    raster: bool
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Left, right, bottom and top edge; y runs downwards, so that bottom is the largest."""
+        half_x, half_y = self.step[0] / 2, self.step[1] / 2
+        return (
+            float(self.x.min() - half_x),
+            float(self.x.max() + half_x),
+            float(self.y.max() + half_y),
+            float(self.y.min() - half_y),
+        )
+
+    @property
+    def width(self) -> float:
+        """Width in units of one x coordinate."""
+        left, right, _, _ = self.extent
+        return right - left
+
+    @property
+    def height(self) -> float:
+        """Height in units of one x coordinate."""
+        _, _, bottom, top = self.extent
+        return bottom - top
+
+    def draw(self, axes: Any, colours: NDArray[np.float64], inches_per_unit: float) -> None:
+        """Draw pixels in `colours`, RGBA of all pixels, shape ``(n_pixels, 4)``."""
+        left, right, bottom, top = self.extent
+        axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+        axes.axis("off")
+        if self.raster:
+            image = AxesImage(axes, origin="upper", interpolation="nearest", extent=self.extent)
+            image.set_data(self.image(colours))
+            image.set_clip_path(axes.patch)
+            axes.add_image(image)
+            return
+        points = 72 * inches_per_unit * min(self.step)
+        axes.scatter(
+            self.x,
+            self.y,
+            s=points**2,
+            c=colours[self.pixels],
+            marker="s",
+            linewidths=0,
+            rasterized=True,
+            clip_on=False,
+        )
+
+    def image(self, colours: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Image, shape (rows, columns, 4); cells without a pixel are clear."""
+        columns = np.rint((self.x - self.x.min()) / self.step[0]).astype(np.intp)
+        rows = np.rint((self.y - self.y.min()) / self.step[1]).astype(np.intp)
+        image = np.zeros((int(rows.max()) + 1, int(columns.max()) + 1, 4))
+        image[rows, columns] = colours[self.pixels]
+        return image
+
+
+def make_panels(
+    coordinates: NDArray[np.float64] | None,
+    run: NDArray[Any],
+    pixel_size: tuple[float, float] | None = None,
+) -> list[Panel]:
+    """Panels of all runs, in the order in which the runs appear.
+
+    Parameters
+    ----------
+    coordinates
+        (x, y) or (x, y, z) of each pixel, shape ``(n_pixels, 2)`` or ``(n_pixels, 3)``.
+    run
+        Run of each pixel, shape ``(n_pixels,)``.
+    pixel_size
+        Size of a pixel in x and y, for the shape of pixels that are not square.
+
+    Raises
+    ------
+    ValueError
+        Where there are no coordinates or no pixels, or where two pixels of a run share a place.
+    """
+    if coordinates is None:
+        msg = "the pixels have no coordinates: there is no image to draw"
+        raise ValueError(msg)
+    if len(coordinates) == 0:
+        msg = "there are no pixels to draw"
+        raise ValueError(msg)
+    stretch = pixel_size[1] / pixel_size[0] if pixel_size else 1.0
+    names = np.asarray(run).astype(np.str_)
+    found, first = np.unique(names, return_index=True)
+    panels = []
+    for name in found[np.argsort(first)]:
+        pixels = np.flatnonzero(names == name)
+        for title, part in _sections(str(name), pixels, coordinates):
+            panels.append(_panel(title, part, coordinates[part, :2], stretch))
+    return panels
+
+
+def _sections(
+    name: str, pixels: NDArray[np.intp], coordinates: NDArray[np.float64]
+) -> list[tuple[str, NDArray[np.intp]]]:
+    """The pixels of a run, by z where they have more than one."""
+    if coordinates.shape[1] < 3:
+        return [(name, pixels)]
+    z = coordinates[pixels, 2]
+    levels = np.unique(z)
+    if levels.size == 1:
+        return [(name, pixels)]
+    return [(f"{name}, z = {level:g}", pixels[z == level]) for level in levels]
+
+
+def _panel(
+    name: str, pixels: NDArray[np.intp], places: NDArray[np.float64], stretch: float
+) -> Panel:
+    _, first, counts = np.unique(places, axis=0, return_index=True, return_counts=True)
+    if (counts > 1).any():
+        x, y = places[first[np.argmax(counts > 1)]]
+        msg = (
+            f"several pixels of run {name!r} are at ({x:g}, {y:g}): "
+            "give each image a run name of its own"
+        )
+        raise ValueError(msg)
+    x, y = places[:, 0], places[:, 1]
+    steps = _grid_step(x), _grid_step(y)
+    raster = steps[0] > 0 and steps[1] > 0
+    if raster:
+        cells = (np.ptp(x) / steps[0] + 1) * (np.ptp(y) / steps[1] + 1)
+        raster = cells <= max(MOST_CELLS, 4 * pixels.size)
+    if raster:
+        # A single row or column has no step of its own: it takes that of the other direction.
+        step = (steps[0] if np.ptp(x) else steps[1], steps[1] if np.ptp(y) else steps[0])
+        return Panel(name, pixels, x, y * stretch, (step[0], step[1] * stretch), raster=True)
+    side = _spacing(x, y * stretch)
+    return Panel(name, pixels, x, y * stretch, (side, side), raster=False)
+
+
+def _grid_step(values: NDArray[np.float64]) -> float:
+    """Greatest common step of whole-numbered coordinates (1 where all are equal); 0 if not whole."""
+    whole = np.rint(values)
+    if np.abs(values - whole).max() > WHOLE:
+        return 0.0
+    steps = np.diff(np.unique(whole.astype(np.int64)))
+    return float(np.gcd.reduce(steps)) if steps.size else 1.0
+
+
+def _spacing(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Median distance to the nearest pixel."""
+    if x.size < 2:
+        return 1.0
+    distance, _ = cKDTree(np.column_stack([x, y])).query(np.column_stack([x, y]), k=2)
+    return float(np.median(distance[:, 1]))

@@ -1,0 +1,377 @@
+"""Segmentation: the one data model between the model and everything that shows or writes results.
+
+A class for every pixel, how sure it is, and why. It knows nothing of how the model was trained.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from platform import python_version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from massgraph.spectra import Spectra
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from massgraph.explain import Explanation
+
+__all__ = ["Segmentation", "package_versions", "uncertainty_of"]
+
+PACKAGES = ("massgraph", "numpy", "scipy", "pandas", "scikit-learn", "torch", "anndata")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Segmentation:
+    """Classes of pixels, with probabilities, uncertainty and the explanation.
+
+    Made by `RGCNClassifier.segment`, or by `from_probability`, which derives the fields that
+    follow from others.
+
+    Parameters
+    ----------
+    classes
+        Names of the classes, in the order of the columns of `probability`.
+    probability
+        float64, shape ``(n_pixels, n_classes)``; rows sum to one, NaN for pixels without peaks.
+    label
+        Class of highest probability (ties: the first), missing for pixels without peaks.
+    uncertainty
+        float64 in [0, 1], shape ``(n_pixels,)``: see `uncertainty_of`.
+    spectra
+        The pixels that were segmented.
+    coordinates, run, names, pixel_size, pixel_size_unit, polarity
+        As in `Spectra`; `run` holds the name of the run of each pixel.
+    reference
+        The labels given by the user, missing where unlabelled; None where none were given.
+    validation
+        bool, shape ``(n_pixels,)``: pixels held out from training for early stopping; None where
+        the model was not trained on these pixels.
+    explanation
+        What decided, per ion and class; None where it was not asked for.
+    history
+        The learning curve, one row per epoch; None where unknown.
+    parameters
+        Parameters of the classifier, as values that JSON can hold.
+    versions
+        Versions of the packages that made this, by name.
+
+    Raises
+    ------
+    ValueError
+        Where shapes disagree, or a row of `probability` neither sums to one nor is NaN. The message
+        names the field, the pixel and the value.
+    """
+
+    classes: tuple[str, ...]
+    probability: NDArray[np.float64]
+    label: pd.Categorical
+    uncertainty: NDArray[np.float64]
+    spectra: Spectra
+    run: NDArray[np.str_]
+    coordinates: NDArray[np.float64] | None = None
+    names: NDArray[np.str_] | None = None
+    pixel_size: tuple[float, float] | None = None
+    pixel_size_unit: str = "um"
+    polarity: str | None = None
+    reference: pd.Categorical | None = None
+    validation: NDArray[np.bool_] | None = None
+    explanation: Explanation | None = None
+    history: pd.DataFrame | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = self.spectra.n_pixels
+        if len(set(self.classes)) != len(self.classes) or not self.classes:
+            msg = f"classes must be at least one and differ, got {self.classes}"
+            raise ValueError(msg)
+        for name in ("label", "uncertainty", "run", "names", "coordinates", "reference"):
+            self._check_length(name, n)
+        self._check_length("validation", n)
+        if tuple(self.label.categories) != tuple(self.classes):
+            msg = f"label has the levels {list(self.label.categories)}, need {list(self.classes)}"
+            raise ValueError(msg)
+        _check_probability(self.probability, n, self.classes)
+
+    def _check_length(self, name: str, n: int) -> None:
+        value = getattr(self, name)
+        if value is not None and len(value) != n:
+            msg = f"{name} has {len(value)} values for {n} pixels"
+            raise ValueError(msg)
+
+    @classmethod
+    def from_probability(
+        cls,
+        spectra: Spectra,
+        classes: Sequence[str],
+        probability: ArrayLike,
+        *,
+        reference: pd.Categorical | ArrayLike | None = None,
+        validation: ArrayLike | None = None,
+        explanation: Explanation | None = None,
+        history: pd.DataFrame | None = None,
+        parameters: dict[str, Any] | None = None,
+        versions: dict[str, str] | None = None,
+    ) -> Segmentation:
+        """Build from the pixels and the probabilities of their classes.
+
+        Parameters
+        ----------
+        spectra, classes, explanation, history, parameters
+            As for the class.
+        probability
+            Shape ``(n_pixels, n_classes)``; the rows of pixels without peaks are made NaN.
+        reference
+            One label per pixel; None, NaN and NA are missing, every other value is taken as text.
+            Labels that are none of `classes` are kept as further levels, in order of appearance.
+        validation
+            As for the class, one truth value per pixel.
+        versions
+            Default: `package_versions`.
+
+        Raises
+        ------
+        ValueError
+            As for the class.
+        """
+        classes = tuple(str(name) for name in classes)
+        probability = np.array(probability, dtype=np.float64)
+        _check_shape(probability, spectra.n_pixels, classes)
+        probability[spectra.peak_counts == 0] = np.nan
+        missing = np.isnan(probability).any(axis=1)
+        codes = np.argmax(np.nan_to_num(probability), axis=1).astype(np.int64)
+        codes[missing] = -1
+        return cls(
+            classes=classes,
+            probability=probability,
+            label=pd.Categorical.from_codes(codes, categories=pd.Index(classes, dtype=object)),
+            uncertainty=uncertainty_of(probability),
+            spectra=spectra,
+            run=spectra.run,
+            coordinates=spectra.coordinates,
+            names=spectra.names,
+            pixel_size=spectra.pixel_size,
+            pixel_size_unit=spectra.pixel_size_unit,
+            polarity=spectra.polarity,
+            reference=None if reference is None else _as_reference(reference, classes),
+            validation=None if validation is None else np.asarray(validation, dtype=bool),
+            explanation=explanation,
+            history=history,
+            parameters=dict(parameters or {}),
+            versions=package_versions() if versions is None else dict(versions),
+        )
+
+    # ---------------------------------------------------------------- looking
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels."""
+        return len(self.uncertainty)
+
+    def __len__(self) -> int:
+        return self.n_pixels
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name} {count}" for name, count in self.counts().items())
+        missing = int(np.count_nonzero(self.label.codes < 0))
+        without = f", {missing} without peaks" if missing else ""
+        return f"Segmentation({self.n_pixels} pixels: {counts}{without})"
+
+    def counts(self) -> pd.Series[int]:
+        """Count the pixels of each class, in the order of `classes`."""
+        codes = np.asarray(self.label.codes)
+        counts = np.bincount(codes[codes >= 0], minlength=len(self.classes))
+        return pd.Series(counts, index=pd.Index(self.classes, dtype=object), name="n_pixels")
+
+    # ---------------------------------------------------------------- against the user's labels
+
+    def balanced_accuracy(self, pixels: ArrayLike | None = None) -> float:
+        """Mean over the classes of the share of their labelled pixels that got their class.
+
+        Parameters
+        ----------
+        pixels
+            Mask or indices of the pixels to look at; default all. Unlabelled ones do not count.
+
+        Returns
+        -------
+        float
+            Over the classes present among the labels; NaN where there are none. A labelled pixel
+            without peaks counts as missed.
+        """
+        recall = self.recall(pixels)
+        return float(recall.mean()) if recall.notna().any() else float("nan")
+
+    def recall(self, pixels: ArrayLike | None = None) -> pd.Series[float]:
+        """Share of the labelled pixels of each class that got their class, NaN where none are.
+
+        Parameters as for `balanced_accuracy`. Labels that are none of `classes` come last.
+        """
+        levels = self._levels()
+        if self.reference is None:
+            return pd.Series(np.full(len(levels), np.nan), index=pd.Index(levels, dtype=object))
+        given, found = self._codes(pixels)
+        total = np.bincount(given, minlength=len(levels))
+        right = np.bincount(given[given == found], minlength=len(levels))
+        share = np.where(total > 0, right / np.maximum(total, 1), np.nan)
+        return pd.Series(share, index=pd.Index(levels, dtype=object), name="recall")
+
+    def confusion(self, pixels: ArrayLike | None = None) -> pd.DataFrame:
+        """Numbers of labelled pixels by the label given (rows) and the class found (columns).
+
+        Parameters as for `balanced_accuracy`. Labelled pixels without peaks have no class and are
+        in no column. Without labels all numbers are zero.
+        """
+        levels = self._levels()
+        table = np.zeros((len(levels), len(self.classes)), dtype=np.int64)
+        if self.reference is not None:
+            given, found = self._codes(pixels)
+            np.add.at(table, (given[found >= 0], found[found >= 0]), 1)
+        return pd.DataFrame(
+            table,
+            index=pd.Index(levels, dtype=object, name="reference"),
+            columns=pd.Index(self.classes, dtype=object, name="predicted"),
+        )
+
+    def metrics(self) -> pd.DataFrame:
+        """Agreement with the user's labels, one row per run and subset of labelled pixels.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `run`; `subset`: ``"training"`` and ``"held out"`` where the model was trained
+            on these pixels, else ``"labelled"``; `n_labelled`; `balanced_accuracy`; `uncertainty`
+            (mean); and ``recall_<class>``. Runs in order of appearance; no row without labelled
+            pixels. Accuracy on training pixels says how well they were learnt by heart, that on
+            held-out ones, which chose the epoch, is a little too good: neither replaces
+            cross-validation.
+        """
+        columns = ["run", "subset", "n_labelled", "balanced_accuracy", "uncertainty"]
+        columns += [f"recall_{name}" for name in self._levels()]
+        if self.reference is None:
+            return pd.DataFrame(columns=columns)
+        labelled = np.asarray(self.reference.codes) >= 0
+        if self.validation is None:
+            subsets = {"labelled": labelled}
+        else:
+            subsets = {
+                "training": labelled & ~self.validation,
+                "held out": labelled & self.validation,
+            }
+        rows = []
+        for run in pd.unique(pd.Series(self.run)):
+            for subset, mask in subsets.items():
+                pixels = mask & (self.run == run)
+                if pixels.any():
+                    rows.append([str(run), subset, *self._scores(pixels)])
+        return pd.DataFrame(rows, columns=columns)
+
+    def _scores(self, pixels: NDArray[np.bool_]) -> list[float]:
+        recall = self.recall(pixels)
+        return [
+            int(pixels.sum()),
+            self.balanced_accuracy(pixels),
+            float(self.uncertainty[pixels].mean()),
+            *(float(value) for value in recall),
+        ]
+
+    def _levels(self) -> list[str]:
+        """List the classes, then the labels that are none of them."""
+        given = [] if self.reference is None else [str(name) for name in self.reference.categories]
+        return [*self.classes, *(name for name in given if name not in self.classes)]
+
+    def _codes(self, pixels: ArrayLike | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Label given (as an index into `_levels`) and class found of the labelled pixels."""
+        given, found = _codes(self.reference, self._levels()), _codes(self.label, self._levels())
+        if pixels is not None:
+            given, found = given[np.asarray(pixels)], found[np.asarray(pixels)]
+        return given[given >= 0], found[given >= 0]
+
+    # ---------------------------------------------------------------- writing
+
+    def to_anndata(self) -> AnnData:
+        """Make an AnnData object; see `massgraph.io.h5ad.to_anndata` for its layout."""
+        from massgraph.io.h5ad import to_anndata  # noqa: PLC0415  anndata is slow to import
+
+        return to_anndata(self)
+
+    def write_h5ad(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write `to_anndata` to an h5ad file, whole or not at all.
+
+        See `massgraph.io.h5ad.write_h5ad`.
+        """
+        from massgraph.io.h5ad import write_h5ad  # noqa: PLC0415  anndata is slow to import
+
+        write_h5ad(self, path, overwrite=overwrite)
+
+
+def uncertainty_of(probability: ArrayLike) -> NDArray[np.float64]:
+    """Entropy of each row as a share of the largest possible one, in [0, 1].
+
+    Parameters
+    ----------
+    probability
+        Shape ``(n_pixels, n_classes)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``-sum_c p_c log(p_c) / log(n_classes)``; one for rows with NaN, zero with one class only.
+    """
+    p = np.asarray(probability, dtype=np.float64)
+    if p.ndim != 2 or p.shape[1] == 0:
+        msg = f"probability has shape {p.shape}, need (n_pixels, n_classes)"
+        raise ValueError(msg)
+    entropy = -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1)
+    share = entropy / np.log(p.shape[1]) if p.shape[1] > 1 else entropy
+    return np.where(np.isnan(share), 1.0, np.clip(share, 0.0, 1.0))
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages that decide a result, without imports."""
+    versions = {"python": python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _codes(values: pd.Categorical | None, levels: list[str]) -> NDArray[np.int64]:
+    """Codes of a categorical among other levels, -1 where missing."""
+    codes = pd.Categorical(np.asarray(values, dtype=object), categories=levels).codes
+    return np.asarray(codes, dtype=np.int64)
+
+
+def _check_shape(probability: NDArray[np.float64], n: int, classes: tuple[str, ...]) -> None:
+    if probability.shape != (n, len(classes)):
+        msg = f"probability has shape {probability.shape}, need ({n}, {len(classes)})"
+        raise ValueError(msg)
+
+
+def _check_probability(probability: NDArray[np.float64], n: int, classes: tuple[str, ...]) -> None:
+    _check_shape(probability, n, classes)
+    missing = np.isnan(probability).all(axis=1)
+    fine = (probability >= 0).all(axis=1) & (np.abs(probability.sum(axis=1) - 1) < 1e-4)
+    bad = ~(fine | missing)
+    if bad.any():
+        pixel = int(np.argmax(bad))
+        msg = f"pixel {pixel}: probabilities {probability[pixel]} do not sum to one"
+        raise ValueError(msg)
+
+
+def _as_reference(labels: pd.Categorical | ArrayLike, classes: tuple[str, ...]) -> pd.Categorical:
+    """Labels as text; levels are the classes, then what else there is."""
+    values = np.asarray(labels, dtype=object).ravel()
+    text = [None if missing else str(v) for v, missing in zip(values, pd.isna(values), strict=True)]
+    others = dict.fromkeys(v for v in text if v is not None and v not in classes)
+    return pd.Categorical(np.array(text, dtype=object), categories=[*classes, *others])

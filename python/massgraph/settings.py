@@ -1,0 +1,130 @@
+"""Presets: everything that defines a network and its training, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from massgraph._alignment import UNITS
+from massgraph.chemistry import Relations, default_relations, published_relations
+from massgraph.features import PUBLISHED_FEATURES, feature_names
+from massgraph.graph import RULES
+from massgraph.nn.layers import BACKENDS
+
+__all__ = ["PRESETS", "Settings", "resolve_settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Resolved settings of one classifier; see `RGCNClassifier` for what each one means."""
+
+    relations: Relations
+    tolerance: float = 5.0
+    tolerance_unit: str = "ppm"
+    rule: str = "intensity"
+    directed: bool = True
+    features: tuple[str, ...] = (
+        "log_intensity",
+        "mz",
+        "mass_defect",
+        "kendrick_defect",
+        "ch2_phase",
+    )
+    standardize: bool = True
+    mz_range: tuple[float, float] | None = None
+    max_peaks: int | None = None
+    hidden: tuple[int, ...] = (32, 32)
+    batch_norm: bool = True
+    augment: int = 4
+    validation_fraction: float = 0.2
+    epochs: int = 60
+    patience: int | None = 15
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    adam_eps: float = 1e-8
+    as_published: bool = False
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # methods of La Rocca et al. (2025): the network and the training of their code, unchanged.
+    "published": {
+        "tolerance": 0.001,
+        "tolerance_unit": "Da",
+        "rule": "reference",
+        "directed": False,
+        "features": PUBLISHED_FEATURES,
+        "standardize": False,
+        "mz_range": (200.0, 1400.0),
+        "max_peaks": 2000,
+        "hidden": (8, 16),
+        "batch_norm": False,
+        "augment": 0,
+        "epochs": 40,
+        "patience": None,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "adam_eps": 1e-7,
+        "as_published": True,
+    },
+}
+
+
+def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -> Settings:
+    """Settings of a preset with the given ones in their place; None means "as the preset has it".
+
+    Raises
+    ------
+    ValueError
+        For an unknown preset or a setting out of its range; the message names it.
+    """
+    if preset not in PRESETS:
+        msg = f"preset {preset!r} is none of {tuple(PRESETS)}"
+        raise ValueError(msg)
+    chosen = {**PRESETS[preset], **{name: v for name, v in given.items() if v is not None}}
+    if "relations" not in chosen:
+        published = preset == "published"
+        chosen["relations"] = published_relations() if published else default_relations(polarity)
+    for name in ("features", "hidden", "mz_range"):
+        if chosen.get(name) is not None:
+            chosen[name] = tuple(chosen[name])
+    settings = Settings(**chosen)
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    if not isinstance(settings.relations, Relations):
+        msg = f"relations must be a massgraph.Relations, got {type(settings.relations).__name__}"
+        raise TypeError(msg)
+    feature_names(settings.features)
+    for name, allowed in (("rule", tuple(RULES)), ("tolerance_unit", UNITS)):
+        if getattr(settings, name) not in allowed:
+            msg = f"{name} {getattr(settings, name)!r} is none of {allowed}"
+            raise ValueError(msg)
+    for name, low in (
+        ("tolerance", 0.0),
+        ("learning_rate", 0.0),
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("validation_fraction", 0.0),
+        ("max_peaks", 0),
+        ("patience", 0),
+    ):
+        value = getattr(settings, name)
+        if value is not None and not value > low:
+            msg = f"{name} {value} is not above {low}"
+            raise ValueError(msg)
+    if not settings.validation_fraction < 1:
+        msg = f"validation_fraction {settings.validation_fraction} is not below 1"
+        raise ValueError(msg)
+    if settings.augment < 0 or settings.weight_decay < 0:
+        msg = f"augment {settings.augment} and weight_decay {settings.weight_decay} must not be < 0"
+        raise ValueError(msg)
+    if not settings.hidden or min(settings.hidden) < 1:
+        msg = f"hidden {settings.hidden} must hold at least one positive width"
+        raise ValueError(msg)
+    if settings.mz_range is not None and not settings.mz_range[0] < settings.mz_range[1]:
+        msg = f"mz_range {settings.mz_range} is empty"
+        raise ValueError(msg)

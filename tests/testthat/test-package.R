@@ -1,0 +1,90 @@
+test_that("R and Python carry the same version", {
+    root <- skip_outside_source_tree()
+    project <- readLines(file.path(root, "pyproject.toml"))
+    python <- sub('^version = "(.*)"$', "\\1", grep("^version = ", project, value = TRUE))
+    r <- read.dcf(file.path(root, "DESCRIPTION"), "Version")[[1]]
+    expect_identical(r, python)
+})
+
+test_that("DESCRIPTION asks for the Cardinal whose classes are extended", {
+    root <- skip_outside_source_tree()
+    fields <- read.dcf(file.path(root, "DESCRIPTION"))[1, ]
+    expect_match(fields[["Depends"]], "Cardinal (>= 3.6.0)", fixed = TRUE)
+    expect_match(fields[["Depends"]], "R (>= 4.2)", fixed = TRUE)
+    expect_identical(fields[["License"]], "Apache License (>= 2)")
+})
+
+test_that("R files and NAMESPACE parse, and every export exists", {
+    root <- skip_outside_source_tree()
+    functions <- new.env()
+    for (file in list.files(file.path(root, "R"), pattern = "[.]R$", full.names = TRUE))
+        expect_error(sys.source(file, envir = functions), NA)
+    namespace <- parseNamespaceFile(basename(root), dirname(root))
+    expect_true(all(namespace$exports %in% ls(functions)))
+})
+
+test_that("the tarball carries the Python sources and nothing that is ignored", {
+    root <- skip_outside_source_tree()
+    file <- tarball(root)
+    content <- sub("^massgraph/", "", untar(file, list = TRUE))
+    expect_true("inst/python/massgraph/spectra.py" %in% content)
+    expect_true(all(c("DESCRIPTION", "NAMESPACE", "NEWS.md", "R/python-source.R") %in% content))
+    ignored <- paste0("^(python|tests/python|tools|docs|benchmarks|shared|demo|results|dist|build)/",
+        "|^\\.|^Makefile$|^pyproject\\.toml$|^constraints|__pycache__|\\.py[co]$|\\.egg-info")
+    expect_identical(grep(ignored, content, value = TRUE), character())
+    expect_lt(file.size(file), 5e6)
+})
+
+test_that("the installed package finds its Python sources and starts no Python", {
+    root <- skip_outside_source_tree()
+    folder <- tempfile("massgraph-install-")
+    dir.create(folder)
+    on.exit(unlink(folder, recursive = TRUE))
+    untar(tarball(root), exdir = folder)
+    source <- file.path(folder, "massgraph")
+    # No function of the package calls Cardinal yet: where it is absent, lift the dependency.
+    if (!requireNamespace("Cardinal", quietly = TRUE)) {
+        fields <- read.dcf(file.path(source, "DESCRIPTION"))
+        fields[, "Depends"] <- "R (>= 4.2)"
+        write.dcf(fields, file.path(source, "DESCRIPTION"))
+    }
+    library <- file.path(folder, "library")
+    dir.create(library)
+    run_r_cmd("INSTALL", paste0("--library=", shQuote(library)), shQuote(source))
+
+    # A "Python" that leaves a note when it is started.
+    note <- file.path(folder, "python-was-started")
+    python <- file.path(folder, "python3")
+    writeLines(c("#!/bin/sh", paste("touch", shQuote(note)), "exit 1"), python)
+    Sys.chmod(python, "0755")
+    path <- paste(folder, Sys.getenv("PATH"), sep = .Platform$path.sep)
+    output <- run_r(
+        c(sprintf("library(massgraph, lib.loc = %s)", deparse(library)),
+            "cat('source:', massgraph:::pythonSource(), '\\n')",
+            "cat('reticulate:', 'reticulate' %in% loadedNamespaces(), '\\n')"),
+        env = c(paste0("RETICULATE_PYTHON=", shQuote(python)), paste0("PATH=", shQuote(path))))
+    found <- sub("^source: (.*) $", "\\1", grep("^source: ", output, value = TRUE))
+    expect_true(file.exists(file.path(found, "massgraph", "spectra.py")))
+    expect_true("reticulate: FALSE " %in% output)
+    expect_false(file.exists(note))
+})
+
+test_that("a package without its Python sources says how to mend that", {
+    skip_if(nzchar(system.file(package = "massgraph")), "massgraph is installed")
+    expect_error(pythonSource(), "install it again, from a tarball made by R CMD build")
+})
+
+test_that("library(massgraph) attaches Cardinal", {
+    root <- skip_outside_source_tree()
+    if (!requireNamespace("Cardinal", quietly = TRUE))
+        skip("needs Cardinal >= 3.6.0, which is not installed")
+    if (packageVersion("Cardinal") < "3.6.0")
+        skip(paste("needs Cardinal >= 3.6.0, and", packageVersion("Cardinal"), "is installed"))
+    folder <- tempfile("massgraph-cardinal-")
+    dir.create(folder)
+    on.exit(unlink(folder, recursive = TRUE))
+    run_r_cmd("INSTALL", paste0("--library=", shQuote(folder)), shQuote(tarball(root)))
+    output <- run_r(c(sprintf("library(massgraph, lib.loc = %s)", deparse(folder)),
+        "cat('package:Cardinal' %in% search())"))
+    expect_match(output[length(output)], "TRUE")
+})
