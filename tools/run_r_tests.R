@@ -11,7 +11,7 @@ functions <- new.env()
 for (file in list.files("R", pattern = "[.]R$", full.names = TRUE))
     sys.source(file, envir = functions)
 
-results <- testthat::test_dir("tests/testthat", env = functions, reporter = "check",
+results <- testthat::test_dir("tests/testthat", env = functions, reporter = "summary",
     stop_on_failure = FALSE)
 
 for (test in results) {

@@ -28,6 +28,7 @@ MAX_TOLERANCE = 0.1
 MAX_PIXELS = 2000
 # Slopes tried for the general mass defect, and again twenty times finer.
 SLOPES = np.arange(-150, 151) * 1e-5
+MAX_DIFFERENCES = 50_000
 # Differences at which one pair of molecules repeats itself.
 REPEATS = ("13C", "13C2", "Na-H", "K-H", "K-Na")
 # Near ions are told apart in this many cells of two tolerances.
@@ -196,6 +197,7 @@ def _defect_slope(mz: Floats) -> float:
     low, high = _near_pairs(mz, 2 * NEIGHBOURHOOD)
     difference = mz[high] - mz[low]
     difference = 2 * np.pi * difference[difference > MIN_MASS]
+    difference = difference[:: difference.size // MAX_DIFFERENCES + 1]
     best = 0.0
     for slopes in (SLOPES, SLOPES / 20):
         agreement = [np.cos(difference * (1 - best - slope)).sum() for slope in slopes]
@@ -229,8 +231,8 @@ def _partner_codes(mz: Floats, repeats: Floats, tolerance: float) -> Ints:
     low, high = _near_pairs(ladder, 2 * SATELLITES * tolerance)
     cell = (ladder[high] - ladder[low]) / (2 * tolerance)
     for shift, first in ((0.0, repeats.size), (0.5, repeats.size + SATELLITES + 1)):
-        bit = first + np.floor(cell + shift).astype(np.int64)
-        np.bitwise_or.at(codes, high, np.left_shift(1, bit))
+        bits = first + np.floor(cell + shift).astype(np.int64)
+        np.bitwise_or.at(codes, high, np.left_shift(np.int64(1), bits))
     unsorted = np.empty_like(codes)
     unsorted[order] = codes
     return unsorted

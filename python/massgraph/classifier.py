@@ -90,14 +90,13 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Class labels, sorted, shape ``(n_classes,)``.
     history_
         Learning curve: see `massgraph.training.train`.
-    validation_
-        bool, one per pixel of the training spectra: held out to stop the training.
+    training_, validation_
+        bool, one per pixel of the spectra given to `fit`: learnt from, and held out to stop the
+        training.
     settings_
         The resolved settings.
     polarity_, fingerprint_
         Polarity of the training spectra, and their `Spectra.fingerprint`.
-    n_training_pixels_
-        Number of labelled pixels that were learnt from.
     encoder_
         The `PeakEncoder`: preprocessing, graph and standardised features.
     model_
@@ -194,9 +193,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seeds = np.random.SeedSequence(_seed(self.random_state)).spawn(4)
         group_codes = None if groups is None else _groups(groups, spectra.n_pixels)[rows]
         held_out = self._hold_out(labelled, y_codes, group_codes, np.random.default_rng(seeds[0]))
-        self.validation_ = np.zeros(spectra.n_pixels, dtype=bool)
+        self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
+        self.training_[rows[~held_out]] = True
         self.validation_[rows[held_out]] = True
-        self.n_training_pixels_ = int(np.count_nonzero(~held_out))
         self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings)
         training = self._versions(labelled[~held_out], np.random.default_rng(seeds[1]))
         # The published weights start from seed 0 whatever the seed of the split.
@@ -332,9 +331,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def embed(self, X: Spectra | ArrayLike) -> NDArray[np.float32]:
         """Mean peak features of each pixel, shape ``(n_pixels, hidden[-1])``; NaN without peaks."""
-        return self._per_pixel(
-            X, lambda batch: self.model_.pool(self.model_.nodes(batch), batch)
-        )
+        return self._per_pixel(X, lambda batch: self.model_.pool(self.model_.nodes(batch), batch))
 
     def _per_pixel(
         self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch], torch.Tensor]
@@ -385,6 +382,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             [str(name) for name in self.classes_],
             self.predict_proba(spectra),
             reference=y,
+            training=self.training_ if trained_here else None,
             validation=self.validation_ if trained_here else None,
             explanation=self.explain(spectra) if explain else None,
             history=self.history_,
@@ -402,7 +400,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "backend": self.backend,
             "random_state": self.random_state if isinstance(self.random_state, int) else None,
             "polarity": self.polarity_,
-            "n_training_pixels": self.n_training_pixels_,
+            "n_training_pixels": int(self.training_.sum()),
             "n_validation_pixels": int(self.validation_.sum()),
             "epochs_run": len(self.history_),
         }

@@ -47,9 +47,7 @@ def keep_most_intense(spectra: Spectra, share: ArrayLike) -> Spectra:
     return spectra.keep_peaks(keep)
 
 
-def jitter_mz(
-    spectra: Spectra, sd: ArrayLike, unit: str, rng: np.random.Generator
-) -> Spectra:
+def jitter_mz(spectra: Spectra, sd: ArrayLike, unit: str, rng: np.random.Generator) -> Spectra:
     """Add normal noise of standard deviation `sd` (``"ppm"`` or ``"Da"``) to every m/z."""
     scale = tolerance_in_da(spectra.mz, 1.0, unit)
     noise = rng.normal(size=spectra.n_peaks) * scale

@@ -22,9 +22,10 @@ had no part in the mean and variance, go through the same search, and the number
 a score, plus one, is the number of false hits expected (the larger of the two nulls'). Overlap of
 windows and extreme tails are therefore accounted for, whatever the negative binomial misses.
 
-One pair of molecules is seen many times over, by its isotopes and salts: 13C of one beside 13C of
-the other is no second finding. Where both ions of a pair have a partner that is lighter by the same
-isotope or salt exchange, the pair is not counted.
+One pair of molecules is seen many times over, by its isotopes, salts and side lobes: 13C of one
+beside 13C of the other is no second finding. Where both ions of a pair have a partner that is
+lighter by the same isotope or salt exchange, or by the same few tolerances, the pair is not
+counted. The permutations are counted in the same way.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def discover_relations(
     tolerance: float = 3.0,
     tolerance_unit: str = "ppm",
     fdr: float = 0.05,
-    min_enrichment: float = 1.5,
+    min_enrichment: float = 2.0,
     min_pairs: int = 5,
     min_frequency: float = 0.1,
     max_ions: int = 2000,
@@ -141,9 +142,9 @@ def discover_relations(
     -----
     The docstring of this module gives the method. Its limits: sums and differences of enriched
     differences are enriched as well (see ``combination``). A name is the nearest known mass: at 5
-    ppm Na-H (21.9819) is not told from the C2-H2 of two acyl chains (21.9843). Constant side lobes,
-    and adducts other than 13C, Na and K, repeat a pair of molecules and may make its difference
-    look frequent. With few ions the permutation is coarse, and only strong differences are found.
+    ppm Na-H (21.9819) is not told from C2H-2 (21.9843), a common difference of acyl chains. Adducts
+    other than Na and K repeat a pair of molecules and may make its difference look frequent. With
+    few ions the permutation is coarse, and only strong differences are found.
     The FDR holds for the null of independent mass defects; masses on a grid that is neither regular
     nor proportional to the nominal mass may break it, which `min_enrichment` guards against.
     """

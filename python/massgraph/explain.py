@@ -93,7 +93,9 @@ class Explanation:
         """
         values = np.asarray(regions, dtype=object)
         if values.shape != (len(self.labels),):
-            msg = f"regions have shape {values.shape}, need one for each of {len(self.labels)} pixels"
+            msg = (
+                f"regions have shape {values.shape}, need one for each of {len(self.labels)} pixels"
+            )
             raise ValueError(msg)
         known = ~pd.isna(values)
         names, codes = np.unique(values[known].astype(str), return_inverse=True)

@@ -18,7 +18,7 @@ MzRange = tuple[float, float]
 Columns = Sequence[NDArray[np.float64]]
 
 
-def _log_intensity(spectra: Spectra, mz_range: MzRange) -> Columns:  # noqa: ARG001
+def _log_intensity(spectra: Spectra, mz_range: MzRange) -> Columns:
     """Log intensity, z-scored within the pixel; zero where all peaks are equal."""
     return [_z_score(np.log(spectra.intensity.astype(np.float64)), spectra, ddof=0)]
 
@@ -29,23 +29,23 @@ def _mz(spectra: Spectra, mz_range: MzRange) -> Columns:
     return [(spectra.mz - (low + high) / 2) / ((high - low) / 2)]
 
 
-def _mass_defect(spectra: Spectra, mz_range: MzRange) -> Columns:  # noqa: ARG001
+def _mass_defect(spectra: Spectra, mz_range: MzRange) -> Columns:
     """The mass defect as an angle: no jump where it passes an integer."""
     return _angle(spectra.mz)
 
 
-def _kendrick_defect(spectra: Spectra, mz_range: MzRange) -> Columns:  # noqa: ARG001
+def _kendrick_defect(spectra: Spectra, mz_range: MzRange) -> Columns:
     """The CH2 Kendrick mass defect as an angle: equal along a homologous series."""
     return _angle(spectra.mz * KENDRICK_CH2)
 
 
-def _ch2_phase(spectra: Spectra, mz_range: MzRange) -> Columns:  # noqa: ARG001
+def _ch2_phase(spectra: Spectra, mz_range: MzRange) -> Columns:
     """m/z modulo CH2 as an angle: equal along a series, other for other head groups."""
     return _angle(spectra.mz / CH2)
 
 
-def _published_log_intensity(spectra: Spectra, mz_range: MzRange) -> Columns:  # noqa: ARG001
-    """ln I clamped at -10, z-scored within the pixel with n - 1 in the deviation."""
+def _published_log_intensity(spectra: Spectra, mz_range: MzRange) -> Columns:
+    """Ln I clamped at -10, z-scored within the pixel with n - 1 in the deviation."""
     clamped = np.maximum(np.log(spectra.intensity.astype(np.float64)), -10.0)
     return [_z_score(clamped, spectra, ddof=1)]
 
@@ -56,7 +56,7 @@ def _published_mz(spectra: Spectra, mz_range: MzRange) -> Columns:
     return [(spectra.mz - half) / half]
 
 
-def _published_mass_defect(spectra: Spectra, mz_range: MzRange) -> Columns:  # noqa: ARG001
+def _published_mass_defect(spectra: Spectra, mz_range: MzRange) -> Columns:
     """(d + 0.5) / 0.5 of the mass defect d = m - ceil(m)."""
     return [(spectra.mz - np.ceil(spectra.mz) + 0.5) / 0.5]
 
@@ -108,9 +108,7 @@ def feature_names(names: Sequence[str]) -> list[str]:
     return [name + suffix for name in names for suffix in suffixes[FEATURES[name][1]]]
 
 
-def node_features(
-    spectra: Spectra, names: Sequence[str], mz_range: MzRange
-) -> NDArray[np.float32]:
+def node_features(spectra: Spectra, names: Sequence[str], mz_range: MzRange) -> NDArray[np.float32]:
     """Features of every peak.
 
     Parameters

@@ -371,8 +371,8 @@ def _all(
     source: NDArray[np.int64],
     target: NDArray[np.int64],
     code: NDArray[np.int64],
-    error: NDArray[np.float64],  # noqa: ARG001
-    block: Spectra,  # noqa: ARG001
+    error: NDArray[np.float64],
+    block: Spectra,
 ) -> NDArray[np.int64]:
     return np.lexsort((target, code, source))
 
@@ -381,7 +381,7 @@ def _largest_mass_defect(
     source: NDArray[np.int64],
     target: NDArray[np.int64],
     code: NDArray[np.int64],
-    error: NDArray[np.float64],  # noqa: ARG001
+    error: NDArray[np.float64],
     block: Spectra,
 ) -> NDArray[np.int64]:
     mz = block.mz[target]

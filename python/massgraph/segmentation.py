@@ -51,9 +51,9 @@ class Segmentation:
         As in `Spectra`; `run` holds the name of the run of each pixel.
     reference
         The labels given by the user, missing where unlabelled; None where none were given.
-    validation
-        bool, shape ``(n_pixels,)``: pixels held out from training for early stopping; None where
-        the model was not trained on these pixels.
+    training, validation
+        bool, shape ``(n_pixels,)``: pixels that the model learnt from, and pixels held out to stop
+        the training; None where the model was trained on other pixels.
     explanation
         What decided, per ion and class; None where it was not asked for.
     history
@@ -82,6 +82,7 @@ class Segmentation:
     pixel_size_unit: str = "um"
     polarity: str | None = None
     reference: pd.Categorical | None = None
+    training: NDArray[np.bool_] | None = None
     validation: NDArray[np.bool_] | None = None
     explanation: Explanation | None = None
     history: pd.DataFrame | None = None
@@ -95,7 +96,11 @@ class Segmentation:
             raise ValueError(msg)
         for name in ("label", "uncertainty", "run", "names", "coordinates", "reference"):
             self._check_length(name, n)
-        self._check_length("validation", n)
+        for name in ("training", "validation"):
+            self._check_length(name, n)
+        if (self.training is None) != (self.validation is None):
+            msg = "training and validation must be given together"
+            raise ValueError(msg)
         if tuple(self.label.categories) != tuple(self.classes):
             msg = f"label has the levels {list(self.label.categories)}, need {list(self.classes)}"
             raise ValueError(msg)
@@ -115,6 +120,7 @@ class Segmentation:
         probability: ArrayLike,
         *,
         reference: pd.Categorical | ArrayLike | None = None,
+        training: ArrayLike | None = None,
         validation: ArrayLike | None = None,
         explanation: Explanation | None = None,
         history: pd.DataFrame | None = None,
@@ -132,7 +138,7 @@ class Segmentation:
         reference
             One label per pixel; None, NaN and NA are missing, every other value is taken as text.
             Labels that are none of `classes` are kept as further levels, in order of appearance.
-        validation
+        training, validation
             As for the class, one truth value per pixel.
         versions
             Default: `package_versions`.
@@ -162,6 +168,7 @@ class Segmentation:
             pixel_size_unit=spectra.pixel_size_unit,
             polarity=spectra.polarity,
             reference=None if reference is None else _as_reference(reference, classes),
+            training=None if training is None else np.asarray(training, dtype=bool),
             validation=None if validation is None else np.asarray(validation, dtype=bool),
             explanation=explanation,
             history=history,
@@ -247,8 +254,9 @@ class Segmentation:
         Returns
         -------
         pandas.DataFrame
-            Columns `run`; `subset`: ``"training"`` and ``"held out"`` where the model was trained
-            on these pixels, else ``"labelled"``; `n_labelled`; `balanced_accuracy`; `uncertainty`
+            Columns `run`; `subset`: ``"training"``, ``"held out"`` (to stop the training) and
+            ``"unseen"`` (labelled here but not in the fit) where the model was trained on some of
+            these pixels, else ``"labelled"``; `n_labelled`; `balanced_accuracy`; `uncertainty`
             (mean); and ``recall_<class>``. Runs in order of appearance; no row without labelled
             pixels. Accuracy on training pixels says how well they were learnt by heart, that on
             held-out ones, which chose the epoch, is a little too good: neither replaces
@@ -259,12 +267,13 @@ class Segmentation:
         if self.reference is None:
             return pd.DataFrame(columns=columns)
         labelled = np.asarray(self.reference.codes) >= 0
-        if self.validation is None:
+        if self.training is None or self.validation is None:
             subsets = {"labelled": labelled}
         else:
             subsets = {
-                "training": labelled & ~self.validation,
+                "training": labelled & self.training,
                 "held out": labelled & self.validation,
+                "unseen": labelled & ~self.training & ~self.validation,
             }
         rows = []
         for run in pd.unique(pd.Series(self.run)):
@@ -299,7 +308,7 @@ class Segmentation:
 
     def to_anndata(self) -> AnnData:
         """Make an AnnData object; see `massgraph.io.h5ad.to_anndata` for its layout."""
-        from massgraph.io.h5ad import to_anndata  # noqa: PLC0415  anndata is slow to import
+        from massgraph.io.h5ad import to_anndata
 
         return to_anndata(self)
 
@@ -308,7 +317,7 @@ class Segmentation:
 
         See `massgraph.io.h5ad.write_h5ad`.
         """
-        from massgraph.io.h5ad import write_h5ad  # noqa: PLC0415  anndata is slow to import
+        from massgraph.io.h5ad import write_h5ad
 
         write_h5ad(self, path, overwrite=overwrite)
 

@@ -9,7 +9,6 @@ from massgraph._alignment import UNITS
 from massgraph.chemistry import Relations, default_relations, published_relations
 from massgraph.features import PUBLISHED_FEATURES, feature_names
 from massgraph.graph import RULES
-from massgraph.nn.layers import BACKENDS
 
 __all__ = ["PRESETS", "Settings", "resolve_settings"]
 

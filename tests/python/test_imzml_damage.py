@@ -535,6 +535,24 @@ def test_30_pixel_size_that_is_none(tmp_path: Path, value: str) -> None:
     assert f"pixel size x is {value!r}, which is no size" in text
 
 
+def test_30_pixel_size_without_value(tmp_path: Path) -> None:
+    path = Builder().write(tmp_path)
+    edit(path, 'name="pixel size (x)" value="20"', 'name="pixel size (x)"')
+    spectra, text = read_noting(path)
+    assert spectra.pixel_size is None
+    assert "pixel size (x) is '', which is no size" in text
+
+
+def test_30_header_that_pyimzml_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(root: object) -> None:
+        raise KeyError("odd")
+
+    monkeypatch.setattr("massgraph.io._imzml_header.Metadata", fail)
+    refused(Builder().write(tmp_path), r"the header cannot be understood \('odd'\)")
+
+
 @pytest.mark.parametrize(
     "odd", [unit("UO:0000010", "second"), unit("XX:1", "cubit"), ' unitAccession="XX:2"']
 )
@@ -689,6 +707,17 @@ def test_38_no_spectra(tmp_path: Path) -> None:
     refused(path, "holds no spectra")
 
 
+def test_38_spectrum_out_of_place(tmp_path: Path) -> None:
+    """One spectrum within another, and one in no list."""
+    path = Builder().write(tmp_path)
+    text = path.read_text()
+    spectrum = text[text.index("<spectrum ") : text.index("</spectrum>") + 11]
+    path.write_text(text.replace("</scanList>", f"</scanList>{spectrum}", 1))
+    refused(path, "spectrum 's0' does not stand directly in the spectrumList of a run")
+    path.write_text(text.replace("<fileContent>", f"{spectrum}<fileContent>", 1))
+    refused(path, "spectrum 's0' does not stand directly in the spectrumList of a run")
+
+
 LAUGHS = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]>'
 
 
@@ -738,6 +767,9 @@ def test_39_encodings_that_could_hide_a_dtd(tmp_path: Path, encoding: str) -> No
 def test_39_encoding_that_is_not_the_declared_one(tmp_path: Path) -> None:
     path = Builder(declaration='<?xml version="1.0" encoding="utf-16"?>').write(tmp_path)
     refused(path, "damaged")
+    path = Builder(declaration='<?xml version="1.0" encoding="ut-16"?>').write(tmp_path / "name")
+    path.write_bytes(path.read_text().encode("utf-16"))
+    refused(path, r"damaged or cut off \(unknown encoding: ut-16\)")
     path = Builder().write(tmp_path / "bytes")
     path.write_bytes(path.read_bytes().replace(b'id="run0"', b'id="L\xe4ufer"'))
     refused(path, "damaged")

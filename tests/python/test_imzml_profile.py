@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imzml_builder import Builder, Pixel, edit
-from massgraph.io._centroid import centroid, looks_like_profile
+from massgraph.io._centroid import _vertex, centroid, looks_like_profile
 from massgraph.io.imzml import ImzMLError, open_imzml, read_imzml, validate_imzml
 
 FloatArray = NDArray[np.float64]
@@ -99,10 +99,10 @@ def test_clean_peaks_are_found_at_their_centres() -> None:
 
 def test_parabola_is_exact_on_a_parabola_of_unequal_spacing() -> None:
     mz = np.array([100.0, 100.01, 100.03, 100.06, 100.1])
-    vertex = 100.034
-    height = 50 - 1e4 * (mz - vertex) ** 2
-    picked, _ = pick(mz, height)
-    assert picked == pytest.approx([vertex], abs=1e-10)
+    for vertex in (100.021, 100.03, 100.034, 100.044):
+        height = 50 - 1e4 * (mz - vertex) ** 2
+        top = np.array([2])
+        assert _vertex(mz, height, np.arange(5), top) == pytest.approx([vertex], abs=1e-10)
 
 
 def test_noise_gives_few_peaks_and_signal_all() -> None:
@@ -227,7 +227,7 @@ def test_profile_declared_centroid(tmp_path: Path) -> None:
     """Read as declared, with a warning; centroided where the user asks for it."""
     path = Builder(profile_pixels(), mode="centroid").write(tmp_path)
     with pytest.warns(UserWarning, match="sampled as densely and evenly as a profile"):
-        assert read_imzml(path).peak_counts.min() > 300
+        assert read_imzml(path).peak_counts.min() > 200
     with pytest.warns(UserWarning, match="sampled as densely"):
         assert read_imzml(path, profile="centroid").peak_counts.tolist() == [2, 2, 2]
 

@@ -100,6 +100,7 @@ def segmentation() -> Segmentation:
         CLASSES,
         rng.dirichlet(np.ones(5), size=N_PIXELS),
         reference=reference,
+        training=np.arange(N_PIXELS) % 3 == 1,
         validation=np.arange(N_PIXELS) % 3 == 0,
         explanation=make_explanation(spectra),
         history=pd.DataFrame({"epoch": [1, 2], "valid_loss": [0.5, np.nan], "best": [True, False]}),
@@ -159,6 +160,7 @@ def test_results_by_pixel(segmentation: Segmentation, written: anndata.AnnData) 
     columns = [f"massgraph_probability_{key}" for key in keys]
     np.testing.assert_array_equal(written.obs[columns], segmentation.probability)
     np.testing.assert_array_equal(written.obs["massgraph_uncertainty"], segmentation.uncertainty)
+    np.testing.assert_array_equal(written.obs["massgraph_training"], segmentation.training)
     np.testing.assert_array_equal(written.obs["massgraph_held_out"], segmentation.validation)
     assert written.obs["massgraph_uncertainty"].iloc[EMPTY] == 1
 

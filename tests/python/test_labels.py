@@ -168,7 +168,7 @@ def test_several_runs_without_a_column(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("x,label\n1,a\n", r"line 1: lacks the column y; the header needs x, y, label"),
-        ("1,1,a\n2,1,b\n", r"line 1: lacks the column x and y and label .*found: '1', '1', 'a'"),
+        ("1,1,a\n2,1,b\n", r"line 1: lacks the column x and y and label; .*found: '1', '1', 'a'"),
         ("x y label\n1 1 a\n", r"line 1: lacks the column x and y and label"),
         ("", r"line 1: lacks the column"),
         ("x,y,label,x\n1,1,a,2\n", r"line 1: has two columns 'x'"),
@@ -261,7 +261,7 @@ def test_spectra_without_pixels(tmp_path: Path) -> None:
 def test_several_sections_at_one_place(tmp_path: Path) -> None:
     labels = read_labels(write(tmp_path, "x,y,label\n1,1,a\n"))
     with pytest.raises(
-        LabelsError, match="2 pixels lie at x 1, y 1 .*choose the pixels of one sec"
+        LabelsError, match=r"2 pixels lie at x 1, y 1 .*choose the pixels of one sec"
     ):
         match_labels(labels, image([(1, 1, 1), (1, 1, 2)]))
     assert match_labels(labels, image([(1, 1, 1), (2, 1, 2)])).tolist() == ["a", None]

@@ -54,6 +54,7 @@ def segmentation() -> Segmentation:
         CLASSES,
         probability,
         reference=["cortex", None, "cortex", "NA", "medulla", "medulla"],
+        training=[True, False, True, False, False, False],
         validation=[False, False, False, True, True, False],
     )
 
@@ -136,20 +137,20 @@ def test_metrics_by_run_and_subset(segmentation: Segmentation) -> None:
     table = segmentation.metrics()
     assert table[["run", "subset", "n_labelled"]].values.tolist() == [
         ["b", "training", 2],
-        ["a", "training", 1],
         ["a", "held out", 2],
+        ["a", "unseen", 1],
     ]
     # Run b: one cortex pixel right, one without peaks is missed.
-    assert table["balanced_accuracy"].tolist() == [0.5, 1.0, 0.5]
+    assert table["balanced_accuracy"].tolist() == [0.5, 0.5, 1.0]
     assert table["recall_cortex"].tolist()[0] == 0.5
     assert math.isnan(table["recall_medulla"].tolist()[0])
-    assert table["recall_NA"].tolist()[2] == 1
+    assert table["recall_NA"].tolist()[1] == 1
     expected = segmentation.uncertainty[[3, 4]].mean()
-    assert table["uncertainty"].tolist()[2] == pytest.approx(expected)
+    assert table["uncertainty"].tolist()[1] == pytest.approx(expected)
 
 
 def test_metrics_of_pixels_that_were_not_trained_on(segmentation: Segmentation) -> None:
-    table = dataclasses.replace(segmentation, validation=None).metrics()
+    table = dataclasses.replace(segmentation, training=None, validation=None).metrics()
     assert table["subset"].tolist() == ["labelled", "labelled"]
     assert table["n_labelled"].tolist() == [2, 3]
 

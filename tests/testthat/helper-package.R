@@ -41,8 +41,9 @@ tarball <- local({
                 value = TRUE, invert = TRUE)
             # -P keeps the link inst/python a link, as it is in a clone.
             system2("cp", c("-RP", shQuote(file.path(root, entries)), shQuote(source)))
-            for (extra in c(".venv/lib/a.py", "demo/report.html", "dist/a.whl", "shared/data/a.csv",
-                    "python/massgraph/__pycache__/a.pyc", "python/massgraph.egg-info/PKG-INFO")) {
+            for (extra in c(".venv/lib/a.py", ".hidden/a", "demo/report.html", "dist/a.whl",
+                    "shared/data/a.csv", "python/massgraph/__pycache__/a.pyc",
+                    "python/massgraph.egg-info/PKG-INFO")) {
                 dir.create(dirname(file.path(source, extra)), recursive = TRUE,
                     showWarnings = FALSE)
                 writeLines("not for the tarball", file.path(source, extra))

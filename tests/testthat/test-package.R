@@ -29,8 +29,9 @@ test_that("the tarball carries the Python sources and nothing that is ignored", 
     content <- sub("^massgraph/", "", untar(file, list = TRUE))
     expect_true("inst/python/massgraph/spectra.py" %in% content)
     expect_true(all(c("DESCRIPTION", "NAMESPACE", "NEWS.md", "R/python-source.R") %in% content))
-    ignored <- paste0("^(python|tests/python|tools|docs|benchmarks|shared|demo|results|dist|build)/",
-        "|^\\.|^Makefile$|^pyproject\\.toml$|^constraints|__pycache__|\\.py[co]$|\\.egg-info")
+    ignored <- paste0("^(python|tests/python|tools|docs|benchmarks|shared|demo|results)/",
+        "|^(dist|build)/|^\\.|^Makefile$|^pyproject\\.toml$|^constraints",
+        "|__pycache__|\\.py[co]$|\\.egg-info")
     expect_identical(grep(ignored, content, value = TRUE), character())
     expect_lt(file.size(file), 5e6)
 })

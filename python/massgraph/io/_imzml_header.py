@@ -110,10 +110,17 @@ def _metadata(path: Path, root: ET.Element) -> Metadata:
     if root.find(f"{NS}fileDescription/{NS}fileContent") is None:
         msg = f"{path}: has no fileDescription with fileContent, so that its layout is unknown"
         raise ImzMLError(msg)
+    for cv in root.iter(CV):
+        # pyimzml takes an empty value for an absent one, but fails on an absent number.
+        cv.attrib.setdefault("value", "")
     with warnings.catch_warnings():
         # pyimzml warns once per odd term; `_misspelt` says the same in one line.
         warnings.simplefilter("ignore")
-        return Metadata(root)
+        try:
+            return Metadata(root)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            msg = f"{path}: the header cannot be understood ({error}); export the file again"
+            raise ImzMLError(msg) from error
 
 
 def _value(group: ParamGroup, accession: str) -> str | None:

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._progress import progress
+
 __all__ = ["ArrayKind", "Document", "ImzMLError", "SpectrumTable", "parse_document"]
 
 NS = "{http://psi.hupo.org/ms/mzml}"
@@ -219,14 +221,18 @@ def _decode_prolog(head: bytes, path: Path) -> str:
 def _events(stream: BinaryIO, path: Path) -> Iterator[tuple[str, ET.Element]]:
     parser: ET.XMLPullParser[Any] = ET.XMLPullParser(events=("start", "end"))
     try:
-        while block := stream.read(FEED_BYTES):
+        blocks = iter(lambda: stream.read(FEED_BYTES), b"")
+        n_blocks = -(-path.stat().st_size // FEED_BYTES)
+        for block in progress(blocks, n_blocks, f"parsing {path.name}"):
             parser.feed(block)
             yield from parser.read_events()  # type: ignore[misc]
         parser.close()
         yield from parser.read_events()  # type: ignore[misc]
-    except (ET.ParseError, ValueError) as error:
-        if isinstance(error, ImzMLError):
-            raise
+    except (
+        ET.ParseError,
+        LookupError,
+        ValueError,
+    ) as error:  # an unknown encoding is a LookupError
         msg = f"{path}: the XML is damaged or cut off ({error}); copy or export the file again"
         raise ImzMLError(msg) from error
 
@@ -235,12 +241,16 @@ def _collect(stream: BinaryIO, path: Path) -> Document:
     root: ET.Element | None = None
     spectra: ET.Element | None = None
     collector: _Collector | None = None
-    depth = 0
+    depth = level = 0
     for event, element in _events(stream, path):
         tag = element.tag
         if event == "end":
             depth -= 1
-            if tag == SPECTRUM and collector is not None and spectra is not None:
+            if tag == SPECTRUM:
+                if collector is None or spectra is None or depth != level:
+                    place = f"spectrum {element.get('id')!r}"
+                    msg = f"{path}: {place} does not stand directly in the spectrumList of a run"
+                    raise ImzMLError(msg)
                 collector.add(element)
                 spectra.remove(element)
             continue
@@ -256,7 +266,7 @@ def _collect(stream: BinaryIO, path: Path) -> Document:
             collector = _Collector(path, root)
             collector.run_ids.append(element.get("id", ""))
         elif tag == SPECTRUM_LIST:
-            spectra = element
+            spectra, level = element, depth
             if collector is not None:
                 collector.count(element.get("count"))
     if root is None or collector is None or not collector.rows:

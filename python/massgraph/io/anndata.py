@@ -158,7 +158,7 @@ def open_h5ad(path: str | os.PathLike[str]) -> AnnData:
         Where the file is missing, cut, of another kind or of a newer version than this anndata
         understands. The message names the file.
     """
-    import anndata  # noqa: PLC0415  slow to import
+    import anndata
 
     if not Path(path).is_file():
         what = "is a folder, not an h5ad file" if Path(path).is_dir() else "does not exist"

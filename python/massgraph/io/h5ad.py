@@ -51,7 +51,8 @@ def to_anndata(segmentation: Segmentation) -> AnnData:
             `massgraph_label` (categorical over the classes, missing for pixels without peaks),
             `massgraph_uncertainty`, ``massgraph_probability_<class>``, `run` (categorical), and
             where known: `x`, `y`, `z`, `name`, `massgraph_reference` (categorical, the user's
-            labels), `massgraph_held_out` (bool). ``obs_names`` are the names of the pixels where
+            labels), `massgraph_training` and
+            `massgraph_held_out` (bool). ``obs_names`` are the names of the pixels where
             these differ from each other, else 0, 1, ...
         ``obsm["spatial"]``
             (x, y) or (x, y, z), float64, where known.
@@ -79,7 +80,7 @@ def to_anndata(segmentation: Segmentation) -> AnnData:
 
     scanpy 1.11 calls missing labels "NA" and refuses to draw them where a class has that name.
     """
-    import anndata  # noqa: PLC0415  slow to import
+    import anndata
 
     explanation = segmentation.explanation
     matrix, axis = _matrix(segmentation)
@@ -131,7 +132,7 @@ def write_h5ad(
 
 def _verify(path: Path, adata: AnnData) -> None:
     """Compare what stands in the file with what should, without reading the matrices whole."""
-    import h5py  # noqa: PLC0415  comes with anndata
+    import h5py
 
     with h5py.File(path, "r") as file:
         for name in ("obs", "var"):
@@ -201,7 +202,8 @@ def _obs(segmentation: Segmentation, keys: Sequence[str]) -> pd.DataFrame:
         columns[f"massgraph_probability_{key}"] = segmentation.probability[:, column]
     if segmentation.reference is not None:
         columns["massgraph_reference"] = segmentation.reference
-    if segmentation.validation is not None:
+    if segmentation.training is not None and segmentation.validation is not None:
+        columns["massgraph_training"] = segmentation.training
         columns["massgraph_held_out"] = segmentation.validation
     return pd.DataFrame(columns, index=pd.Index(index.astype(object)))
 

@@ -369,7 +369,9 @@ def open_imzml(
     verify_checksum
         Whether to read the whole .ibd and compare its declared MD5, SHA-1 or SHA-256.
     profile
-        ``"refuse"`` profile spectra, or ``"centroid"`` them (see `massgraph.io._centroid`).
+        ``"refuse"`` profile spectra, or ``"centroid"`` them: a peak is a local maximum that rises
+        three robust standard deviations above the noise, its m/z the vertex of the parabola
+        through its top three points (details in `massgraph.io._centroid.centroid`).
 
     Returns
     -------

@@ -1,0 +1,399 @@
+"""The command line: ``massgraph demo | validate | fit | predict | explain``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import massgraph as mg
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from massgraph.classifier import RGCNClassifier
+    from massgraph.segmentation import Segmentation
+    from massgraph.spectra import Spectra
+
+__all__ = ["main"]
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+DELETION_PIXELS = 500  # a sample is enough for the deletion curve, which predicts many times
+
+EXAMPLES = """
+examples:
+  massgraph demo --out demo/
+  massgraph validate run.imzML
+  massgraph fit run.imzML --labels labels.csv --out results/
+  massgraph fit slide1.imzML slide2.imzML --labels labels.csv --out results/
+  massgraph predict results/model other.imzML --out other/
+  massgraph explain results/model run.imzML --out why/
+
+labels.csv has the columns x, y, label and, for several runs, run (the file name without its
+ending). Pixels that are not in it are unlabelled: they are predicted, and never learnt from.
+
+exit codes: 0 done, 1 failed, 2 bad input
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, 1 (failed) or 2 (bad input)."""
+    arguments = _parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = _show_warning
+        try:
+            summary = arguments.command(arguments)
+        except (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError) as e:
+            return _fail(e, BAD_INPUT)
+        except (OSError, FloatingPointError, MemoryError, ImportError) as e:
+            return _fail(e, FAILED)
+        except KeyboardInterrupt:
+            print("massgraph: interrupted, nothing was written", file=sys.stderr)
+            return INTERRUPTED
+    print(json.dumps(summary, indent=2) if arguments.json else _as_text(summary))
+    return 0
+
+
+def _show_warning(message: Any, *_: Any) -> None:
+    print(f"massgraph: warning: {message}", file=sys.stderr)
+
+
+def _fail(error: BaseException, code: int) -> int:
+    """One line on stderr; the stack only for those who ask for it."""
+    if os.environ.get("MASSGRAPH_TRACEBACK"):
+        raise error
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"massgraph: {text}", file=sys.stderr)
+    return code
+
+
+def _as_text(summary: dict[str, Any]) -> str:
+    """The summary as aligned lines."""
+    width = max(len(name) for name in summary)
+    lines = []
+    for name, value in summary.items():
+        shown = value
+        if isinstance(value, dict):
+            shown = ", ".join(f"{key} {_short(one)}" for key, one in value.items())
+        elif isinstance(value, list):
+            shown = "; ".join(str(_short(one)) for one in value) or "none"
+        lines.append(f"{name.replace('_', ' '):<{width}}  {_short(shown)}")
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
+
+
+# -------------------------------------------------------------------- arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="massgraph",
+        description="Classify the pixels of mass spectrometry images and see which families of "
+        "ions decided.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"massgraph {mg.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_validate(commands)
+    _add_fit(commands)
+    _add_predict(commands)
+    _add_explain(commands)
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], dict[str, Any]], text: str
+) -> argparse.ArgumentParser:
+    """A subcommand with what all have in common."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=run)
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    text = "Simulate three runs of a tissue, learn from two, predict the third, write the report."
+    parser = _command(commands, "demo", _demo, text)
+    _add_output(parser, default="demo")
+    parser.add_argument("--seed", type=int, default=0, help="of simulation and training (0)")
+
+
+def _add_validate(commands: Any) -> None:
+    text = "Read a whole imzML or h5ad file, check it, and say what is in it."
+    parser = _command(commands, "validate", _validate, text)
+    parser.add_argument("input", type=Path, help="imzML or h5ad file")
+
+
+def _add_fit(commands: Any) -> None:
+    text = "Learn from labelled pixels, segment all pixels, explain, and write a results folder."
+    parser = _command(commands, "fit", _fit, text)
+    _add_inputs(parser, nargs="+")
+    labels = parser.add_mutually_exclusive_group(required=True)
+    labels.add_argument("--labels", type=Path, help="CSV file: x, y, label[, run]")
+    labels.add_argument("--labels-column", metavar="NAME", help="column of obs in an h5ad file")
+    _add_output(parser)
+    parser.add_argument(
+        "--preset", choices=("default", "published"), default="default", help="network and training"
+    )
+    parser.add_argument("--tolerance", type=float, help="of mass differences (default: 5 ppm)")
+    parser.add_argument("--unit", choices=("ppm", "Da"), help="of the tolerance")
+    parser.add_argument("--mz-range", type=float, nargs=2, metavar=("LOW", "HIGH"))
+    parser.add_argument("--max-peaks", type=int, help="most intense peaks kept per pixel")
+    parser.add_argument("--epochs", type=int, help="most epochs of training")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, split and sampling (0)")
+
+
+def _add_predict(commands: Any) -> None:
+    text = "Segment and explain new pixels with a fitted model; write a results folder."
+    parser = _command(commands, "predict", _predict, text)
+    parser.add_argument("model", type=Path, help="the folder results/model of a fit")
+    _add_inputs(parser, nargs="+")
+    _add_output(parser)
+
+
+def _add_explain(commands: Any) -> None:
+    text = "Write which ions and families decide, as tables and pictures."
+    parser = _command(commands, "explain", _explain, text)
+    parser.add_argument("model", type=Path, help="the folder results/model of a fit")
+    _add_inputs(parser, nargs="+")
+    _add_output(parser)
+
+
+def _add_inputs(parser: argparse.ArgumentParser, nargs: str) -> None:
+    parser.add_argument("input", type=Path, nargs=nargs, help="imzML or h5ad file(s), one per run")
+    parser.add_argument(
+        "--profile",
+        choices=("refuse", "centroid"),
+        default="refuse",
+        help="what to do with profile spectra (refuse)",
+    )
+    parser.add_argument(
+        "--polarity", choices=("positive", "negative"), help="where the file does not say"
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=default is None,
+        default=default,
+        metavar="DIR",
+        help="the folder to make" + (f" ({default})" if default else ""),
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+
+
+# -------------------------------------------------------------------- commands
+
+
+def _demo(arguments: argparse.Namespace) -> dict[str, Any]:
+    from massgraph.faithfulness import precision_at_k
+
+    started = time.monotonic()
+    _refuse_output(arguments)
+    simulation = mg.simulate("demo", random_state=arguments.seed)
+    spectra, labels = simulation
+    known = labels.copy()
+    known[spectra.run == spectra.run_names[-1]] = None
+    classifier = mg.RGCNClassifier(random_state=arguments.seed).fit(spectra, known)
+    segmentation = classifier.segment(spectra, labels)
+    summary = _finish(arguments, classifier, segmentation, "Simulated tissue", started)
+    families = simulation.families
+    planted = families.loc[families["discriminates"] != "", "mz"]
+    if segmentation.explanation is not None:
+        precision = precision_at_k(segmentation.explanation, planted, 5)
+        summary["planted_among_top_5_families"] = precision
+    return summary
+
+
+def _validate(arguments: argparse.Namespace) -> dict[str, Any]:
+    from massgraph.io.imzml import validate_imzml
+
+    if arguments.input.suffix.lower() == ".imzml":
+        return validate_imzml(arguments.input)
+    spectra = _read(arguments.input, profile="refuse")
+    counts = spectra.peak_counts
+    return {
+        "path": str(arguments.input),
+        "n_pixels": spectra.n_pixels,
+        "runs": list(spectra.run_names),
+        "polarity": spectra.polarity,
+        "n_features": None if spectra.axis is None else len(spectra.axis),
+        "peaks_per_pixel": [int(counts.min()), float(counts.mean()), int(counts.max())],
+        "mz_range": [float(spectra.mz.min()), float(spectra.mz.max())] if spectra.n_peaks else [],
+        "empty_pixels": int((counts == 0).sum()),
+    }
+
+
+def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
+    started = time.monotonic()
+    _refuse_output(arguments)
+    spectra = _read_all(arguments)
+    labels = _labels(arguments, spectra)
+    classifier = mg.RGCNClassifier(
+        preset=arguments.preset,
+        tolerance=arguments.tolerance,
+        tolerance_unit=arguments.unit,
+        mz_range=arguments.mz_range,
+        max_peaks=arguments.max_peaks,
+        epochs=arguments.epochs,
+        device=arguments.device,
+        random_state=arguments.seed,
+    ).fit(spectra, labels)
+    segmentation = classifier.segment(spectra, labels)
+    return _finish(arguments, classifier, segmentation, _title(arguments), started)
+
+
+def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
+    from massgraph.results import write_results
+
+    started = time.monotonic()
+    _refuse_output(arguments)
+    classifier = mg.load(arguments.model)
+    segmentation = classifier.segment(_read_all(arguments))
+    title = _title(arguments)
+    write_results(segmentation, arguments.out, title=title, overwrite=arguments.overwrite)
+    return _summary(arguments, segmentation, started)
+
+
+def _explain(arguments: argparse.Namespace) -> dict[str, Any]:
+    from massgraph.results import write_explanation
+
+    started = time.monotonic()
+    _refuse_output(arguments)
+    classifier = mg.load(arguments.model)
+    segmentation = classifier.segment(_read_all(arguments))
+    write_explanation(segmentation, arguments.out, overwrite=arguments.overwrite)
+    return _summary(arguments, segmentation, started)
+
+
+def _finish(
+    arguments: argparse.Namespace,
+    classifier: RGCNClassifier,
+    segmentation: Segmentation,
+    title: str,
+    started: float,
+) -> dict[str, Any]:
+    """Check the explanation, write everything, and sum up."""
+    from massgraph.results import write_results
+
+    curve = _deletion(classifier, segmentation)
+    write_results(
+        segmentation,
+        arguments.out,
+        title=title,
+        model=classifier,
+        deletion=curve,
+        overwrite=arguments.overwrite,
+    )
+    summary = _summary(arguments, segmentation, started)
+    metrics = segmentation.metrics()
+    for subset in ("held out", "unseen"):
+        pixels = {"held out": classifier.validation_, "unseen": _unseen(classifier)}[subset]
+        if (metrics["subset"] == subset).any():
+            name = f"balanced_accuracy_{subset.replace(' ', '_')}"
+            summary[name] = segmentation.balanced_accuracy(pixels)
+    summary["epochs"] = len(classifier.history_)
+    return summary
+
+
+def _unseen(classifier: RGCNClassifier) -> NDArray[np.bool_]:
+    return ~classifier.training_ & ~classifier.validation_
+
+
+def _deletion(classifier: RGCNClassifier, segmentation: Segmentation) -> Any:
+    """Deletion curve on a sample of the pixels, evenly spread."""
+    from massgraph.faithfulness import deletion_curve
+
+    spectra = segmentation.spectra
+    step = max(spectra.n_pixels // DELETION_PIXELS, 1)
+    sample = spectra[::step]
+    return deletion_curve(classifier, sample, classifier.explain(sample))
+
+
+def _summary(
+    arguments: argparse.Namespace, segmentation: Segmentation, started: float
+) -> dict[str, Any]:
+    explanation = segmentation.explanation
+    families = 0 if explanation is None else int(explanation.families["family"].nunique())
+    return {
+        "out": str(arguments.out),
+        "pixels": segmentation.n_pixels,
+        "classes": {str(name): int(n) for name, n in segmentation.counts().items()},
+        "mean_uncertainty": float(segmentation.uncertainty.mean()),
+        "families": families,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+# -------------------------------------------------------------------- reading
+
+
+def _refuse_output(arguments: argparse.Namespace) -> None:
+    """Say before the work, not after it, that the results could not be written."""
+    out = arguments.out
+    if out.exists() and not arguments.overwrite and (not out.is_dir() or any(out.iterdir())):
+        msg = f"{out} exists already: choose another --out, or add --overwrite"
+        raise FileExistsError(msg)
+    if not out.absolute().parent.is_dir():
+        msg = f"{out.absolute().parent} is not a folder: make it before writing {out.name} into it"
+        raise FileNotFoundError(msg)
+
+
+def _read_all(arguments: argparse.Namespace) -> Spectra:
+    """All inputs as one Spectra; each imzML file is a run of its own."""
+    from dataclasses import replace
+
+    parts = [_read(path, profile=arguments.profile) for path in arguments.input]
+    if arguments.polarity:
+        parts = [replace(part, polarity=arguments.polarity) for part in parts]
+    names = [name for part in parts for name in part.run_names]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        msg = f"two inputs hold a run named {repeated!r}: rename one of the files"
+        raise ValueError(msg)
+    return parts[0] if len(parts) == 1 else mg.Spectra.concatenate(parts)
+
+
+def _read(path: Path, *, profile: str) -> Spectra:
+    if path.suffix.lower() == ".h5ad":
+        from massgraph.io.anndata import read_anndata
+
+        return read_anndata(path)
+    return mg.read_imzml(path, profile=profile)
+
+
+def _labels(arguments: argparse.Namespace, spectra: Spectra) -> Any:
+    if arguments.labels is not None:
+        from massgraph.io.labels import match_labels, read_labels
+
+        return match_labels(read_labels(arguments.labels), spectra)
+    from massgraph.io.anndata import labels_from_obs, open_h5ad
+
+    if len(arguments.input) != 1 or arguments.input[0].suffix.lower() != ".h5ad":
+        msg = "--labels-column needs one h5ad file as input; use --labels with imzML files"
+        raise ValueError(msg)
+    return labels_from_obs(open_h5ad(arguments.input[0]), arguments.labels_column)
+
+
+def _title(arguments: argparse.Namespace) -> str:
+    return ", ".join(path.stem for path in arguments.input)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""The results folder: everything a command writes, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from massgraph import pl
+from massgraph._files import atomic_directory
+from massgraph._progress import progress
+from massgraph.explain import Explanation
+from massgraph.report import write_report
+from massgraph.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from massgraph.classifier import RGCNClassifier
+
+__all__ = ["write_explanation", "write_results"]
+
+N_FAMILIES = 6
+FORMATS = ("png", "pdf")
+
+Drawing = tuple[str, Callable[[], "Figure"]]
+
+
+def write_results(
+    segmentation: Segmentation,
+    directory: str | os.PathLike[str],
+    *,
+    title: str,
+    model: RGCNClassifier | None = None,
+    deletion: pd.DataFrame | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a segmentation as a folder.
+
+    The folder holds `segmentation.h5ad`, `ions.csv`, `families.csv`, `family_edges.csv`,
+    `report.html`, `figures/` (each picture as PNG and PDF) and, where a model is given, `model/`.
+
+    Parameters
+    ----------
+    segmentation
+        With its explanation.
+    directory
+        The folder to make.
+    title
+        Heading of the report.
+    model
+        The fitted classifier to save with the results.
+    deletion
+        Table of `massgraph.faithfulness.deletion_curve`, to be drawn.
+    overwrite
+        Whether an existing folder may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        Where the folder exists, is not empty, and `overwrite` is false.
+    ValueError
+        Where the segmentation has no explanation.
+    """
+    explanation = segmentation.explanation
+    if explanation is None:
+        msg = "the segmentation has no explanation to write: use segment(..., explain=True)"
+        raise ValueError(msg)
+    with atomic_directory(directory, overwrite=overwrite) as folder:
+        if model is not None:
+            model.save(folder / "model")
+        segmentation.write_h5ad(folder / "segmentation.h5ad")
+        _write_tables(explanation, folder)
+        drawings = [
+            *_maps(segmentation),
+            *_explanation_drawings(segmentation, explanation),
+        ]
+        if deletion is not None:
+            drawings.append(("deletion", lambda: pl.deletion(deletion)))
+        _draw(drawings, folder / "figures")
+        write_report(segmentation, folder / "report.html", title=title, n_families=N_FAMILIES)
+
+
+def write_explanation(
+    segmentation: Segmentation,
+    directory: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write the tables and pictures of the explanation alone, as a folder.
+
+    Parameters and errors as for `write_results`.
+    """
+    explanation = segmentation.explanation
+    if explanation is None:
+        msg = "the segmentation has no explanation to write: use segment(..., explain=True)"
+        raise ValueError(msg)
+    with atomic_directory(directory, overwrite=overwrite) as folder:
+        _write_tables(explanation, folder)
+        by_region = explanation.by_region(segmentation.run)
+        by_region[by_region["activation"] != 0].to_csv(folder / "ions_by_run.csv", index=False)
+        _draw(_explanation_drawings(segmentation, explanation), folder / "figures")
+
+
+def _write_tables(explanation: Explanation, folder: Path) -> None:
+    """The tables as CSV, best ion first; m/z keep all their digits."""
+    explanation.ions.sort_values("rank").to_csv(folder / "ions.csv", index=False)
+    explanation.families.to_csv(folder / "families.csv", index=False)
+    explanation.family_edges.to_csv(folder / "family_edges.csv", index=False)
+
+
+def _maps(segmentation: Segmentation) -> Iterator[Drawing]:
+    """Pictures of where the classes are, for pixels that have a place, and how it was learnt."""
+    if segmentation.coordinates is not None:
+        for kind in ("class", "probability", "uncertainty"):
+            yield kind, lambda kind=kind: pl.segmentation(segmentation, kind)  # type: ignore[misc]
+        if segmentation.reference is not None:
+            yield "reference", lambda: pl.segmentation(segmentation, "reference")
+    if segmentation.history is not None:
+        yield "history", lambda: pl.history(segmentation)
+
+
+def _explanation_drawings(
+    segmentation: Segmentation, explanation: Explanation
+) -> Iterator[Drawing]:
+    """Mirror plots of the classes; networks and ion images of the first families."""
+    for name in explanation.classes:
+        yield (
+            f"activation_{_file_name(name)}",
+            lambda name=name: pl.activation(explanation, name),  # type: ignore[misc]
+        )
+    families = explanation.families
+    for family in sorted(families["family"].unique())[:N_FAMILIES]:
+        yield (
+            f"family_{family}",
+            lambda family=family: pl.relations(explanation, family),  # type: ignore[misc]
+        )
+        if segmentation.coordinates is not None:
+            mz = families.loc[families["family"] == family, "mz"].head(4).tolist()
+            yield (
+                f"family_{family}_images",
+                lambda mz=mz: pl.ion_images(segmentation, mz),  # type: ignore[misc]
+            )
+
+
+def _file_name(text: str) -> str:
+    """Class names may hold anything; file names may not."""
+    return re.sub(r"[^\w.-]+", "_", text) or "_"
+
+
+def _draw(drawings: Iterator[Drawing] | list[Drawing], folder: Path) -> None:
+    folder.mkdir()
+    todo = list(drawings)
+    for name, draw in progress(todo, len(todo), "drawing"):
+        figure = draw()
+        for ending in FORMATS:
+            figure.savefig(folder / f"{name}.{ending}", dpi=300)
