@@ -32,12 +32,13 @@ def tolerance_in_da(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDA
 
 
 def find_axis(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[np.float64]:
-    """Ions of a pool of peaks: ascending m/z, no peak farther than the tolerance from one.
+    """Ions of a pool of peaks: ascending m/z, no peak farther than two tolerances from one.
 
     The density of the peaks is taken on a grid (of log m/z for ppm) in bins of an eighth of the
-    tolerance and smoothed by a Gaussian of half the tolerance; its maxima are the ions, each at the
-    mean of the peaks nearest to it. Peaks farther than the tolerance from every ion are pooled
-    again until none is left.
+    tolerance and smoothed by a Gaussian of half the tolerance. Its maxima are the ions, each at the
+    mean of the peaks nearest to it; but where the windows of two maxima overlap, a maximum less
+    than half as dense as the other is its tail. Peaks farther than two tolerances from every ion
+    are pooled again until none is left.
     """
     tolerance_in_da(mz[:1], tolerance, unit)
     left, axis = np.sort(mz), np.empty(0)
@@ -48,7 +49,10 @@ def find_axis(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[n
         means = np.bincount(nearest, weights=left, minlength=maxima.size) / np.maximum(counts, 1)
         axis = np.union1d(axis, means[counts > 0])
         distance = np.abs(left - axis[assign_to_axis(left, axis)])
-        left = left[distance > tolerance_in_da(left, tolerance, unit) * (1 + 1e-9)]
+        far = distance > tolerance_in_da(left, 2 * tolerance, unit) * (1 + 1e-9)
+        if far.all():  # a tolerance below the digits of the m/z: each value is an ion
+            return np.union1d(axis, left)
+        left = left[far]
     return axis
 
 
@@ -66,9 +70,23 @@ def _density_maxima(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDA
     inner = density[1:-1]
     # A plateau counts once, at its left end.
     top = 1 + np.flatnonzero((inner > density[:-2]) & (inner >= density[2:]))
+    top = top[_stand_out(top, density[top])]
     anchor = np.clip(np.searchsorted(short, top, side="right") - 1, 0, None)
     centres = place[0] + (bins[anchor] + (top - short[anchor]) + 0.5) * step
-    return np.exp(centres) if unit == "ppm" else centres
+    maxima: NDArray[np.float64] = np.exp(centres) if unit == "ppm" else centres
+    return maxima
+
+
+def _stand_out(place: NDArray[np.int64], height: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Maxima that reach half of every other one within two tolerances of them."""
+    keep = np.ones(place.size, dtype=bool)
+    for step in range(1, place.size):
+        near = place[step:] - place[:-step] <= 2 * BINS_PER_TOLERANCE
+        if not near.any():
+            break
+        keep[step:] &= ~(near & (height[step:] < height[:-step] / 2))
+        keep[:-step] &= ~(near & (height[:-step] < height[step:] / 2))
+    return keep
 
 
 def assign_to_axis(mz: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -301,18 +301,18 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     # ---------------------------------------------------------------- prediction
 
-    def logits(self, X: Spectra | ArrayLike) -> NDArray[np.float32]:
+    def logits(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
         """Logits, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks."""
         return self._per_pixel(X, lambda batch: self.model_(batch))
 
-    def decision_function(self, X: Spectra | ArrayLike) -> NDArray[np.float32]:
+    def decision_function(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
         """Logits as scikit-learn wants them: for two classes their difference, ``(n_pixels,)``."""
         logits = self.logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
         """Class probabilities, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks."""
-        probability: NDArray[np.float64] = softmax(self.logits(X).astype(np.float64), axis=1)
+        probability: NDArray[np.float64] = softmax(self.logits(X), axis=1)
         return probability
 
     def predict(self, X: Spectra | ArrayLike) -> NDArray[Any]:
@@ -335,7 +335,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _per_pixel(
         self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch], torch.Tensor]
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
         check_is_fitted(self, "model_")
         spectra = self.encoder_.preprocess(self._as_spectra(X))

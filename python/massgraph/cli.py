@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             summary = arguments.command(arguments)
         except (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError) as e:
@@ -182,6 +182,11 @@ def _add_inputs(parser: argparse.ArgumentParser, nargs: str) -> None:
         help="what to do with profile spectra (refuse)",
     )
     parser.add_argument(
+        "--ignore-uuid",
+        action="store_true",
+        help="read imzML whose ibd carries another UUID, once you are sure that it belongs to it",
+    )
+    parser.add_argument(
         "--polarity", choices=("positive", "negative"), help="where the file does not say"
     )
 
@@ -226,7 +231,7 @@ def _validate(arguments: argparse.Namespace) -> dict[str, Any]:
 
     if arguments.input.suffix.lower() == ".imzml":
         return validate_imzml(arguments.input)
-    spectra = _read(arguments.input, profile="refuse")
+    spectra = _read(arguments.input)
     counts = spectra.peak_counts
     return {
         "path": str(arguments.input),
@@ -359,7 +364,8 @@ def _read_all(arguments: argparse.Namespace) -> Spectra:
     """All inputs as one Spectra; each imzML file is a run of its own."""
     from dataclasses import replace
 
-    parts = [_read(path, profile=arguments.profile) for path in arguments.input]
+    options = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
+    parts = [_read(path, **options) for path in arguments.input]
     if arguments.polarity:
         parts = [replace(part, polarity=arguments.polarity) for part in parts]
     names = [name for part in parts for name in part.run_names]
@@ -370,12 +376,12 @@ def _read_all(arguments: argparse.Namespace) -> Spectra:
     return parts[0] if len(parts) == 1 else mg.Spectra.concatenate(parts)
 
 
-def _read(path: Path, *, profile: str) -> Spectra:
+def _read(path: Path, **imzml_options: Any) -> Spectra:
     if path.suffix.lower() == ".h5ad":
         from massgraph.io.anndata import read_anndata
 
         return read_anndata(path)
-    return mg.read_imzml(path, profile=profile)
+    return mg.read_imzml(path, **imzml_options)
 
 
 def _labels(arguments: argparse.Namespace, spectra: Spectra) -> Any:

@@ -6,6 +6,8 @@ lost peaks lose their edges.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -38,24 +40,35 @@ def keep_most_intense(spectra: Spectra, share: ArrayLike) -> Spectra:
     """
     shares = _per_pixel(spectra, share, "share")
     _check_share(shares)
-    pixel = spectra.pixel_of_peak
-    order = np.lexsort((-spectra.intensity, pixel))
-    rank = np.arange(spectra.n_peaks) - np.repeat(spectra.offsets[:-1], spectra.peak_counts)
     limit = np.floor(spectra.peak_counts * shares + 1e-9)
-    keep = np.zeros(spectra.n_peaks, dtype=bool)
-    keep[order] = rank < limit[pixel]
-    return spectra.keep_peaks(keep)
+    return spectra.keep_peaks(spectra.intensity_rank() < limit[spectra.pixel_of_peak])
 
 
 def jitter_mz(spectra: Spectra, sd: ArrayLike, unit: str, rng: np.random.Generator) -> Spectra:
-    """Add normal noise of standard deviation `sd` (``"ppm"`` or ``"Da"``) to every m/z."""
+    """Add normal noise of standard deviation `sd` (``"ppm"`` or ``"Da"``) to every m/z.
+
+    Raises
+    ------
+    ValueError
+        For a deviation below zero or not finite, an unknown unit, or an m/z that falls to zero.
+    """
+    deviation = _per_pixel(spectra, sd, "sd")
+    if not (deviation >= 0).all():
+        msg = f"sd {deviation[~(deviation >= 0)][0]} is below zero or missing"
+        raise ValueError(msg)
     scale = tolerance_in_da(spectra.mz, 1.0, unit)
     noise = rng.normal(size=spectra.n_peaks) * scale
-    return _moved(spectra, noise * _per_pixel(spectra, sd, "sd")[spectra.pixel_of_peak])
+    return _moved(spectra, noise * deviation[spectra.pixel_of_peak])
 
 
 def shift_mz(spectra: Spectra, shift: ArrayLike, unit: str) -> Spectra:
-    """Add a shift (``"ppm"`` or ``"Da"``) to every m/z of a pixel."""
+    """Add a shift (``"ppm"`` or ``"Da"``) to every m/z of a pixel.
+
+    Raises
+    ------
+    ValueError
+        For a shift that is not finite, an unknown unit, or an m/z that falls to zero.
+    """
     scale = tolerance_in_da(spectra.mz, 1.0, unit)
     return _moved(spectra, scale * _per_pixel(spectra, shift, "shift")[spectra.pixel_of_peak])
 
@@ -79,4 +92,4 @@ def _moved(spectra: Spectra, by: NDArray[np.float64]) -> Spectra:
     """Peaks at other m/z, sorted again within each pixel; no longer on a shared axis."""
     mz = spectra.mz + by
     order = np.lexsort((mz, spectra.pixel_of_peak))
-    return spectra._derive(mz=mz[order], intensity=spectra.intensity[order], axis=None)
+    return replace(spectra, mz=mz[order], intensity=spectra.intensity[order], axis=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from massgraph.graph import Graph
 
 __all__ = ["Explanation", "explain"]
+
+# Ions are taken into families from the strongest down, until these carry this share of what
+# separates their class; each must occur in this share of the pixels of some class.
+COVERAGE = 0.6
+MIN_PRESENCE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +75,7 @@ class Explanation:
     def logits(self) -> NDArray[np.float64]:
         """Logits put together again from the ions, shape ``(n_pixels, n_classes)``."""
         counts = np.maximum(self.peak_counts, 1)
-        sums = [np.asarray(self.activation[name].sum(axis=1)).ravel() for name in self.classes]
+        sums = [_row_sums(self.activation[name]) for name in self.classes]
         return np.stack(sums, axis=1) / counts[:, None] + self.intercept
 
     def by_region(self, regions: ArrayLike) -> pd.DataFrame:
@@ -130,12 +135,15 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     ions = _ion_table(mz, activation, spectra, ion, labels, classes)
     families, family_edges = find_families(
         mz,
-        ions["class"].cat.codes.to_numpy(dtype=np.int64),
+        np.where(_common(activation, labels), ions["class"].cat.codes, -1),
         ions["score"],
         build_ion_network(ion, graph),
         settings.relations,
         polarity=spectra.polarity,
         classes=classes,
+        coverage=COVERAGE,
+        # True pairs lie near the relation's mass, chance pairs anywhere within the tolerance.
+        max_error_ppm=settings.tolerance / 2 if settings.tolerance_unit == "ppm" else None,
     )
     ions["family"] = families["family"].reindex(ions.index).astype("Int64")
     return Explanation(
@@ -151,7 +159,7 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     )
 
 
-def _peak_activations(classifier: RGCNClassifier, graph: Graph) -> NDArray[np.float32]:
+def _peak_activations(classifier: RGCNClassifier, graph: Graph) -> NDArray[np.float64]:
     """Class activation of every peak, shape ``(n_peaks, n_classes)``."""
     graphs = classifier.encoder_.encode(graph.spectra, graph)
     blocks = list(batches(graphs.offsets))
@@ -169,7 +177,7 @@ def _peak_activations(classifier: RGCNClassifier, graph: Graph) -> NDArray[np.fl
 
 
 def _per_ion(
-    values: NDArray[np.float32],
+    values: NDArray[np.floating[Any]],
     ion: NDArray[np.int64],
     offsets: NDArray[np.int64],
     n_ions: int,
@@ -178,7 +186,11 @@ def _per_ion(
     shape = (len(offsets) - 1, n_ions)
     matrix = sp.csr_matrix((values.copy(), ion.copy(), offsets), shape=shape)
     matrix.sum_duplicates()
-    return matrix
+    return matrix.astype(np.float32)
+
+
+def _row_sums(matrix: sp.csr_matrix) -> NDArray[np.float64]:
+    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
 
 
 def _predicted(
@@ -188,7 +200,7 @@ def _predicted(
     counts: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Index of the class of highest logit, -1 for pixels without peaks."""
-    sums = [np.asarray(activation[name].sum(axis=1)).ravel() for name in classes]
+    sums = [_row_sums(activation[name]) for name in classes]
     logits = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None] + intercept
     return np.where(counts > 0, np.argmax(logits, axis=1), -1)
 
@@ -227,6 +239,14 @@ def _ion_table(
         **{f"intensity_{name}": intensity[c] for c, name in enumerate(classes)},
     }
     return pd.DataFrame(table)
+
+
+def _common(activation: dict[str, sp.csr_matrix], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Ions present in enough pixels of some class to be told from chance."""
+    present = next(iter(activation.values())).copy()
+    present.data = np.ones_like(present.data)
+    shares = _group_means(present, labels, len(activation))
+    return np.asarray((shares >= MIN_PRESENCE).any(axis=0))
 
 
 def _score(

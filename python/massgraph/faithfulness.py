@@ -97,7 +97,7 @@ def _score(
     labels: NDArray[np.int64],
 ) -> float:
     """Mean log probability of the given classes; a pixel that lost all peaks is at chance."""
-    logits = classifier.logits(spectra.keep_peaks(~gone[ion])).astype(np.float64)
+    logits = classifier.logits(spectra.keep_peaks(~gone[ion]))
     log_probability = log_softmax(np.nan_to_num(logits), axis=1)
     known = np.flatnonzero(labels >= 0)
     return float(log_probability[known, labels[known]].mean())

@@ -30,12 +30,12 @@ def _mz(spectra: Spectra, mz_range: MzRange) -> Columns:
 
 
 def _mass_defect(spectra: Spectra, mz_range: MzRange) -> Columns:
-    """The mass defect as an angle: no jump where it passes an integer."""
+    """Mass defect as an angle: no jump where it passes an integer."""
     return _angle(spectra.mz)
 
 
 def _kendrick_defect(spectra: Spectra, mz_range: MzRange) -> Columns:
-    """The CH2 Kendrick mass defect as an angle: equal along a homologous series."""
+    """CH2 Kendrick mass defect as an angle: equal along a homologous series."""
     return _angle(spectra.mz * KENDRICK_CH2)
 
 

@@ -247,14 +247,14 @@ def build_graph(
             )
         )
     empty = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint16))
-    source, target, code = (np.concatenate(columns) for columns in zip(empty, *parts, strict=True))
+    columns = [np.concatenate(column) for column in zip(empty, *parts, strict=True)]
     return Graph(
         spectra=spectra,
         relations=relations,
         edge_offsets=np.concatenate(([0], np.cumsum(counts))),
-        source=source,
-        target=target,
-        relation=code,
+        source=columns[0],
+        target=columns[1],
+        relation=columns[2],
         directed=directed,
     )
 
@@ -339,7 +339,7 @@ Choice = Callable[
 def _first_by(
     source: NDArray[np.int64], code: NDArray[np.int64], *preference: NDArray[Any]
 ) -> NDArray[np.int64]:
-    """The first candidate of each (source, relation), preferences given most important first."""
+    """First candidate of each (source, relation), preferences given most important first."""
     order = np.lexsort((*reversed(preference), code, source))
     new = np.ones(order.size, dtype=bool)
     same_source = source[order][1:] == source[order][:-1]

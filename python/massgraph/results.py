@@ -82,7 +82,13 @@ def write_results(
         if deletion is not None:
             drawings.append(("deletion", lambda: pl.deletion(deletion)))
         _draw(drawings, folder / "figures")
-        write_report(segmentation, folder / "report.html", title=title, n_families=N_FAMILIES)
+        write_report(
+            segmentation,
+            folder / "report.html",
+            title=title,
+            n_families=N_FAMILIES,
+            deletion=deletion,
+        )
 
 
 def write_explanation(

@@ -71,12 +71,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -> Settings:
-    """Settings of a preset with the given ones in their place; None means "as the preset has it".
+    """Put given settings in the place of a preset's; None means "as the preset has it".
 
     Raises
     ------
     ValueError
         For an unknown preset or a setting out of its range; the message names it.
+    TypeError
+        Where `relations` are not `Relations`.
     """
     if preset not in PRESETS:
         msg = f"preset {preset!r} is none of {tuple(PRESETS)}"
@@ -85,6 +87,10 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
     if "relations" not in chosen:
         published = preset == "published"
         chosen["relations"] = published_relations() if published else default_relations(polarity)
+    if not isinstance(chosen["relations"], Relations):
+        kind = type(chosen["relations"]).__name__
+        msg = f"relations must be a massgraph.Relations, got {kind}"
+        raise TypeError(msg)
     for name in ("features", "hidden", "mz_range"):
         if chosen.get(name) is not None:
             chosen[name] = tuple(chosen[name])
@@ -94,9 +100,6 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
 
 
 def _check(settings: Settings) -> None:
-    if not isinstance(settings.relations, Relations):
-        msg = f"relations must be a massgraph.Relations, got {type(settings.relations).__name__}"
-        raise TypeError(msg)
     feature_names(settings.features)
     for name, allowed in (("rule", tuple(RULES)), ("tolerance_unit", UNITS)):
         if getattr(settings, name) not in allowed:
@@ -124,6 +127,7 @@ def _check(settings: Settings) -> None:
     if not settings.hidden or min(settings.hidden) < 1:
         msg = f"hidden {settings.hidden} must hold at least one positive width"
         raise ValueError(msg)
-    if settings.mz_range is not None and not settings.mz_range[0] < settings.mz_range[1]:
-        msg = f"mz_range {settings.mz_range} is empty"
+    span = settings.mz_range
+    if span is not None and not (len(span) == 2 and span[0] < span[1]):
+        msg = f"mz_range {span} is not a lowest and a highest m/z"
         raise ValueError(msg)

@@ -20,6 +20,16 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
 from massgraph._alignment import assign_to_axis, find_axis
+from massgraph._validation import (
+    check_axis,
+    check_coordinates,
+    check_names,
+    check_offsets,
+    check_on_axis,
+    check_peaks,
+    check_pixel_size,
+    check_runs,
+)
 
 __all__ = ["Spectra"]
 
@@ -40,7 +50,7 @@ class Spectra:
     intensity
         Intensities, float32, shape ``(n_peaks,)``, finite and above zero.
     offsets
-        int64, shape ``(n_pixels + 1,)``; the peaks of pixel ``i`` are ``offsets[i]:offsets[i + 1]``.
+        int64, shape ``(n_pixels + 1,)``; pixel ``i`` has peaks ``offsets[i]:offsets[i + 1]``.
     coordinates
         Shape ``(n_pixels, 2)`` as (x, y), or ``(n_pixels, 3)`` as (x, y, z), in pixels; None where
         the spectra have no place (single cells, say).
@@ -59,8 +69,8 @@ class Spectra:
     Raises
     ------
     ValueError
-        Where shapes disagree, a value is not finite, an intensity is not above zero, or the m/z of
-        a pixel do not ascend. The message names the pixel and the value.
+        Where shapes disagree, a value is not finite, an intensity is not above zero, the m/z of a
+        pixel do not ascend, or one is not on the axis. The message names the pixel and the value.
 
     Notes
     -----
@@ -83,78 +93,30 @@ class Spectra:
         self._cast("mz", np.float64)
         self._cast("intensity", np.float32)
         self._cast("offsets", np.int64)
-        self._check_offsets()
-        self._check_peaks()
-        self._check_pixels()
-
-    def _cast(self, field: str, dtype: Any) -> None:
-        object.__setattr__(self, field, np.asarray(getattr(self, field), dtype=dtype))
-
-    def _check_offsets(self) -> None:
-        if self.mz.ndim != 1 or self.mz.shape != self.intensity.shape:
-            msg = f"mz and intensity differ in shape: {self.mz.shape} and {self.intensity.shape}"
-            raise ValueError(msg)
-        offsets = self.offsets
-        if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(self.mz):
-            msg = f"offsets must run from 0 to the number of peaks, {len(self.mz)}"
-            raise ValueError(msg)
-        if np.any(np.diff(offsets) < 0):
-            pixel = int(np.argmax(np.diff(offsets) < 0))
-            msg = f"offsets fall at pixel {pixel}"
-            raise ValueError(msg)
-
-    def _check_peaks(self) -> None:
-        for field, bad in (
-            ("mz", ~np.isfinite(self.mz) | (self.mz <= 0)),
-            ("intensity", ~np.isfinite(self.intensity) | (self.intensity <= 0)),
-        ):
-            if bad.any():
-                peak = int(np.argmax(bad))
-                value = getattr(self, field)[peak]
-                msg = f"pixel {self._pixel_at(peak)}: {field} {value} is not finite and above zero"
-                raise ValueError(msg)
-        falls = np.diff(self.mz) < 0
-        starts = self.offsets[1:-1]
-        falls[starts[(starts > 0) & (starts < len(self.mz))] - 1] = False
-        if falls.any():
-            peak = int(np.argmax(falls)) + 1
-            msg = (
-                f"pixel {self._pixel_at(peak)}: m/z do not ascend "
-                f"({self.mz[peak]} after {self.mz[peak - 1]})"
-            )
-            raise ValueError(msg)
-
-    def _pixel_at(self, peak: int) -> int:
-        return int(np.searchsorted(self.offsets, peak, side="right")) - 1
-
-    def _check_pixels(self) -> None:
-        n = self.n_pixels
+        check_offsets(self.mz, self.intensity, self.offsets)
+        check_peaks(self.mz, self.intensity, self.offsets)
+        if self.axis is not None:
+            self._cast("axis", np.float64)
+            check_axis(self.axis)
+            check_on_axis(self.axis, self.mz, self.offsets)
         if self.coordinates is not None:
             self._cast("coordinates", np.float64)
-            if self.coordinates.shape not in ((n, 2), (n, 3)):
-                msg = f"coordinates have shape {self.coordinates.shape}, need ({n}, 2) or ({n}, 3)"
-                raise ValueError(msg)
-            bad = ~np.isfinite(self.coordinates).all(axis=1)
-            if bad.any():
-                pixel = int(np.argmax(bad))
-                msg = f"pixel {pixel}: coordinates {self.coordinates[pixel]} are not finite"
-                raise ValueError(msg)
+            check_coordinates(self.coordinates, self.n_pixels)
         if self.run_codes is None:
-            object.__setattr__(self, "run_codes", np.zeros(n, dtype=np.int32))
+            object.__setattr__(self, "run_codes", np.zeros(self.n_pixels, dtype=np.int32))
         self._cast("run_codes", np.int32)
-        codes = self.run_codes
-        if codes is None or codes.shape != (n,):
-            msg = f"run has {np.shape(codes)} values for {n} pixels"
-            raise ValueError(msg)
-        if n and (codes.min() < 0 or codes.max() >= len(self.run_names)):
-            msg = f"run codes reach {codes.max()} but there are {len(self.run_names)} run names"
-            raise ValueError(msg)
+        check_runs(self._codes, len(self.run_names), self.n_pixels)
         if self.polarity is not None and self.polarity not in POLARITIES:
             msg = f"polarity {self.polarity!r} is none of {POLARITIES}"
             raise ValueError(msg)
-        if self.names is not None and len(self.names) != n:
-            msg = f"{len(self.names)} names for {n} pixels"
-            raise ValueError(msg)
+        if self.pixel_size is not None:
+            check_pixel_size(self.pixel_size)
+        if self.names is not None:
+            self._cast("names", np.str_)
+            check_names(self.names, self.n_pixels)
+
+    def _cast(self, field: str, dtype: Any) -> None:
+        object.__setattr__(self, field, np.asarray(getattr(self, field), dtype=dtype))
 
     # ---------------------------------------------------------------- construction
 
@@ -195,9 +157,9 @@ class Spectra:
     @classmethod
     def from_arrays(
         cls,
-        mz: NDArray[np.float64],
-        intensity: NDArray[np.floating[Any]],
-        offsets: NDArray[np.integer[Any]],
+        mz: ArrayLike,
+        intensity: ArrayLike,
+        offsets: ArrayLike,
         *,
         coordinates: ArrayLike | None = None,
         run: ArrayLike | None = None,
@@ -214,20 +176,23 @@ class Spectra:
         ValueError
             As for the class.
         """
+        mz = np.asarray(mz, dtype=np.float64)
         intensity = np.asarray(intensity, dtype=np.float32)
+        bounds = np.asarray(offsets, dtype=np.int64)
         absent = intensity <= 0
         if absent.any():
+            check_offsets(mz, intensity, bounds)
             negative = int(np.count_nonzero(intensity < 0))
             if negative:
                 msg = f"{negative} negative intensities were treated as absent peaks"
                 warnings.warn(msg, UserWarning, stacklevel=2)
             kept = np.concatenate(([0], np.cumsum(~absent)))
-            mz, intensity, offsets = mz[~absent], intensity[~absent], kept[offsets]
+            mz, intensity, bounds = mz[~absent], intensity[~absent], kept[bounds]
         run_codes, run_names = _encode_runs(run)
         return cls(
             mz=mz,
             intensity=intensity,
-            offsets=np.asarray(offsets, dtype=np.int64),
+            offsets=bounds,
             coordinates=None if coordinates is None else np.asarray(coordinates, dtype=np.float64),
             run_codes=run_codes,
             run_names=run_names,
@@ -266,27 +231,23 @@ class Spectra:
             Where shapes disagree, a value is not finite or the axis does not ascend.
         """
         axis = np.asarray(mz, dtype=np.float64)
-        matrix = sp.csr_matrix(X) if not sp.issparse(X) else X.tocsr()
+        matrix = sp.csr_matrix(X)  # no copy of what is CSR already
         if axis.ndim != 1 or matrix.shape[1] != axis.size:
             msg = f"the matrix has {matrix.shape[1]} columns but mz has shape {axis.shape}"
             raise ValueError(msg)
-        falls = ~(np.diff(axis) > 0)
-        if falls.any():
-            at = int(np.argmax(falls))
-            msg = f"the m/z axis does not ascend at column {at + 1} ({axis[at + 1]} after {axis[at]})"
-            raise ValueError(msg)
+        check_axis(axis)
         if not matrix.has_canonical_format:
             matrix = matrix.copy()
             matrix.sum_duplicates()
-        return cls.from_arrays(
+        spectra = cls.from_arrays(
             axis[matrix.indices],
             matrix.data,
-            matrix.indptr.astype(np.int64),
+            matrix.indptr,
             coordinates=coordinates,
             run=run,
-            axis=axis,
             **pixel_data,
         )
+        return spectra._derive(axis=axis)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Spectra]) -> Spectra:
@@ -301,8 +262,9 @@ class Spectra:
         first = parts[0]
         for part in parts[1:]:
             for field in ("polarity", "pixel_size", "pixel_size_unit"):
-                if getattr(part, field) != getattr(first, field):
-                    msg = f"parts differ in {field}: {getattr(first, field)}, {getattr(part, field)}"
+                one, other = getattr(first, field), getattr(part, field)
+                if one != other:
+                    msg = f"parts differ in {field}: {one}, {other}"
                     raise ValueError(msg)
         ends = np.cumsum([0, *(part.n_peaks for part in parts)])
         offsets = [part.offsets[1:] + end for part, end in zip(parts, ends[:-1], strict=True)]
@@ -362,7 +324,8 @@ class Spectra:
         return np.repeat(np.arange(self.n_pixels), self.peak_counts)
 
     def pixel(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        """m/z and intensities of one pixel, as views."""
+        """Views of the m/z and intensities of one pixel; raises IndexError where there is none."""
+        index = range(self.n_pixels)[index]
         peaks = slice(self.offsets[index], self.offsets[index + 1])
         return self.mz[peaks], self.intensity[peaks]
 
@@ -378,14 +341,16 @@ class Spectra:
         return digest.hexdigest()
 
     def _sum_by_pixel(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(self.pixel_of_peak, weights=values, minlength=self.n_pixels)
+        # bincount of nothing counts in integers, weights or not.
+        sums = np.bincount(self.pixel_of_peak, weights=values, minlength=self.n_pixels)
+        return sums.astype(np.float64, copy=False)
 
     def __repr__(self) -> str:
-        runs = "run" if len(self.run_names) == 1 else "runs"
+        n_runs = np.unique(self._codes).size
         span = f", m/z {self.mz.min():.4f}-{self.mz.max():.4f}" if self.n_peaks else ""
         return (
             f"Spectra({self.n_pixels} pixels, {self.n_peaks} peaks{span}, "
-            f"{len(self.run_names)} {runs}, polarity {self.polarity or 'unknown'})"
+            f"{n_runs} {'run' if n_runs == 1 else 'runs'}, polarity {self.polarity or 'unknown'})"
         )
 
     # ---------------------------------------------------------------- choosing
@@ -393,14 +358,23 @@ class Spectra:
     def __getitem__(self, key: Key | tuple[Key, EllipsisType]) -> Spectra:
         """Choose pixels by index, slice, mask or index array; a slice of step 1 shares memory."""
         if isinstance(key, tuple):  # scikit-learn asks for X[rows, ...]
+            if len(key) != 2 or key[1] is not Ellipsis:
+                msg = f"spectra have one dimension, pixels: cannot choose {key}"
+                raise IndexError(msg)
             key = key[0]
         if isinstance(key, (int, np.integer)):
-            key = [range(self.n_pixels)[int(key)]]
+            first = range(self.n_pixels)[int(key)]
+            key = slice(first, first + 1)
         if isinstance(key, slice) and key.step in (None, 1):
             start, stop, _ = key.indices(self.n_pixels)
             return self._take(slice(start, max(start, stop)))
-        pixels = np.arange(self.n_pixels)[key if isinstance(key, slice) else np.asarray(key)]
-        return self._take(pixels)
+        if not isinstance(key, slice):
+            key = np.asarray(key)
+            if key.ndim != 1:
+                msg = f"pixels are chosen by an index or a mask, not an array of shape {key.shape}"
+                raise IndexError(msg)
+            key = key if key.size else key.astype(np.int64)
+        return self._take(np.arange(self.n_pixels)[key])
 
     def _take(self, pixels: slice | NDArray[np.int64]) -> Spectra:
         """Pixels by a slice (views) or by indices (copies), without validating again."""
@@ -430,7 +404,13 @@ class Spectra:
         return derived
 
     def keep_peaks(self, keep: NDArray[np.bool_]) -> Spectra:
-        """Keep the peaks where `keep`, shape ``(n_peaks,)``, is true; all pixels stay."""
+        """Keep the peaks where `keep`, shape ``(n_peaks,)``, is true; all pixels stay.
+
+        Raises ValueError where `keep` is not a mask of all peaks.
+        """
+        if keep.dtype != np.bool_ or keep.shape != self.mz.shape:
+            msg = f"keep is {keep.dtype} of shape {keep.shape}, need bool of {self.mz.shape}"
+            raise ValueError(msg)
         kept = np.concatenate(([0], np.cumsum(keep)))
         return self._derive(
             mz=self.mz[keep], intensity=self.intensity[keep], offsets=kept[self.offsets]
@@ -454,13 +434,16 @@ class Spectra:
         if n < 1:
             msg = f"top_peaks needs n of at least 1, got {n}"
             raise ValueError(msg)
-        if self.n_pixels == 0 or self.peak_counts.max() <= n:
+        if self.peak_counts.max(initial=0) <= n:
             return self
+        return self.keep_peaks(self.intensity_rank() < n)
+
+    def intensity_rank(self) -> NDArray[np.int64]:
+        """Rank of each peak in its pixel, 0 the most intense (ties: lower m/z first)."""
         order = np.lexsort((-self.intensity, self.pixel_of_peak))
-        rank = np.arange(self.n_peaks) - np.repeat(self.offsets[:-1], self.peak_counts)
-        keep = np.zeros(self.n_peaks, dtype=bool)
-        keep[order[rank < n]] = True
-        return self.keep_peaks(keep)
+        rank = np.empty(self.n_peaks, dtype=np.int64)
+        rank[order] = np.arange(self.n_peaks) - np.repeat(self.offsets[:-1], self.peak_counts)
+        return rank
 
     def normalize(self, method: str = "tic") -> Spectra:
         """Scale the intensities of each pixel; m/z are shared with this object.
@@ -489,7 +472,10 @@ class Spectra:
             else np.sqrt(self._sum_by_pixel(intensity**2) / counts)
         )
         scaled = intensity / np.repeat(scale, self.peak_counts)
-        return self._derive(intensity=scaled.astype(np.float32))
+        # A peak 38 orders of magnitude below the rest must not become an absent one.
+        return self._derive(
+            intensity=np.maximum(scaled, np.finfo(np.float32).tiny).astype(np.float32)
+        )
 
     # ---------------------------------------------------------------- a common axis
 
@@ -519,7 +505,10 @@ class Spectra:
         if self.axis is not None:
             return self.axis, np.searchsorted(self.axis, self.mz)
         axis = find_axis(self.mz, tolerance, unit)
-        return axis, assign_to_axis(self.mz, axis)
+        ion = assign_to_axis(self.mz, axis)
+        # An early ion may lose all its peaks to later ones that lie nearer.
+        used = np.bincount(ion, minlength=axis.size) > 0
+        return axis[used], (np.cumsum(used) - 1)[ion]
 
     def to_matrix(
         self, tolerance: float = 5.0, unit: str = "ppm"
@@ -563,4 +552,6 @@ def _join(arrays: list[NDArray[Any] | None], field: str) -> NDArray[Any] | None:
 
 
 def _same_axis(part: Spectra, first: Spectra) -> bool:
-    return part.axis is not None and first.axis is not None and np.array_equal(part.axis, first.axis)
+    if part.axis is None or first.axis is None:
+        return False
+    return part.axis is first.axis or np.array_equal(part.axis, first.axis)

@@ -58,11 +58,16 @@ def split_by_group(
     Raises
     ------
     ValueError
-        Where no choice of whole groups leaves every class in training and holds something out.
+        Where `groups` has another length, or no choice of whole groups leaves every class in
+        training and holds something out.
     """
     codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
-    table = np.zeros((codes.max(initial=-1) + 1, y.max(initial=-1) + 1))
-    np.add.at(table, (codes, y), 1)
+    classes = np.unique(y, return_inverse=True)[1].reshape(-1)
+    if codes.shape != classes.shape:
+        msg = f"{codes.size} groups for {classes.size} labelled pixels"
+        raise ValueError(msg)
+    table = np.zeros((codes.max(initial=-1) + 1, classes.max(initial=-1) + 1))
+    np.add.at(table, (codes, classes), 1)
     total = table.sum(axis=0)
     best, best_cost = None, np.inf
     for _ in range(ATTEMPTS):
@@ -86,7 +91,7 @@ def split_by_group(
 def published_split(
     y: NDArray[np.int64], fraction: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """The published split: rows shuffled, then the last `fraction` of each class held out.
+    """Split as published: rows shuffled, then the last `fraction` of each class held out.
 
     Neighbouring pixels land on both sides; this exists to reproduce the published training.
     """

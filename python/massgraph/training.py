@@ -119,10 +119,11 @@ def train(
 
 
 def _optimizer(model: RGCN, settings: Settings) -> torch.optim.Optimizer:
-    options = {"lr": settings.learning_rate, "eps": settings.adam_eps}
+    rate, eps = settings.learning_rate, settings.adam_eps
     if settings.as_published:
-        return torch.optim.Adam(model.parameters(), **options)
-    return torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay, **options)
+        return torch.optim.Adam(model.parameters(), lr=rate, eps=eps)
+    decay = settings.weight_decay
+    return torch.optim.AdamW(model.parameters(), lr=rate, eps=eps, weight_decay=decay)
 
 
 def _last_best(rows: list[dict[str, Any]]) -> int:
@@ -162,7 +163,7 @@ def _epoch(
             )
             raise FloatingPointError(msg)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         total += loss.item() * logits.shape[0]
         predicted.append(logits.detach().argmax(dim=1).cpu().numpy())
@@ -209,7 +210,7 @@ def model_output(
     rows: NDArray[np.int64],
     device: torch.device,
     compute: Any,
-) -> NDArray[np.float32]:
+) -> NDArray[Any]:
     """``compute(batch)`` in evaluation mode over batches of these graphs, joined."""
     model.eval()
     offsets = np.concatenate(([0], np.cumsum(np.diff(graphs.offsets)[rows])))
@@ -217,7 +218,7 @@ def model_output(
         parts = [
             compute(graphs.batch(rows[part]).to(device)).cpu().numpy() for part in batches(offsets)
         ]
-    joined: NDArray[np.float32] = np.concatenate(parts)
+    joined: NDArray[Any] = np.concatenate(parts)
     return joined
 
 

@@ -26,8 +26,8 @@ class TypedMessages:
         int64, shape ``(n_messages,)``: row of the node that sends.
     pair
         int64, shape ``(n_messages,)``, ascending: the pair that each message belongs to.
-    weight
-        float, shape ``(n_messages, 1)``: one over the number of messages in the pair.
+    senders
+        float32, shape ``(n_pairs, 1)``: number of messages of each pair.
     receiver
         int64, shape ``(n_pairs,)``: row of the node that receives.
     pairs_per_kind
@@ -36,7 +36,7 @@ class TypedMessages:
 
     sender: torch.Tensor
     pair: torch.Tensor
-    weight: torch.Tensor
+    senders: torch.Tensor
     receiver: torch.Tensor
     pairs_per_kind: tuple[int, ...]
 
@@ -46,8 +46,10 @@ class TypedMessages:
 
     def edge_type(self) -> torch.Tensor:
         """Type of each message, int64, shape ``(n_messages,)``."""
-        kinds = torch.arange(len(self.pairs_per_kind))
-        return torch.repeat_interleave(kinds, torch.tensor(self.pairs_per_kind))[self.pair]
+        device = self.pair.device
+        kinds = torch.arange(len(self.pairs_per_kind), device=device)
+        counts = torch.tensor(self.pairs_per_kind, dtype=torch.int64, device=device)
+        return torch.repeat_interleave(kinds, counts)[self.pair]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class PeakBatch:
         return len(self.counts)
 
     def to(self, device: torch.device) -> PeakBatch:
-        """The same batch on another device."""
+        """Copy of the batch on another device."""
         messages = self.messages
         return PeakBatch(
             features=self.features.to(device),
@@ -86,7 +88,7 @@ class PeakBatch:
             messages=TypedMessages(
                 sender=messages.sender.to(device),
                 pair=messages.pair.to(device),
-                weight=messages.weight.to(device),
+                senders=messages.senders.to(device),
                 receiver=messages.receiver.to(device),
                 pairs_per_kind=messages.pairs_per_kind,
             ),
@@ -130,7 +132,7 @@ class PeakGraphs:
         )
 
     def batch(self, pixels: NDArray[np.int64]) -> PeakBatch:
-        """The graphs of these pixels, in this order; a pixel may occur more than once."""
+        """Graphs of these pixels, in this order; a pixel may occur more than once."""
         counts = np.diff(self.offsets)[pixels]
         peaks = _ranges(self.offsets[:-1][pixels], counts)
         first = np.cumsum(counts) - counts
@@ -141,9 +143,7 @@ class PeakGraphs:
             messages=self._typed_messages(pixels, first),
         )
 
-    def _typed_messages(
-        self, pixels: NDArray[np.int64], first: NDArray[np.int64]
-    ) -> TypedMessages:
+    def _typed_messages(self, pixels: NDArray[np.int64], first: NDArray[np.int64]) -> TypedMessages:
         messages = self.messages
         counts = np.diff(messages.offsets)[pixels]
         rows = _ranges(messages.offsets[:-1][pixels], counts)
@@ -160,16 +160,17 @@ class PeakGraphs:
         return TypedMessages(
             sender=torch.from_numpy(base + messages.sender[rows]),
             pair=torch.from_numpy(pair),
-            weight=torch.from_numpy((1.0 / size[pair]).astype(np.float32)[:, None]),
+            senders=torch.from_numpy(size.astype(np.float32)[:, None]),
             receiver=torch.from_numpy(receiver[new]),
             pairs_per_kind=tuple(pairs_per_kind.tolist()),
         )
 
 
 def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The concatenation of ``start : start + count``."""
+    """Concatenation of ``start : start + count``."""
     first = np.cumsum(counts) - counts
-    return np.arange(counts.sum()) + np.repeat(starts - first, counts)
+    ranges: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - first, counts)
+    return ranges
 
 
 def _join_offsets(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

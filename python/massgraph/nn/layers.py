@@ -62,19 +62,11 @@ class RelationalConv(nn.Module):
         if self._through_pyg:
             return self._forward_pyg(x, messages)
         out = torch.addmm(self.bias, x, self.root)
-        if messages.receiver.numel() == 0:
-            return out
-        sent = x.index_select(0, messages.sender) * messages.weight.to(x.dtype)
-        mean = x.new_zeros(len(messages.receiver), x.shape[1]).index_add(0, messages.pair, sent)
-        gained = torch.cat(
-            [
-                block @ weight
-                for block, weight in zip(
-                    mean.split(messages.pairs_per_kind), self.weight, strict=True
-                )
-            ]
-        )
-        return out.index_add(0, messages.receiver, gained)
+        sent = x.index_select(0, messages.sender)
+        total = x.new_zeros(len(messages.receiver), x.shape[1]).index_add(0, messages.pair, sent)
+        means = torch.split(total / messages.senders.to(x.dtype), list(messages.pairs_per_kind))
+        gained = [mean @ weight for mean, weight in zip(means, self.weight, strict=True)]
+        return out.index_add(0, messages.receiver, torch.cat(gained))
 
     def _forward_pyg(self, x: torch.Tensor, messages: TypedMessages) -> torch.Tensor:
         import torch_geometric
@@ -86,7 +78,8 @@ class RelationalConv(nn.Module):
         chosen = torch_geometric.backend.use_segment_matmul
         torch_geometric.backend.use_segment_matmul = False
         try:
-            conv = RGCNConv(n_in, n_out, n_kinds, aggr="mean")
+            with torch.random.fork_rng(devices=[]):  # its own first weights are not wanted
+                conv = RGCNConv(n_in, n_out, n_kinds, aggr="mean")
             del conv.weight, conv.root, conv.bias
             conv.weight, conv.root, conv.bias = self.weight, self.root, self.bias
             return conv(x, messages.edge_index(), messages.edge_type())  # type: ignore[no-any-return]

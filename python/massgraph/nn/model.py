@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -46,7 +47,7 @@ class RGCN(nn.Module):
         widths = [n_features, *hidden]
         self.layers = nn.ModuleList(
             RelationalConv(n_in, n_out, n_kinds, backend=backend)
-            for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
+            for n_in, n_out in pairwise(widths)
         )
         self.norms = nn.ModuleList(
             nn.BatchNorm1d(width) if batch_norm else nn.Identity() for width in hidden
@@ -67,16 +68,22 @@ class RGCN(nn.Module):
         return total / batch.counts.clamp(min=1).to(nodes.dtype)
 
     def forward(self, batch: PeakBatch) -> torch.Tensor:
-        """Logits, shape ``(n_pixels, n_classes)``."""
-        logits: torch.Tensor = self.head(self.pool_norm(self.pool(self.nodes(batch), batch)))
-        return logits
+        """Logits, shape ``(n_pixels, n_classes)``; float64 in evaluation mode."""
+        nodes = self.nodes(batch)
+        if self.training:
+            logits: torch.Tensor = self.head(self.pool_norm(self.pool(nodes, batch)))
+            return logits
+        # After the last ReLU all is sums: in float64 they add up to the class activations exactly.
+        weight, bias = self.affine_head()
+        return self.pool(nodes.double(), batch) @ weight.T + bias
 
     def affine_head(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weight ``(n_classes, hidden[-1])`` and bias of all that follows the pooling.
 
         In evaluation mode BatchNorm is affine with its running statistics, and folds into the head.
+        Both are float64.
         """
-        weight, bias = self.head.weight, self.head.bias
+        weight, bias = self.head.weight.double(), self.head.bias.double()
         norm = self.pool_norm
         if not isinstance(norm, nn.BatchNorm1d):
             return weight, bias
@@ -84,16 +91,16 @@ class RGCN(nn.Module):
         if mean is None or variance is None:
             msg = "the pooled BatchNorm keeps no running statistics"
             raise ValueError(msg)
-        scale = norm.weight * torch.rsqrt(variance + norm.eps)
-        return weight * scale, bias + weight @ (norm.bias - mean * scale)
+        scale = norm.weight.double() * torch.rsqrt(variance.double() + norm.eps)
+        return weight * scale, bias + weight @ (norm.bias.double() - mean.double() * scale)
 
     def cam(self, batch: PeakBatch) -> torch.Tensor:
-        """Class activation of each peak, shape ``(n_peaks, n_classes)``, in evaluation mode.
+        """Class activation of each peak, float64, ``(n_peaks, n_classes)``, in evaluation mode.
 
         Zhou et al. (2016): the head applied to each peak before the mean is taken.
         """
-        return self.nodes(batch) @ self.affine_head()[0].T
+        return self.nodes(batch).double() @ self.affine_head()[0].T
 
     def intercept(self) -> torch.Tensor:
-        """The part of the logits that no peak carries, shape ``(n_classes,)``."""
+        """Part of the logits that no peak carries, shape ``(n_classes,)``."""
         return self.affine_head()[1]

@@ -1,0 +1,127 @@
+"""What `Spectra` demands of its arrays; each message names the pixel and the value."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "check_axis",
+    "check_coordinates",
+    "check_names",
+    "check_offsets",
+    "check_on_axis",
+    "check_peaks",
+    "check_pixel_size",
+    "check_runs",
+]
+
+Floats = NDArray[np.float64]
+Offsets = NDArray[np.int64]
+
+
+def pixel_at(offsets: Offsets, peak: int) -> int:
+    """Pixel that a peak belongs to."""
+    return int(np.searchsorted(offsets, peak, side="right")) - 1
+
+
+def check_offsets(mz: Floats, intensity: NDArray[np.float32], offsets: Offsets) -> None:
+    """Refuse arrays of other shapes, and offsets that do not cover the peaks once."""
+    if mz.ndim != 1 or mz.shape != intensity.shape:
+        msg = f"mz and intensity must be 1-D and alike, got shapes {mz.shape} and {intensity.shape}"
+        raise ValueError(msg)
+    if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(mz):
+        msg = f"offsets must run from 0 to the number of peaks, {len(mz)}"
+        raise ValueError(msg)
+    falls = np.diff(offsets) < 0
+    if falls.any():
+        msg = f"offsets fall at pixel {int(np.argmax(falls))}"
+        raise ValueError(msg)
+
+
+def check_peaks(mz: Floats, intensity: NDArray[np.float32], offsets: Offsets) -> None:
+    """Refuse values that are not finite and above zero, and m/z that fall within a pixel."""
+    for field, values in (("mz", mz), ("intensity", intensity)):
+        bad = ~np.isfinite(values) | (values <= 0)
+        if bad.any():
+            peak = int(np.argmax(bad))
+            msg = (
+                f"pixel {pixel_at(offsets, peak)}: {field} {values[peak]} is not finite and "
+                "above zero"
+            )
+            raise ValueError(msg)
+    falls = np.diff(mz) < 0
+    starts = offsets[1:-1]
+    falls[starts[(starts > 0) & (starts < len(mz))] - 1] = False
+    if falls.any():
+        peak = int(np.argmax(falls)) + 1
+        msg = (
+            f"pixel {pixel_at(offsets, peak)}: m/z do not ascend ({mz[peak]} after {mz[peak - 1]})"
+        )
+        raise ValueError(msg)
+
+
+def check_axis(axis: Floats) -> None:
+    """Refuse an axis that is not 1-D, finite, above zero and strictly ascending."""
+    if axis.ndim != 1:
+        msg = f"the m/z axis has shape {axis.shape}, need one dimension"
+        raise ValueError(msg)
+    bad = ~(np.isfinite(axis) & (axis > 0))
+    if bad.any():
+        at = int(np.argmax(bad))
+        msg = f"the m/z axis at column {at} is {axis[at]}, not finite and above zero"
+        raise ValueError(msg)
+    falls = ~(np.diff(axis) > 0)
+    if falls.any():
+        at = int(np.argmax(falls)) + 1
+        msg = f"the m/z axis does not ascend at column {at} ({axis[at]} after {axis[at - 1]})"
+        raise ValueError(msg)
+
+
+def check_on_axis(axis: Floats, mz: Floats, offsets: Offsets) -> None:
+    """Refuse m/z that are not values of the axis."""
+    column = np.searchsorted(axis, mz)
+    off = column == axis.size
+    off[~off] = axis[column[~off]] != mz[~off]
+    if off.any():
+        peak = int(np.argmax(off))
+        msg = f"pixel {pixel_at(offsets, peak)}: m/z {mz[peak]} is not on the m/z axis"
+        raise ValueError(msg)
+
+
+def check_coordinates(coordinates: Floats, n_pixels: int) -> None:
+    """Refuse other than two or three finite coordinates per pixel."""
+    if coordinates.shape not in ((n_pixels, 2), (n_pixels, 3)):
+        msg = f"coordinates have shape {coordinates.shape}, need ({n_pixels}, 2) or ({n_pixels}, 3)"
+        raise ValueError(msg)
+    bad = ~np.isfinite(coordinates).all(axis=1)
+    if bad.any():
+        pixel = int(np.argmax(bad))
+        msg = f"pixel {pixel}: coordinates {coordinates[pixel]} are not finite"
+        raise ValueError(msg)
+
+
+def check_runs(codes: NDArray[np.int32], n_names: int, n_pixels: int) -> None:
+    """Refuse other than one code into the run names per pixel."""
+    if codes.shape != (n_pixels,):
+        msg = f"run has {codes.size} values for {n_pixels} pixels"
+        raise ValueError(msg)
+    bad = (codes < 0) | (codes >= n_names)
+    if bad.any():
+        pixel = int(np.argmax(bad))
+        msg = f"pixel {pixel}: run code {codes[pixel]}, but there are {n_names} run names"
+        raise ValueError(msg)
+
+
+def check_pixel_size(size: tuple[float, float]) -> None:
+    """Refuse other than a width and a height above zero."""
+    if not (len(size) == 2 and all(0 < edge < np.inf for edge in size)):
+        msg = f"pixel_size {size} is not a finite width and height above zero"
+        raise ValueError(msg)
+
+
+def check_names(names: NDArray[np.str_], n_pixels: int) -> None:
+    """Refuse other than one name per pixel."""
+    if names.shape != (n_pixels,):
+        msg = f"{names.size} names for {n_pixels} pixels"
+        raise ValueError(msg)
