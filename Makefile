@@ -24,7 +24,7 @@ help: ## list these commands
 	@echo "  JOBS=$(JOBS)          processes that run the tests"
 
 demo: setup ## set up, then simulate a tissue, segment it and write the report to demo/
-	$(BIN)/massgraph demo --out "$(DEMO)"
+	$(BIN)/massgraph demo --out "$(DEMO)" --overwrite
 
 test: setup ## set up, then run every check and test, Python and R; name what could not run
 	@$(BIN)/python tools/run_tests.py --jobs $(JOBS)

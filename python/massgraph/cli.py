@@ -200,7 +200,9 @@ def _add_output(parser: argparse.ArgumentParser, default: str | None = None) -> 
         metavar="DIR",
         help="the folder to make" + (f" ({default})" if default else ""),
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing folder")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing folder of results"
+    )
 
 
 # -------------------------------------------------------------------- commands
@@ -210,7 +212,7 @@ def _demo(arguments: argparse.Namespace) -> dict[str, Any]:
     from massgraph.faithfulness import precision_at_k
 
     started = time.monotonic()
-    _refuse_output(arguments)
+    _check_output(arguments)
     simulation = mg.simulate("demo", random_state=arguments.seed)
     spectra, labels = simulation
     known = labels.copy()
@@ -247,7 +249,7 @@ def _validate(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
-    _refuse_output(arguments)
+    _check_output(arguments)
     spectra = _read_all(arguments)
     labels = _labels(arguments, spectra)
     classifier = mg.RGCNClassifier(
@@ -268,7 +270,7 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
     from massgraph.results import write_results
 
     started = time.monotonic()
-    _refuse_output(arguments)
+    _check_output(arguments)
     classifier = mg.load(arguments.model)
     segmentation = classifier.segment(_read_all(arguments))
     title = _title(arguments)
@@ -280,7 +282,7 @@ def _explain(arguments: argparse.Namespace) -> dict[str, Any]:
     from massgraph.results import write_explanation
 
     started = time.monotonic()
-    _refuse_output(arguments)
+    _check_output(arguments)
     classifier = mg.load(arguments.model)
     segmentation = classifier.segment(_read_all(arguments))
     write_explanation(segmentation, arguments.out, overwrite=arguments.overwrite)
@@ -349,15 +351,11 @@ def _summary(
 # -------------------------------------------------------------------- reading
 
 
-def _refuse_output(arguments: argparse.Namespace) -> None:
+def _check_output(arguments: argparse.Namespace) -> None:
     """Say before the work, not after it, that the results could not be written."""
-    out = arguments.out
-    if out.exists() and not arguments.overwrite and (not out.is_dir() or any(out.iterdir())):
-        msg = f"{out} exists already: choose another --out, or add --overwrite"
-        raise FileExistsError(msg)
-    if not out.absolute().parent.is_dir():
-        msg = f"{out.absolute().parent} is not a folder: make it before writing {out.name} into it"
-        raise FileNotFoundError(msg)
+    from massgraph.results import check_output
+
+    check_output(arguments.out, overwrite=arguments.overwrite)
 
 
 def _read_all(arguments: argparse.Namespace) -> Spectra:

@@ -163,9 +163,14 @@ class Graph:
 
         Raises
         ------
+        ValueError
+            Where there are no pixels.
         ImportError
             Where torch-geometric is not installed (``pip install massgraph[pyg]``).
         """
+        if self.n_pixels == 0:
+            msg = "a graph of no pixels cannot be a PyTorch Geometric Batch"
+            raise ValueError(msg)
         import torch
         from torch_geometric.data import Batch, Data
 

@@ -22,12 +22,52 @@ if TYPE_CHECKING:
 
     from massgraph.classifier import RGCNClassifier
 
-__all__ = ["write_explanation", "write_results"]
+__all__ = ["check_output", "write_explanation", "write_results"]
 
 N_FAMILIES = 6
 FORMATS = ("png", "pdf")
+# What a results folder may hold; one with anything else in it is never replaced.
+NAMES = frozenset(
+    {
+        "families.csv",
+        "family_edges.csv",
+        "figures",
+        "ions.csv",
+        "ions_by_run.csv",
+        "model",
+        "report.html",
+        "segmentation.h5ad",
+    }
+)
 
 Drawing = tuple[str, Callable[[], "Figure"]]
+
+
+def check_output(directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Check that a results folder may be made, or replaced, at this place.
+
+    Raises
+    ------
+    FileExistsError
+        Where something is there and `overwrite` is false, or where a folder to be replaced holds
+        anything that is not a result of massgraph.
+    FileNotFoundError
+        Where the folder that it should be made in is missing.
+    """
+    out = Path(directory)
+    if not out.absolute().parent.is_dir():
+        msg = f"{out.absolute().parent} is no folder: make it before writing {out.name} into it"
+        raise FileNotFoundError(msg)
+    if not out.exists():
+        return
+    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else [out.name]
+    foreign = [name for name in names if not out.is_dir() or name not in NAMES]
+    if foreign:
+        msg = f"{out} holds {foreign[0]}, which is no result of massgraph: choose another --out"
+        raise FileExistsError(msg)
+    if names and not overwrite:
+        msg = f"{out} exists already: choose another --out, or add --overwrite"
+        raise FileExistsError(msg)
 
 
 def write_results(
@@ -61,8 +101,8 @@ def write_results(
 
     Raises
     ------
-    FileExistsError
-        Where the folder exists, is not empty, and `overwrite` is false.
+    FileExistsError, FileNotFoundError
+        As for `check_output`.
     ValueError
         Where the segmentation has no explanation.
     """
@@ -70,6 +110,7 @@ def write_results(
     if explanation is None:
         msg = "the segmentation has no explanation to write: use segment(..., explain=True)"
         raise ValueError(msg)
+    check_output(directory, overwrite=overwrite)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         if model is not None:
             model.save(folder / "model")
@@ -105,6 +146,7 @@ def write_explanation(
     if explanation is None:
         msg = "the segmentation has no explanation to write: use segment(..., explain=True)"
         raise ValueError(msg)
+    check_output(directory, overwrite=overwrite)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         _write_tables(explanation, folder)
         by_region = explanation.by_region(segmentation.run)

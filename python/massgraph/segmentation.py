@@ -255,8 +255,8 @@ class Segmentation:
         -------
         pandas.DataFrame
             Columns `run`; `subset`: ``"training"``, ``"held out"`` (to stop the training) and
-            ``"unseen"`` (labelled here but not in the fit) where the model was trained on some of
-            these pixels, else ``"labelled"``; `n_labelled`; `balanced_accuracy`; `uncertainty`
+            ``"unseen"`` (with peaks, labelled here but not in the fit) where the model was trained
+            on some of these pixels, else ``"labelled"``; `n_labelled`; `balanced_accuracy`; `uncertainty`
             (mean); and ``recall_<class>``. Runs in order of appearance; no row without labelled
             pixels. Accuracy on training pixels says how well they were learnt by heart, that on
             held-out ones, which chose the epoch, is a little too good: neither replaces
@@ -267,13 +267,14 @@ class Segmentation:
         if self.reference is None:
             return pd.DataFrame(columns=columns)
         labelled = np.asarray(self.reference.codes) >= 0
+        classed = np.asarray(self.label.codes) >= 0
         if self.training is None or self.validation is None:
             subsets = {"labelled": labelled}
         else:
             subsets = {
                 "training": labelled & self.training,
                 "held out": labelled & self.validation,
-                "unseen": labelled & ~self.training & ~self.validation,
+                "unseen": labelled & classed & ~self.training & ~self.validation,
             }
         rows = []
         for run in pd.unique(pd.Series(self.run)):

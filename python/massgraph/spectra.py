@@ -487,8 +487,9 @@ class Spectra:
         Parameters
         ----------
         tolerance, unit
-            Largest distance of a peak from its ion, in ``"ppm"`` or ``"Da"``. Not used where the
-            spectra carry a shared axis: its columns are then the ions.
+            Half the width of an ion, in ``"ppm"`` or ``"Da"``; no peak is farther than twice this
+            from its ion. Not used where the spectra carry a shared axis: its columns are then the
+            ions.
 
         Returns
         -------
@@ -500,7 +501,7 @@ class Spectra:
         Notes
         -----
         Ions are the maxima of the pooled, smoothed density of all peaks; peaks go to the nearest
-        one, and those farther than the tolerance from all make ions of their own.
+        one, and those farther than two tolerances from all make ions of their own.
         """
         if self.axis is not None:
             return self.axis, np.searchsorted(self.axis, self.mz)
