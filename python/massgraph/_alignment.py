@@ -60,10 +60,11 @@ def _density_maxima(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDA
     """Maxima of the smoothed density of ascending m/z."""
     step = (tolerance * 1e-6 if unit == "ppm" else tolerance) / BINS_PER_TOLERANCE
     place = np.log(mz) if unit == "ppm" else mz
-    bins, counts = np.unique(((place - place[0]) / step).astype(np.int64), return_counts=True)
+    bins, counts = np.unique(np.floor((place - place[0]) / step), return_counts=True)
     # Wide empty stretches are shortened: no grid is larger than its peaks need.
     reach = 4 * BINS_PER_TOLERANCE
-    short = reach + np.concatenate(([0], np.cumsum(np.minimum(np.diff(bins), 2 * reach))))
+    gaps = np.minimum(np.diff(bins), 2 * reach).astype(np.int64)
+    short = reach + np.concatenate(([0], np.cumsum(gaps)))
     density = np.zeros(int(short[-1]) + reach)
     density[short] = counts
     density = gaussian_filter1d(density, BINS_PER_TOLERANCE / 2, mode="constant")

@@ -104,7 +104,7 @@ class _Series(NamedTuple):
     lipid_class: str
     chains: str
     level: float
-    """log10 of the intensity of the most abundant species, all adducts and isotopes together."""
+    """log10 of the monoisotopic intensity of the most abundant species, all adducts together."""
     shares: Mapping[str, float]
 
 
@@ -378,7 +378,7 @@ def _background_ions(
     shares = _BACKGROUND_SHARES[polarity]
     rows: list[dict[str, object]] = []
     for index in range(molecules):
-        # Half of an organic molecule's mass is carbon; whole ones are not needed for the ratio.
+        # Some 0.6 of a lipid's mass is carbon; whole atoms are not needed for the ratio.
         carbons = mass[index] * 0.6 / 12.0
         for adduct in shares:
             gain, loss = _ADDUCTS[polarity][adduct]

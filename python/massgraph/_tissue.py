@@ -74,11 +74,21 @@ def draw_tissue(rng: np.random.Generator, shape: tuple[int, int], n_regions: int
     region[inside] = (
         n_regions - 1 - np.searchsorted(np.cumsum(share)[:-1] * rank.size, rank, "right")
     )
-    mixture = np.stack(
+    return Tissue(region=region.ravel(), mixture=_mixture(region, n_regions))
+
+
+def _mixture(region: NDArray[np.int64], n_regions: int) -> NDArray[np.float64]:
+    """Share of each region in each pixel, by partial volume.
+
+    Pixels of the tissue are tissue all through, else the matrix would tell the outermost region.
+    """
+    shares = np.stack(
         [
             gaussian_filter((region == k).astype(float), BLUR, mode="nearest")
             for k in range(n_regions)
         ],
         axis=-1,
     )
-    return Tissue(region=region.ravel(), mixture=mixture.reshape(-1, n_regions))
+    inside = region >= 0
+    shares[inside] /= shares[inside].sum(axis=1, keepdims=True)
+    return shares.reshape(-1, n_regions)

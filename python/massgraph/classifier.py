@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Most epochs (60), and epochs without a lower validation loss after which training stops
         (15).
     batch_size, learning_rate, weight_decay
-        Of AdamW (64, 0.003, 0.0001).
+        Of AdamW (64, 0.01, 0.0001).
     backend
         ``"torch"`` (``"auto"`` chooses it) or ``"pyg"`` for PyTorch Geometric's `RGCNConv`.
     device
@@ -199,7 +200,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings)
         training = self._versions(labelled[~held_out], np.random.default_rng(seeds[1]))
         # The published weights start from seed 0 whatever the seed of the split.
-        self.model_ = self._new_model(0 if settings.as_published else _torch_seed(seeds[2]))
+        self.model_ = self.new_model(0 if settings.as_published else _torch_seed(seeds[2]))
         self.model_.to(self.device_())
         self.history_ = train(
             self.model_,
@@ -279,7 +280,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         encoded = [self.encoder_.encode(version) for version in (spectra, *copies)]
         return PeakGraphs.concatenate(encoded)
 
-    def _new_model(self, seed: int) -> RGCN:
+    def new_model(self, seed: int) -> RGCN:
+        """An untrained network of the resolved settings and classes."""
         settings = self.settings_
         # torch draws first weights from its global generator: lent here, then put back.
         with torch.random.fork_rng(devices=[]):
@@ -405,6 +407,13 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "epochs_run": len(self.history_),
         }
 
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted model as a folder: see `massgraph.io.model.save`."""
+        from massgraph.io.model import save
+
+        check_is_fitted(self, "model_")
+        save(self, directory, overwrite=overwrite)
+
     def __sklearn_tags__(self) -> Any:
         """Tags for scikit-learn: matrices may be sparse and must not be negative."""
         tags = super().__sklearn_tags__()
@@ -415,7 +424,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Sorted classes and the code of each pixel, -1 where the label is missing."""
-    values = np.asarray(y)
+    # A plain list with None or NaN among text must not become text as a whole.
+    values = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.shape != (n_pixels,):

@@ -10,7 +10,7 @@ from massgraph.chemistry import Relations, default_relations, published_relation
 from massgraph.features import PUBLISHED_FEATURES, feature_names
 from massgraph.graph import RULES
 
-__all__ = ["PRESETS", "Settings", "resolve_settings"]
+__all__ = ["PRESETS", "Settings", "check_settings", "resolve_settings"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Settings:
     epochs: int = 60
     patience: int | None = 15
     batch_size: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     weight_decay: float = 1e-4
     adam_eps: float = 1e-8
     as_published: bool = False
@@ -95,11 +95,12 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
         if chosen.get(name) is not None:
             chosen[name] = tuple(chosen[name])
     settings = Settings(**chosen)
-    _check(settings)
+    check_settings(settings)
     return settings
 
 
-def _check(settings: Settings) -> None:
+def check_settings(settings: Settings) -> None:
+    """Refuse settings out of their range; ValueError or TypeError names the setting."""
     feature_names(settings.features)
     for name, allowed in (("rule", tuple(RULES)), ("tolerance_unit", UNITS)):
         if getattr(settings, name) not in allowed:

@@ -45,17 +45,18 @@ REGIONS = (
 # Pixels made at a time: bounds the memory to some 100 MB beside the result.
 BLOCK = 1024
 
-_SCALES = (
-    "effect",
-    "batch_effect",
-    "family_variation",
-    "adduct_variation",
-    "noise",
-    "noise_peaks",
-    "calibration_ppm",
-    "drift_ppm",
-    "jitter_ppm",
-)
+# Settings that are not counts, with the most that each may be: beyond, numbers overflow.
+_SCALES = {
+    "effect": 5.0,
+    "batch_effect": 5.0,
+    "family_variation": 5.0,
+    "adduct_variation": 5.0,
+    "noise": 5.0,
+    "noise_peaks": 1e5,
+    "calibration_ppm": 1e3,
+    "drift_ppm": 1e3,
+    "jitter_ppm": 1e3,
+}
 
 PRESETS: dict[str, Settings] = {
     "tiny": Settings(
@@ -226,7 +227,7 @@ class _Simulator:
         settings = self.settings
         self.polarity = polarity
         self.classes = REGIONS[: settings.n_classes]
-        rng = np.random.default_rng(random_state)
+        rng = _generator(random_state)
         library_rng, effect_rng, *self.run_rngs = rng.spawn(2 + settings.n_runs)
         self.library = build_library(
             library_rng, polarity, settings.n_families, settings.n_species, settings.n_background
@@ -310,10 +311,18 @@ def _settle(preset: str, polarity: str, overrides: dict[str, Any]) -> Settings:
     return settings
 
 
+def _generator(random_state: int | np.random.Generator | None) -> np.random.Generator:
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        msg = f"random_state is {random_state!r}, must be a whole number of at least 0 or None"
+        raise ValueError(msg) from error
+
+
 def _check(settings: Settings, families: int) -> None:
     """Raise ValueError for a setting out of its range."""
-    if len(settings.shape) != 2 or min(settings.shape) < 8:
-        msg = f"shape {settings.shape} must be (rows, columns) of at least 8 each"
+    if len(settings.shape) != 2 or not all(_is_whole(n) and n >= 8 for n in settings.shape):
+        msg = f"shape {settings.shape} must be (rows, columns), whole numbers of at least 8"
         raise ValueError(msg)
     low_high: dict[str, tuple[float, float]] = {
         "n_runs": (1, math.inf),
@@ -325,17 +334,21 @@ def _check(settings: Settings, families: int) -> None:
     }
     for name, (low, high) in low_high.items():
         value = getattr(settings, name)
-        if value is not None and not low <= value <= high:
-            msg = f"{name} is {value}, must be from {low} to {high}"
+        if value is not None and not (_is_whole(value) and low <= value <= high):
+            msg = f"{name} is {value!r}, must be a whole number from {low} to {high}"
             raise ValueError(msg)
     if not 0 < settings.labelled_fraction <= 1:
         msg = f"labelled_fraction is {settings.labelled_fraction}, must be in (0, 1]"
         raise ValueError(msg)
-    for name in _SCALES:
+    for name, highest in _SCALES.items():
         value = getattr(settings, name)
-        if not (math.isfinite(value) and value >= 0):
-            msg = f"{name} is {value}, must be finite and not below zero"
+        if not 0 <= value <= highest:
+            msg = f"{name} is {value}, must be from 0 to {highest:g}"
             raise ValueError(msg)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _plant(rng: np.random.Generator, settings: Settings) -> NDArray[np.float64]:

@@ -36,7 +36,7 @@ __all__ = ["Spectra"]
 NORMALIZATIONS = ("tic", "rms", "none")
 POLARITIES = ("positive", "negative")
 
-Key = int | slice | Sequence[int] | Sequence[bool] | NDArray[Any]
+Key = int | np.integer[Any] | slice | Sequence[int] | Sequence[bool] | NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spectra_builder import random_spectra
 
 from massgraph.chemistry import relations_from_masses
 from massgraph.degrade import jitter_mz, keep_most_intense, remove_peaks, shift_mz
 from massgraph.graph import build_graph
 from massgraph.spectra import Spectra
+from spectra_builder import random_spectra
 
 COUNTS = [200, 0, 1, 300]
 
@@ -98,9 +98,9 @@ def test_lost_peaks_lose_their_edges() -> None:
 
 DEGRADE: dict[str, Callable[[Spectra, np.random.Generator], Spectra]] = {
     "remove": lambda spectra, generator: remove_peaks(spectra, 0.7, generator),
-    "keep": lambda spectra, generator: keep_most_intense(spectra, 0.7),  # noqa: ARG005
+    "keep": lambda spectra, generator: keep_most_intense(spectra, 0.7),
     "jitter": lambda spectra, generator: jitter_mz(spectra, 2.0, "ppm", generator),
-    "shift": lambda spectra, generator: shift_mz(spectra, 2.0, "ppm"),  # noqa: ARG005
+    "shift": lambda spectra, generator: shift_mz(spectra, 2.0, "ppm"),
 }
 
 
@@ -108,12 +108,12 @@ DEGRADE: dict[str, Callable[[Spectra, np.random.Generator], Spectra]] = {
 def test_same_seed_same_faults_and_nothing_else_changes(name: str) -> None:
     spectra = wide()
     before = spectra.fingerprint()
-    state = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     one, other = (DEGRADE[name](spectra, rng(3)) for _ in range(2))
     assert one.fingerprint() == other.fingerprint() != before
     assert spectra.fingerprint() == before
     assert (one.run.tolist(), one.polarity) == (["a", "a", "b", "b"], "positive")
-    np.testing.assert_array_equal(np.random.get_state()[1], state)  # type: ignore[index]  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
 
 
 @pytest.mark.parametrize("name", DEGRADE)

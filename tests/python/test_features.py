@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spectra_builder import random_spectra
 
 from massgraph.features import CH2, FEATURES, PUBLISHED_FEATURES, feature_names, node_features
 from massgraph.spectra import Spectra
+from spectra_builder import random_spectra
 
 RANGE = (200.0, 1400.0)
 ALL = tuple(FEATURES)

@@ -10,22 +10,37 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spectra_builder import random_spectra, relations
 
 from massgraph import graph as graph_module
 from massgraph.chemistry import Relations, relations_from_masses
 from massgraph.graph import RULES, Graph, build_graph
 from massgraph.spectra import Spectra
+from spectra_builder import random_spectra, relations
 
 Edge = tuple[int, int, int, int]  # pixel, source, relation, target
 
+# PyTorch Geometric still scripts a helper when it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+
 CASES = [(4.0, "ppm"), (12.0, "ppm"), (0.002, "Da"), (0.004, "Da")]
+
+
+def preferred(
+    rule: str, found: list[tuple[int, float]], mz: list[float], intensity: list[float]
+) -> tuple[int, float]:
+    """Candidate (peak, error) that a rule chooses."""
+    orders = {
+        "intensity": lambda c: (-intensity[c[0]], c[1], c[0]),
+        "nearest": lambda c: (c[1], -intensity[c[0]], c[0]),
+        "reference": lambda c: (math.ceil(mz[c[0]]) - mz[c[0]], c[0]),
+    }
+    return min(found, key=orders[rule])
 
 
 def plain_edges(
     spectra: Spectra, table: Relations, tolerance: float, unit: str, rule: str
 ) -> list[Edge]:
-    """The definition, peak by peak."""
+    """Edges by the definition, peak by peak."""
     edges: list[Edge] = []
     for pixel in range(spectra.n_pixels):
         mz, intensity = (values.tolist() for values in spectra.pixel(pixel))
@@ -37,13 +52,8 @@ def plain_edges(
                     error = abs(mz[t] - mz[i] - mass)
                     if error <= allowed + 1e-9:
                         found.append((t, error))
-                preferences = {
-                    "intensity": lambda c: (-intensity[c[0]], c[1], c[0]),
-                    "nearest": lambda c: (c[1], -intensity[c[0]], c[0]),
-                    "reference": lambda c: (math.ceil(mz[c[0]]) - mz[c[0]], c[0]),
-                }
                 if rule != "all" and found:
-                    found = [min(found, key=preferences[rule])]
+                    found = [preferred(rule, found, mz, intensity)]
                 edges += [(pixel, i, code, t) for t, _ in found]
     return edges
 
@@ -203,7 +213,7 @@ def test_a_wide_tolerance_of_a_heavy_relation_stays_within_the_pixel() -> None:
 )
 def test_unknown_options_are_refused(options: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_graph(random_spectra(0, [3]), relations(), **options)  # type: ignore[arg-type]
+        build_graph(random_spectra(0, [3]), relations(), **options)
 
 
 # -------------------------------------------------------------------- invariants

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import _safe_indexing
-from spectra_builder import random_spectra
 
 from massgraph.spectra import Spectra
+from spectra_builder import random_spectra
 
 AXIS = np.array([100.0, 200.5, 300.25, 400.125])
 DENSE = np.array([[1, 0, 2, 0], [0, 0, 0, 0], [0, 3, 0, 4], [5, 6, 7, 8]], dtype=np.float32)
@@ -75,9 +75,9 @@ def test_looking_at_pixels() -> None:
 
 
 def test_types_are_those_of_the_design() -> None:
-    spectra = Spectra(mz=[100, 200], intensity=[1, 2], offsets=[0, 2], names=["a"])  # type: ignore[arg-type]
+    spectra = Spectra(mz=[100, 200], intensity=[1, 2], offsets=[0, 2], names=["a"])
     assert (spectra.mz.dtype, spectra.intensity.dtype) == (np.float64, np.float32)
-    assert (spectra.offsets.dtype, spectra.run_codes.dtype) == (np.int64, np.int32)  # type: ignore[union-attr]
+    assert (spectra.offsets.dtype, spectra.run_codes.dtype) == (np.int64, np.int32)
     assert spectra.names is not None
     assert spectra.names.dtype.kind == "U"
     assert spectra.tic().dtype == np.float64
@@ -120,14 +120,14 @@ def test_fingerprint_tells_peaks_apart() -> None:
 
 
 def test_spectra_can_be_pickled_for_workers() -> None:
-    assert_same(pickle.loads(pickle.dumps(full())), full())
+    assert_same(pickle.loads(pickle.dumps(full())), full())  # noqa: S301
 
 
 def test_global_random_state_is_left_alone() -> None:
-    before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
     spectra = full().normalize().top_peaks(1)[::-1]
     spectra.to_matrix()
-    np.testing.assert_array_equal(np.random.get_state()[1], before)  # type: ignore[index]  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
 # -------------------------------------------------------------------- refused
@@ -354,8 +354,8 @@ def test_choosing_is_what_numpy_does(key: Any) -> None:
     for place, pixel in enumerate(pixels):
         for one, other in zip(chosen.pixel(place), spectra.pixel(pixel), strict=True):
             np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(chosen.coordinates, spectra.coordinates[pixels])  # type: ignore[index]
-    np.testing.assert_array_equal(chosen.names, spectra.names[pixels])  # type: ignore[index]
+    np.testing.assert_array_equal(chosen.coordinates, spectra.coordinates[pixels])
+    np.testing.assert_array_equal(chosen.names, spectra.names[pixels])
     assert chosen.run.tolist() == spectra.run[pixels].tolist()
     assert (chosen.polarity, chosen.pixel_size) == ("negative", (10.0, 20.0))
     replace(chosen)  # what was chosen is valid

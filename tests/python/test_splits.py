@@ -60,7 +60,7 @@ def test_blocks_do_not_depend_on_the_origin() -> None:
     spectra = image(24, 12, ["a"])
     assert spectra.coordinates is not None
     moved = Spectra.from_peaks(
-        [([100.0], [1.0])] * len(spectra), coordinates=spectra.coordinates + [1000, 77]
+        [([100.0], [1.0])] * len(spectra), coordinates=np.add(spectra.coordinates, [1000, 77])
     )
     np.testing.assert_array_equal(default_groups(moved), default_groups(spectra))
 

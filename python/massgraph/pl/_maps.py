@@ -34,9 +34,7 @@ FARTHEST_DA = 0.05
 Colours = NDArray[np.float64]
 
 
-def segmentation(
-    segmentation: Segmentation, kind: str = "class", *, width: float = 7.2
-) -> Picture:
+def segmentation(segmentation: Segmentation, kind: str = "class", *, width: float = 7.2) -> Picture:
     """Draw a map of a segmentation: one panel per run, all at one scale, y downwards.
 
     Parameters
@@ -71,22 +69,21 @@ def segmentation(
         return _class_map(segmentation, panels, segmentation.label, "no peaks", width)
     if kind == "reference":
         if segmentation.reference is None:
-            msg = "this segmentation has no reference labels to draw: segment(spectra, y) keeps them"
+            msg = (
+                "this segmentation has no reference labels to draw: segment(spectra, y) keeps them"
+            )
             raise ValueError(msg)
         return _class_map(segmentation, panels, segmentation.reference, "unlabelled", width)
     without = np.isnan(segmentation.probability).any(axis=1)
     if kind == "uncertainty":
         sections = _sections(panels, [("", segmentation.uncertainty)], UNCERTAINTY_MAP, without)
-        label = "uncertainty (entropy / log of the number of classes)"
-        return _scaled_map(segmentation, sections, without, UNCERTAINTY_MAP, label, width)
+        return _scaled_map(segmentation, sections, without, UNCERTAINTY_MAP, "uncertainty", width)
     values = list(zip(segmentation.classes, segmentation.probability.T, strict=True))
     sections = _sections(panels, values, PROBABILITY_MAP, without)
     return _scaled_map(segmentation, sections, without, PROBABILITY_MAP, "probability", width)
 
 
-def ion_images(
-    segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2
-) -> Picture:
+def ion_images(segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2) -> Picture:
     """Draw ion images: intensity as a share of the total ion current of each pixel.
 
     Parameters
@@ -125,7 +122,7 @@ def ion_images(
         colours = _map_colours(scaled, ION_MAP, without)
         if several:
             of_run = [Cell(panel, colours, (panel.name,)) for panel in panels]
-            sections.append(Section(of_run, f"{name}    {limit}"))
+            sections.append(Section(of_run, f"{name} · {limit}"))
         else:
             cells.append(Cell(panels[0], colours, (name, limit)))
     sections = sections if several else [Section(cells)]
@@ -169,9 +166,7 @@ def _class_map(
     if (codes < 0).any():
         legend.append((NO_PEAKS, f"{missing} ({np.count_nonzero(codes < 0):,} px)"))
     cells = [Cell(panel, rgba[codes], _run_title(panel, panels)) for panel in panels]
-    sheet = Sheet(
-        [Section(cells)], width=width, legend=legend, scale_bar=_scale_bar(segmentation)
-    )
+    sheet = Sheet([Section(cells)], width=width, legend=legend, scale_bar=_scale_bar(segmentation))
     return sheet.figure
 
 
@@ -200,7 +195,9 @@ def _sections(
     if len(panels) == 1:
         title = _run_title(panels[0], panels)
         return [
-            Section([Cell(panels[0], colours, (name,) if name else title) for name, colours in drawn])
+            Section(
+                [Cell(panels[0], colours, (name,) if name else title) for name, colours in drawn]
+            )
         ]
     return [
         Section([Cell(panel, colours, (panel.name,)) for panel in panels], name)

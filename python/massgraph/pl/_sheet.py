@@ -21,9 +21,10 @@ HEADER = 0.22
 LINE = 0.125
 LEGEND_LINE = 0.17
 SCALE_ROOM = 0.24
-BAR_ROOM = 0.66
+BAR_ROOM = 0.74
 NARROWEST_COLUMN = 0.85
-LARGEST_PANEL = (4.6, 3.7)
+# Largest width and height of a panel, where there are one, two, and more of them.
+LARGEST_PANELS = ((4.6, 3.7), (3.0, 2.6), (2.4, 2.4))
 LARGEST_PIXEL = 0.09
 TALLEST = 9.0
 
@@ -129,21 +130,22 @@ class Sheet:
         return height
 
     def _best_columns(self, room: float) -> tuple[int, float]:
-        """Number of columns that shows panels largest, and inches to a unit; ties: fewer rows."""
-        best = (1, 0.0)
-        for columns in range(1, max(len(section.cells) for section in self.sections) + 1):
-            if columns > 1 and columns * (NARROWEST_COLUMN + GAP) - GAP > room:
-                break
-            scale = self._largest_scale(columns, room)
-            if scale >= best[1] * 0.999:
-                best = (columns, scale)
-        return best
+        """Give the number of columns, and inches to a unit of x.
+
+        The most columns that leave panels at least four fifths as large as they could be.
+        """
+        most = max(len(section.cells) for section in self.sections)
+        most = min(most, max(1, int((room + GAP) / (NARROWEST_COLUMN + GAP))))
+        scales = [self._largest_scale(columns, room) for columns in range(1, most + 1)]
+        columns = max(n for n, scale in enumerate(scales, 1) if scale >= 0.8 * max(scales))
+        return columns, scales[columns - 1]
 
     def _largest_scale(self, columns: int, room: float) -> float:
         panels = [cell.panel for section in self.sections for cell in section.cells]
+        widest, tallest = LARGEST_PANELS[min(len(panels), len(LARGEST_PANELS)) - 1]
         scale = min(
-            LARGEST_PANEL[0] / max(panel.width for panel in panels),
-            LARGEST_PANEL[1] / max(panel.height for panel in panels),
+            widest / max(panel.width for panel in panels),
+            tallest / max(panel.height for panel in panels),
             LARGEST_PIXEL / min(min(panel.step) for panel in panels),
         )
         widths = self._column_widths(columns, scale)
