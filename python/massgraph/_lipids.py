@@ -51,7 +51,7 @@ _CLASSES: dict[str, tuple[int, int, str]] = {
     "Cer": (0, 1, "NO3"),
     "HexCer": (6, 11, "NO8"),
     "SHexCer": (6, 11, "NO11S"),
-    "GM3": (23, 36, "N2O21"),
+    "GM3": (23, 38, "N2O21"),
     "DG": (3, 4, "O5"),
     "TG": (3, 2, "O6"),
     "CE": (27, 44, "O2"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted
 
@@ -53,8 +55,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     tolerance, tolerance_unit, rule, directed
         As for `build_graph` (5, ``"ppm"``, ``"intensity"``, True).
     features
-        Node features, keys of `massgraph.features.FEATURES` (log intensity, m/z, and the mass
-        defect, Kendrick defect and phase in a CH2 series as angles).
+        Node features, keys of `massgraph.features.FEATURES` (``"log_intensity"``, ``"mz"``,
+        ``"mass_defect"``, the last as an angle).
     standardize
         Whether features are brought to mean 0 and deviation 1 over the training peaks (True).
     mz_range
@@ -247,14 +249,14 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         counts = np.bincount(codes, minlength=len(self.classes_))
         if len(counts) < 2:
             msg = (
-                f"labelled pixels are of one class only, {list(self.classes_)}: a classifier needs "
+                f"labelled pixels are of one class only, {self.classes_.tolist()}: a classifier needs "
                 "at least two classes"
             )
             raise ValueError(msg)
         few = np.flatnonzero(counts < 2)
         if few.size:
             msg = (
-                f"class {self.classes_[few[0]]!r} has {counts[few[0]]} labelled pixel with peaks: "
+                f"class {self.classes_.tolist()[few[0]]!r} has {counts[few[0]]} labelled pixel with peaks: "
                 "at least 2 are needed, one to learn from and one to check on"
             )
             raise ValueError(msg)
@@ -415,18 +417,22 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         save(self, directory, overwrite=overwrite)
 
     def __sklearn_tags__(self) -> Any:
-        """Tags for scikit-learn: matrices may be sparse and must not be negative."""
+        """Tags for scikit-learn: matrices may be sparse."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.positive_only = True
         return tags
 
 
 def _encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Sorted classes and the code of each pixel, -1 where the label is missing."""
+    if y is None:
+        msg = "a classifier requires y to be passed, but the target y is None"
+        raise ValueError(msg)
     # A plain list with None or NaN among text must not become text as a whole.
     values = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
     if values.ndim == 2 and values.shape[1] == 1:
+        msg = "A column-vector y was passed when a 1d array was expected: its column is taken"
+        warnings.warn(msg, DataConversionWarning, stacklevel=3)
         values = values[:, 0]
     if values.shape != (n_pixels,):
         msg = f"y has shape {values.shape}, need one label for each of {n_pixels} pixels"

@@ -38,7 +38,7 @@ class Explanation:
     mz
         Common axis of the ions, ascending, shape ``(n_ions,)``.
     activation
-        Per class a CSR matrix (pixels x ions, float32) of class activations.
+        Per class a CSR matrix (pixels x ions, float64) of class activations.
     intercept
         The part of the logits that no ion carries, shape ``(n_classes,)``.
     peak_counts
@@ -186,7 +186,7 @@ def _per_ion(
     shape = (len(offsets) - 1, n_ions)
     matrix = sp.csr_matrix((values.copy(), ion.copy(), offsets), shape=shape)
     matrix.sum_duplicates()
-    return matrix.astype(np.float32)
+    return matrix
 
 
 def _row_sums(matrix: sp.csr_matrix) -> NDArray[np.float64]:

@@ -26,9 +26,12 @@ __all__ = ["write_report"]
 # Widths in inches. A4 with the template's margins leaves 7.1.
 PAGE_WIDTH = 7.0
 HALF_WIDTH = 3.4
-PICTURE_DPI = 300
+CURVE_WIDTH = 5.6
+# Of several runs there are many panels, which need not be large.
+RUNS_WIDTHS = {"probability": 6.0, "uncertainty": 4.6, "ions": 4.6}
+PICTURE_DPI = 220
 # A vector picture of more bytes than this (pixels that lie on no grid, say) is stored as an image.
-LARGEST_SVG = 400_000
+LARGEST_SVG = 300_000
 
 MOST_ROWS = 12
 MOST_CLASS_COLUMNS = 4
@@ -149,6 +152,10 @@ def _decimal(value: float, digits: int) -> str:
     return text.replace("-", "−") if float(text.replace(",", "")) else text.lstrip("-")
 
 
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if values.size else float("nan")
+
+
 def _digits(values: NDArray[np.float64]) -> int:
     """Decimals that show the largest of `values` with three significant digits, at most six."""
     top = float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
@@ -195,9 +202,7 @@ def _summary(segmentation: Segmentation) -> dict[str, Any]:
         "runs": runs if len(runs) <= MOST_RUNS_NAMED else [],
         "classes": [
             {"name": name, "count": int(n), "share": f"{100 * n / total:.0f}", "colour": colour}
-            for (name, n), colour in zip(
-                counts.items(), class_colours(len(counts)), strict=True
-            )
+            for (name, n), colour in zip(counts.items(), class_colours(len(counts)), strict=True)
         ],
         "without_peaks": int(np.count_nonzero(segmentation.label.codes < 0)),
         "polarity": segmentation.polarity,
@@ -205,7 +210,7 @@ def _summary(segmentation: Segmentation) -> dict[str, Any]:
         "n_peaks": int(mz.size),
         "peaks_per_pixel": int(np.median(spectra.peak_counts)) if len(segmentation) else 0,
         "pixel_size": _pixel_size(segmentation),
-        "uncertainty": _decimal(float(segmentation.uncertainty.mean()), 2) if total else "–",
+        "uncertainty": _decimal(_mean(segmentation.uncertainty), 2),
         "labelled": bool(_labelled(segmentation)),
         "accuracy": _accuracy(segmentation),
         "chance": _decimal(1 / len(segmentation.classes), 2),
@@ -289,15 +294,20 @@ def _maps(segmentation: Segmentation) -> dict[str, Any]:
     labelled = bool(_labelled(segmentation))
     width = HALF_WIDTH if beside and labelled else PAGE_WIDTH
 
-    def draw(kind: str, text: str, width: float = PAGE_WIDTH) -> _Picture:
+    widths = {"probability": PAGE_WIDTH, "uncertainty": width}
+    widths = widths if len(panels) == 1 else RUNS_WIDTHS
+
+    def draw(kind: str, text: str, width: float) -> _Picture:
         return _picture(pl.segmentation(segmentation, kind, width=width), text)
 
     return {
         "beside": beside and labelled,
         "class": draw("class", "Map of the class found in each pixel", width),
         "reference": draw("reference", "Map of the labels given", width) if labelled else None,
-        "probability": draw("probability", "Maps of the probability of each class"),
-        "uncertainty": draw("uncertainty", "Map of the uncertainty", width),
+        "probability": draw(
+            "probability", "Maps of the probability of each class", widths["probability"]
+        ),
+        "uncertainty": draw("uncertainty", "Map of the uncertainty", widths["uncertainty"]),
     }
 
 
@@ -310,7 +320,7 @@ def _learning(segmentation: Segmentation) -> dict[str, Any] | None:
     best = history.loc[history["best"].astype(bool), "epoch"]
     return {
         "picture": _picture(
-            pl.history(segmentation, width=PAGE_WIDTH), "Loss and balanced accuracy by epoch"
+            pl.history(segmentation, width=CURVE_WIDTH), "Loss and balanced accuracy by epoch"
         ),
         "epochs": len(history),
         "kept": int(best.iloc[-1]) if len(best) else None,
@@ -443,8 +453,9 @@ def _family(
     mz = table["mz"].head(IONS_PICTURED).tolist()
     if with_images:
         named = ", ".join(f"{value:.4f}" for value in mz)
+        width = PAGE_WIDTH if len(_runs(segmentation)) == 1 else RUNS_WIDTHS["ions"]
         images = _picture(
-            pl.ion_images(segmentation, mz, width=PAGE_WIDTH), f"Ion images of m/z {named}"
+            pl.ion_images(segmentation, mz, width=width), f"Ion images of m/z {named}"
         )
     return {
         "number": int(number),

@@ -22,13 +22,7 @@ class Settings:
     tolerance_unit: str = "ppm"
     rule: str = "intensity"
     directed: bool = True
-    features: tuple[str, ...] = (
-        "log_intensity",
-        "mz",
-        "mass_defect",
-        "kendrick_defect",
-        "ch2_phase",
-    )
+    features: tuple[str, ...] = ("log_intensity", "mz", "mass_defect")
     standardize: bool = True
     mz_range: tuple[float, float] | None = None
     max_peaks: int | None = None

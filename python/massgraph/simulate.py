@@ -52,7 +52,7 @@ _SCALES = {
     "family_variation": 5.0,
     "adduct_variation": 5.0,
     "noise": 5.0,
-    "noise_peaks": 1e5,
+    "noise_peaks": 1e4,
     "calibration_ppm": 1e3,
     "drift_ppm": 1e3,
     "jitter_ppm": 1e3,

@@ -121,6 +121,7 @@ POOL = st.lists(st.floats(100, 100.1) | st.floats(100, 2000), min_size=1, max_si
 @settings(max_examples=150, deadline=None)
 @example(mz=[100.0] * 50 + [100.002], tolerance=10.0, unit="ppm")
 @example(mz=[100.0] * 50 + [100.0019, 100.0038], tolerance=10.0, unit="ppm")
+@example(mz=[100.0] * 40 + [100.0016] * 8 + [100.0028] * 3, tolerance=10.0, unit="ppm")
 @example(mz=[100 + 0.0007 * k for k in range(60)], tolerance=10.0, unit="ppm")
 @example(
     mz=[100 + 0.0009 * (k // (30 - k) if k < 30 else 2) for k in range(40)],
@@ -184,9 +185,9 @@ def test_two_ions_two_tolerances_apart_are_two() -> None:
 def test_a_tail_is_no_ion_of_its_own() -> None:
     rng = np.random.default_rng(5)
     core = 500.0 * (1 + 1e-6 * rng.normal(size=2000).clip(-3, 3))
-    tail = np.full(30, 500.0 * (1 + 8e-6))  # 1.6 tolerances off, far less dense
+    tail = np.full(200, 500.0 * (1 + 9.4e-6))  # 1.9 tolerances off, a maximum but far less dense
     axis = find_axis(np.concatenate([core, tail]), 5.0, "ppm")
-    np.testing.assert_allclose(axis, [500.0], rtol=5e-7)
+    np.testing.assert_allclose(axis, [500.0], rtol=1e-6)
     apart = np.full(30, 500.0 * (1 + 15e-6))  # three tolerances off: an ion, however weak
     axis = find_axis(np.concatenate([core, apart]), 5.0, "ppm")
     np.testing.assert_allclose(axis, [500.0, apart[0]], rtol=5e-7)

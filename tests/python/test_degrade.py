@@ -55,6 +55,11 @@ def test_keep_most_intense_keeps_the_floor_of_the_share(share: float, kept: int)
     assert (np.diff(strong.mz) > 0).all()
 
 
+def test_shares_are_decimal() -> None:
+    spectra = random_spectra(0, [100])
+    assert keep_most_intense(spectra, 0.29).n_peaks == 29  # 100 * 0.29 is 28.999... in binary
+
+
 def test_jitter_has_the_deviation_that_is_asked_for() -> None:
     spectra = wide()
     for sd, unit, scale in ((3.0, "ppm", spectra.mz * 1e-6), (0.002, "Da", 1.0)):

@@ -170,6 +170,14 @@ def test_decimal_bounds_are_inclusive(
         assert tight.n_edges == 0
 
 
+def test_the_least_tolerance_finds_exact_pairs_in_the_last_pixel_of_a_block() -> None:
+    spectra = Spectra.from_peaks([([760.585, 774.6, 782.567], [1, 1, 1])] * 4096)
+    table = relations_from_masses({"d": 21.982})
+    for unit in ("Da", "ppm"):
+        graph = build_graph(spectra, table, tolerance=1e-12, tolerance_unit=unit)
+        assert graph.n_edges == 4096
+
+
 def test_ppm_are_of_the_heavier_peak() -> None:
     # 0.01 Da off: 10 ppm of the heavier m/z, 1000.0, but 20 ppm of the lighter, 500.0.
     spectra = Spectra.from_peaks([([500.0, 1000.0], [1, 1])])

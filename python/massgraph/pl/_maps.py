@@ -74,7 +74,7 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
             )
             raise ValueError(msg)
         return _class_map(segmentation, panels, segmentation.reference, "unlabelled", width)
-    without = np.isnan(segmentation.probability).any(axis=1)
+    without = np.asarray(np.isnan(segmentation.probability).any(axis=1))
     if kind == "uncertainty":
         sections = _sections(panels, [("", segmentation.uncertainty)], UNCERTAINTY_MAP, without)
         return _scaled_map(segmentation, sections, without, UNCERTAINTY_MAP, "uncertainty", width)

@@ -174,7 +174,7 @@ def _panel(
 
 
 def _grid_step(values: NDArray[np.float64]) -> float:
-    """Greatest common step of whole-numbered coordinates (1 where all are equal); 0 if not whole."""
+    """Greatest common step of whole numbers (1 where all are equal); 0 where one is not whole."""
     whole = np.rint(values)
     if np.abs(values - whole).max() > WHOLE:
         return 0.0

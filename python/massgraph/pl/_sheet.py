@@ -168,7 +168,7 @@ class Sheet:
     # ---------------------------------------------------------------- drawing
 
     def _draw_panels(self, top: float) -> tuple[float, float]:
-        """Draw all panels from `top` down; gives the lower edge, and the left one of the last row."""
+        """Draw all panels from `top` down; gives the lower edge and that at the left."""
         left_edge = MARGIN
         for index, section in enumerate(self._rows(self.columns)):
             header = self.sections[index].header
@@ -205,7 +205,7 @@ class Sheet:
         self.figure.text_at(x, y, text, va="baseline", **kwargs)
 
     def _draw_scale_bar(self, left: float, bottom: float, size: float, unit: str) -> float:
-        """Draw a bar of a round length, at most a third of the first panel, below its left corner."""
+        """Draw a bar of a round length, at most a third of the panel above it."""
         panel = self._rows(self.columns)[-1][-1][0].panel
         length, text = _round_length(panel.width * size, unit)
         inches = length / size * self.scale

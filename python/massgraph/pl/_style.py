@@ -56,7 +56,7 @@ def _style() -> dict[str, Any]:
     return {
         # Names and not "sans-serif": that word would be looked up when the figure is saved, in
         # the settings of the caller.
-        "font.family": [name for name in SANS if name in installed][:1] + [FALLBACK],
+        "font.family": [*[name for name in SANS if name in installed][:1], FALLBACK],
         "font.size": 7.0,
         "axes.titlesize": 7.5,
         "axes.labelsize": 7.0,

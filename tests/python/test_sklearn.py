@@ -1,0 +1,149 @@
+"""RGCNClassifier as a scikit-learn estimator."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GroupKFold, cross_val_score
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import check_array
+
+import massgraph as mg
+
+
+class MatrixClassifier(mg.RGCNClassifier):
+    """Takes matrices of any width: columns are a CH2 series, log(1 + exp(x)) the intensities.
+
+    A matrix needs an m/z axis, which scikit-learn with its changing widths cannot give.
+    Validation and prediction are those of RGCNClassifier.
+    """
+
+    def _as_spectra(self, X: Any, *, fitting: bool = False) -> mg.Spectra:
+        if not isinstance(X, mg.Spectra):
+            matrix = check_array(X, accept_sparse="csr", dtype=np.float64)
+            self.mz = 300 + 14.01565006 * np.arange(matrix.shape[1])
+            X = np.logaddexp(0, matrix.toarray() if sp.issparse(matrix) else matrix)
+        try:
+            return super()._as_spectra(X, fitting=fitting)
+        finally:
+            self.mz = None
+
+
+REASONS = {
+    "check_classifiers_train": "intensities are z-scored in each pixel: of the two columns there "
+    "only which one is larger remains",
+}
+
+
+def expected_failures(estimator: Any) -> dict[str, str]:
+    return REASONS
+
+
+@parametrize_with_checks(
+    [MatrixClassifier(epochs=3, augment=1, hidden=(4, 4), device="cpu")],
+    expected_failed_checks=expected_failures,
+)
+def test_estimator_contract(estimator: Any, check: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        check(estimator)
+
+
+# -------------------------------------------------------------------- Spectra in scikit-learn
+
+
+@pytest.fixture(scope="module")
+def tissue() -> tuple[mg.Spectra, Any]:
+    spectra, labels = mg.simulate("tiny", n_runs=3)
+    known = np.array([label is not None for label in labels])
+    return spectra[known], labels[known].astype(str)
+
+
+def quick(**parameters: Any) -> mg.RGCNClassifier:
+    return mg.RGCNClassifier(epochs=12, augment=1, hidden=(8, 8), device="cpu", **parameters)
+
+
+def test_cross_validation_by_run(tissue: tuple[mg.Spectra, Any]) -> None:
+    spectra, labels = tissue
+    scores = cross_val_score(
+        quick(),
+        spectra,
+        labels,
+        groups=spectra.run,
+        cv=GroupKFold(3),
+        scoring="balanced_accuracy",
+    )
+    assert scores.shape == (3,)
+    assert scores.mean() > 0.5  # chance is 1/3
+
+
+def test_roc_auc_of_two_classes(tissue: tuple[mg.Spectra, Any]) -> None:
+    spectra, labels = tissue
+    two = labels != "muscle"
+    scores = cross_val_score(
+        quick(),
+        spectra[two],
+        labels[two],
+        groups=spectra[two].run,
+        cv=GroupKFold(3),
+        scoring="roc_auc",
+    )
+    assert scores.mean() > 0.6
+
+
+def test_decision_function_of_two_classes_is_the_difference(
+    tissue: tuple[mg.Spectra, Any],
+) -> None:
+    spectra, labels = tissue
+    two = labels != "muscle"
+    classifier = quick().fit(spectra[two], labels[two])
+    logits = classifier.logits(spectra[two])
+    decision = classifier.decision_function(spectra[two])
+    np.testing.assert_array_equal(decision, logits[:, 1] - logits[:, 0])
+    chosen = classifier.classes_[(decision > 0).astype(int)]
+    np.testing.assert_array_equal(classifier.predict(spectra[two]), chosen)
+
+
+def test_pickle_keeps_the_predictions(tissue: tuple[mg.Spectra, Any]) -> None:
+    spectra, labels = tissue
+    classifier = quick().fit(spectra, labels)
+    again = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(again.logits(spectra), classifier.logits(spectra))
+
+
+def test_clone_and_parameters() -> None:
+    relations = mg.default_relations("positive")
+    classifier = quick(relations=relations, tolerance=3.0, random_state=4)
+    copy = clone(classifier)
+    assert copy.get_params()["tolerance"] == 3.0
+    assert copy.relations == relations
+    assert copy.set_params(tolerance=7.0).tolerance == 7.0
+    assert classifier.tolerance == 3.0
+    with pytest.raises(ValueError, match="Invalid parameter 'tolerence'"):
+        copy.set_params(tolerence=1)
+
+
+def test_unfitted_classifiers_say_so(tissue: tuple[mg.Spectra, Any]) -> None:
+    spectra, _ = tissue
+    for method in ("predict", "predict_proba", "embed", "explain", "segment", "uncertainty"):
+        with pytest.raises(NotFittedError):
+            getattr(mg.RGCNClassifier(), method)(spectra)
+    with pytest.raises(NotFittedError):
+        mg.RGCNClassifier().save("nowhere")
+
+
+def test_matrices_need_an_axis() -> None:
+    matrix, labels = np.ones((6, 3)), list("ababab")
+    with pytest.raises(TypeError, match=r"ndarray.*RGCNClassifier\(mz=...\)"):
+        mg.RGCNClassifier().fit(matrix, labels)
+    classifier = quick(mz=[700.0, 714.01565, 728.0313]).fit(matrix, labels)
+    assert classifier.n_features_in_ == 3
+    with pytest.raises(ValueError, match="X has 2 features, but RGCNClassifier is expecting 3"):
+        classifier.predict(matrix[:, :2])
