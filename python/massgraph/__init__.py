@@ -11,6 +11,9 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+# The function has the name of its module: imported here, it cannot be hidden by it later.
+from massgraph.simulate import simulate
+
 if TYPE_CHECKING:
     from massgraph import pl
     from massgraph.chemistry import Relations, default_relations, relations_from_masses
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from massgraph.io.model import load
     from massgraph.report import write_report
     from massgraph.segmentation import Segmentation
-    from massgraph.simulate import Simulation, simulate
+    from massgraph.simulate import Simulation
     from massgraph.spectra import Spectra
 
 # Where each public name lives: importing massgraph stays quick, torch is loaded when needed.
@@ -43,7 +46,6 @@ _HOMES = {
     "open_imzml": "io.imzml",
     "read_imzml": "io.imzml",
     "relations_from_masses": "chemistry",
-    "simulate": "simulate",
     "write_report": "report",
 }
 

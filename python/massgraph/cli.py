@@ -27,7 +27,16 @@ __all__ = ["main"]
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 DELETION_PIXELS = 500  # a sample is enough for the deletion curve, which predicts many times
 
-EXAMPLES = """
+EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input (one line on stderr says where)"
+TABLES = "ions.csv, families.csv, family_edges.csv"
+RESULTS = f"""writes into DIR, all or nothing:
+  report.html            everything on one page
+  segmentation.h5ad      classes, probabilities and activations, for AnnData
+  {TABLES}
+  figures/               each picture as PNG and PDF"""
+MODEL = "  model/                 the fitted model, for predict and explain"
+
+EXAMPLES = f"""
 examples:
   massgraph demo --out demo/
   massgraph validate run.imzML
@@ -39,7 +48,7 @@ examples:
 labels.csv has the columns x, y, label and, for several runs, run (the file name without its
 ending). Pixels that are not in it are unlabelled: they are predicted, and never learnt from.
 
-exit codes: 0 done, 1 failed, 2 bad input
+{EXIT_CODES}
 """
 
 
@@ -53,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             summary = arguments.command(arguments)
         except (ValueError, TypeError, FileNotFoundError, FileExistsError, IsADirectoryError) as e:
             return _fail(e, BAD_INPUT)
-        except (OSError, FloatingPointError, MemoryError, ImportError) as e:
+        except (OSError, FloatingPointError, MemoryError, ImportError, RuntimeError) as e:
             return _fail(e, FAILED)
         except KeyboardInterrupt:
             print("massgraph: interrupted, nothing was written", file=sys.stderr)
@@ -115,10 +124,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], dict[str, Any]], text: str
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], dict[str, Any]],
+    text: str,
+    writes: str,
 ) -> argparse.ArgumentParser:
     """A subcommand with what all have in common."""
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=text,
+        epilog=f"{writes}\n\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(command=run)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON on stdout")
     return parser
@@ -126,20 +145,20 @@ def _command(
 
 def _add_demo(commands: Any) -> None:
     text = "Simulate three runs of a tissue, learn from two, predict the third, write the report."
-    parser = _command(commands, "demo", _demo, text)
+    parser = _command(commands, "demo", _demo, text, f"{RESULTS}\n{MODEL}")
     _add_output(parser, default="demo")
-    parser.add_argument("--seed", type=int, default=0, help="of simulation and training (0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of simulation and training (0)")
 
 
 def _add_validate(commands: Any) -> None:
     text = "Read a whole imzML or h5ad file, check it, and say what is in it."
-    parser = _command(commands, "validate", _validate, text)
+    parser = _command(commands, "validate", _validate, text, "writes no files")
     parser.add_argument("input", type=Path, help="imzML or h5ad file")
 
 
 def _add_fit(commands: Any) -> None:
     text = "Learn from labelled pixels, segment all pixels, explain, and write a results folder."
-    parser = _command(commands, "fit", _fit, text)
+    parser = _command(commands, "fit", _fit, text, f"{RESULTS}\n{MODEL}")
     _add_inputs(parser, nargs="+")
     labels = parser.add_mutually_exclusive_group(required=True)
     labels.add_argument("--labels", type=Path, help="CSV file: x, y, label[, run]")
@@ -154,12 +173,20 @@ def _add_fit(commands: Any) -> None:
     parser.add_argument("--max-peaks", type=int, help="most intense peaks kept per pixel")
     parser.add_argument("--epochs", type=int, help="most epochs of training")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, split and sampling (0)")
+    parser.add_argument("--seed", type=_seed, default=0, help="of weights, split and sampling (0)")
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        msg = f"{seed} is below 0"
+        raise argparse.ArgumentTypeError(msg)
+    return seed
 
 
 def _add_predict(commands: Any) -> None:
     text = "Segment and explain new pixels with a fitted model; write a results folder."
-    parser = _command(commands, "predict", _predict, text)
+    parser = _command(commands, "predict", _predict, text, RESULTS)
     parser.add_argument("model", type=Path, help="the folder results/model of a fit")
     _add_inputs(parser, nargs="+")
     _add_output(parser)
@@ -167,7 +194,8 @@ def _add_predict(commands: Any) -> None:
 
 def _add_explain(commands: Any) -> None:
     text = "Write which ions and families decide, as tables and pictures."
-    parser = _command(commands, "explain", _explain, text)
+    writes = f"writes into DIR, all or nothing:\n  {TABLES}, ions_by_run.csv\n  figures/"
+    parser = _command(commands, "explain", _explain, text, writes)
     parser.add_argument("model", type=Path, help="the folder results/model of a fit")
     _add_inputs(parser, nargs="+")
     _add_output(parser)
@@ -210,10 +238,11 @@ def _add_output(parser: argparse.ArgumentParser, default: str | None = None) -> 
 
 def _demo(arguments: argparse.Namespace) -> dict[str, Any]:
     from massgraph.faithfulness import precision_at_k
+    from massgraph.simulate import simulate
 
     started = time.monotonic()
     _check_output(arguments)
-    simulation = mg.simulate("demo", random_state=arguments.seed)
+    simulation = simulate("demo", random_state=arguments.seed)
     spectra, labels = simulation
     known = labels.copy()
     known[spectra.run == spectra.run_names[-1]] = None
@@ -229,6 +258,8 @@ def _demo(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _validate(arguments: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+
     from massgraph.io.imzml import validate_imzml
 
     if arguments.input.suffix.lower() == ".imzml":
@@ -236,13 +267,15 @@ def _validate(arguments: argparse.Namespace) -> dict[str, Any]:
     spectra = _read(arguments.input)
     counts = spectra.peak_counts
     return {
-        "path": str(arguments.input),
+        "file": str(arguments.input),
         "n_pixels": spectra.n_pixels,
         "runs": list(spectra.run_names),
         "polarity": spectra.polarity,
         "n_features": None if spectra.axis is None else len(spectra.axis),
-        "peaks_per_pixel": [int(counts.min()), float(counts.mean()), int(counts.max())],
-        "mz_range": [float(spectra.mz.min()), float(spectra.mz.max())] if spectra.n_peaks else [],
+        "peaks_per_pixel": [float(n) for n in np.quantile(counts, (0, 0.5, 1))]
+        if counts.size
+        else None,
+        "mz_range": [float(spectra.mz.min()), float(spectra.mz.max())] if spectra.n_peaks else None,
         "empty_pixels": int((counts == 0).sum()),
     }
 
@@ -250,6 +283,7 @@ def _validate(arguments: argparse.Namespace) -> dict[str, Any]:
 def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     _check_output(arguments)
+    _check_device(arguments.device)
     spectra = _read_all(arguments)
     labels = _labels(arguments, spectra)
     classifier = mg.RGCNClassifier(
@@ -271,8 +305,7 @@ def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
 
     started = time.monotonic()
     _check_output(arguments)
-    classifier = mg.load(arguments.model)
-    segmentation = classifier.segment(_read_all(arguments))
+    segmentation = _segment(arguments)
     title = _title(arguments)
     write_results(segmentation, arguments.out, title=title, overwrite=arguments.overwrite)
     return _summary(arguments, segmentation, started)
@@ -283,10 +316,22 @@ def _explain(arguments: argparse.Namespace) -> dict[str, Any]:
 
     started = time.monotonic()
     _check_output(arguments)
-    classifier = mg.load(arguments.model)
-    segmentation = classifier.segment(_read_all(arguments))
+    segmentation = _segment(arguments)
     write_explanation(segmentation, arguments.out, overwrite=arguments.overwrite)
     return _summary(arguments, segmentation, started)
+
+
+def _segment(arguments: argparse.Namespace) -> Segmentation:
+    """Segment and explain new pixels with a saved model, if they are of its polarity."""
+    classifier = mg.load(arguments.model)
+    spectra = _read_all(arguments)
+    if len({classifier.polarity_, spectra.polarity} - {None}) > 1:
+        msg = (
+            f"{arguments.input[0]} is of {spectra.polarity} polarity, but the model in "
+            f"{arguments.model} was fitted to {classifier.polarity_} spectra"
+        )
+        raise ValueError(msg)
+    return classifier.segment(spectra)
 
 
 def _finish(
@@ -356,6 +401,26 @@ def _check_output(arguments: argparse.Namespace) -> None:
     from massgraph.results import check_output
 
     check_output(arguments.out, overwrite=arguments.overwrite)
+    out = arguments.out.resolve()
+    named = (getattr(arguments, name, None) for name in ("model", "labels"))
+    for path in [*getattr(arguments, "input", ()), *filter(None, named)]:
+        if out in (path.resolve(), *path.resolve().parents):
+            msg = f"{arguments.out} holds {path}, which is an input: choose another --out"
+            raise FileExistsError(msg)
+
+
+def _check_device(name: str) -> None:
+    """Say in one line what torch would say in a stack trace."""
+    import torch
+
+    try:
+        device = torch.device("cpu" if name == "auto" else name)
+    except RuntimeError as error:
+        msg = f"--device {name!r} is none of auto, cpu, cuda"
+        raise ValueError(msg) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        msg = f"--device {name!r}: torch sees {torch.cuda.device_count()} GPUs, use auto or cpu"
+        raise ValueError(msg)
 
 
 def _read_all(arguments: argparse.Namespace) -> Spectra:
@@ -364,14 +429,23 @@ def _read_all(arguments: argparse.Namespace) -> Spectra:
 
     options = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
     parts = [_read(path, **options) for path in arguments.input]
-    if arguments.polarity:
-        parts = [replace(part, polarity=arguments.polarity) for part in parts]
+    given = arguments.polarity
+    for path, part in zip(arguments.input, parts, strict=True):
+        if given and part.polarity not in (None, given):
+            msg = f"{path} says that it is of {part.polarity} polarity, but --polarity is {given}"
+            raise ValueError(msg)
+    if given:
+        parts = [replace(part, polarity=given) for part in parts]
     names = [name for part in parts for name in part.run_names]
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
         msg = f"two inputs hold a run named {repeated!r}: rename one of the files"
         raise ValueError(msg)
-    return parts[0] if len(parts) == 1 else mg.Spectra.concatenate(parts)
+    try:
+        return parts[0] if len(parts) == 1 else mg.Spectra.concatenate(parts)
+    except ValueError as error:
+        msg = f"{', '.join(map(str, arguments.input))} cannot be joined: {error}"
+        raise ValueError(msg) from error
 
 
 def _read(path: Path, **imzml_options: Any) -> Spectra:
@@ -382,17 +456,33 @@ def _read(path: Path, **imzml_options: Any) -> Spectra:
     return mg.read_imzml(path, **imzml_options)
 
 
-def _labels(arguments: argparse.Namespace, spectra: Spectra) -> Any:
+def _labels(arguments: argparse.Namespace, spectra: Spectra) -> NDArray[np.object_]:
     if arguments.labels is not None:
         from massgraph.io.labels import match_labels, read_labels
 
-        return match_labels(read_labels(arguments.labels), spectra)
-    from massgraph.io.anndata import labels_from_obs, open_h5ad
+        source, labels = arguments.labels, match_labels(read_labels(arguments.labels), spectra)
+    else:
+        source, labels = arguments.input[0], _labels_column(arguments)
+    classes = sorted({label for label in labels if label is not None})
+    if len(classes) < 2:
+        msg = f"{source}: all labels are {classes[0]!r}, a classifier needs at least two classes"
+        raise ValueError(msg)
+    return labels
 
-    if len(arguments.input) != 1 or arguments.input[0].suffix.lower() != ".h5ad":
+
+def _labels_column(arguments: argparse.Namespace) -> NDArray[np.object_]:
+    from massgraph.io.anndata import AnnDataError, labels_from_obs, open_h5ad
+
+    path = arguments.input[0]
+    if len(arguments.input) != 1 or path.suffix.lower() != ".h5ad":
         msg = "--labels-column needs one h5ad file as input; use --labels with imzML files"
         raise ValueError(msg)
-    return labels_from_obs(open_h5ad(arguments.input[0]), arguments.labels_column)
+    adata = open_h5ad(path)
+    try:
+        return labels_from_obs(adata, arguments.labels_column)
+    except AnnDataError as error:
+        msg = f"{path}: {error}"
+        raise ValueError(msg) from error
 
 
 def _title(arguments: argparse.Namespace) -> str:

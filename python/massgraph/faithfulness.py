@@ -54,18 +54,26 @@ def deletion_curve(
     Raises
     ------
     ValueError
-        Where the explanation is of other pixels, or a fraction is out of range.
+        Where the explanation is of other pixels, none has peaks, or a fraction or `n_random` is
+        out of range.
     """
-    shares = np.asarray(fractions, dtype=np.float64)
+    shares = np.atleast_1d(np.asarray(fractions, dtype=np.float64))
+    if n_random < 1:
+        msg = f"n_random is {n_random}: at least one random order is needed to compare with"
+        raise ValueError(msg)
     if not ((shares >= 0) & (shares < 1)).all():
         msg = f"fractions {shares.tolist()} must be at least 0 and below 1"
         raise ValueError(msg)
     spectra = classifier.encoder_.preprocess(spectra)
-    if not np.array_equal(spectra.peak_counts, explanation.peak_counts):
-        msg = "the explanation is of other pixels than these spectra"
+    if spectra.n_peaks == 0:
+        msg = f"none of the {spectra.n_pixels} pixels has peaks: there is nothing to remove"
         raise ValueError(msg)
     settings = classifier.encoder_.settings
-    _, ion = spectra.align(settings.tolerance, settings.tolerance_unit)
+    mz, ion = spectra.align(settings.tolerance, settings.tolerance_unit)
+    same_peaks = np.array_equal(spectra.peak_counts, explanation.peak_counts)
+    if not (same_peaks and np.array_equal(mz, explanation.mz)):
+        msg = "the explanation is of other pixels than these spectra"
+        raise ValueError(msg)
     rng = np.random.default_rng(random_state)
     n_ions = len(explanation.mz)
     orders = [np.argsort(explanation.ions["rank"].to_numpy())]
@@ -122,7 +130,7 @@ def precision_at_k(
     Returns
     -------
     float
-        In [0, 1]; NaN where there is no family.
+        In [0, 1]; NaN where there is no family, or nothing planted.
     """
     planted = np.sort(np.asarray(planted_mz, dtype=np.float64))
     top = explanation.families[explanation.families["family"] <= k]

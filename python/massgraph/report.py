@@ -26,9 +26,14 @@ __all__ = ["write_report"]
 # Widths in inches. A4 with the template's margins leaves 7.1.
 PAGE_WIDTH = 7.0
 HALF_WIDTH = 3.4
-CURVE_WIDTH = 5.6
+CURVE_WIDTH = 5.3
 # Of several runs there are many panels, which need not be large.
-RUNS_WIDTHS = {"probability": 6.0, "uncertainty": 4.6, "ions": 4.6}
+RUNS_WIDTHS = {"probability": 6.0, "uncertainty": 5.2}
+# A family's network and ion images, side by side: of several runs, and of one where the network is
+# so tall that a page would not hold both below each other and the table.
+BESIDE_RUNS = (2.9, 4.1)
+BESIDE_TALL = (4.95, 2.0)
+TALL = 3.9
 PICTURE_DPI = 220
 # A vector picture of more bytes than this (pixels that lie on no grid, say) is stored as an image.
 LARGEST_SVG = 300_000
@@ -175,14 +180,21 @@ def _parameter(value: Any) -> str:
 
 
 def _default_title(segmentation: Segmentation) -> str:
-    runs = _runs(segmentation)
-    named = ", ".join(runs) if len(runs) <= MOST_RUNS_NAMED else f"{len(runs)} runs"
-    return f"Segmentation of {named}" if runs else "Segmentation"
+    named = ", ".join(_named_runs(segmentation))
+    if not named and len(_runs(segmentation)) > 1:
+        named = f"{len(_runs(segmentation))} runs"
+    return f"Segmentation of {named}" if named else "Segmentation"
 
 
 def _runs(segmentation: Segmentation) -> list[str]:
     """Names of the runs in order of appearance."""
     return [str(name) for name in pd.unique(pd.Series(segmentation.run))]
+
+
+def _named_runs(segmentation: Segmentation) -> list[str]:
+    """Runs to be named in a sentence: none where they are many, or one to which no name was given."""
+    runs = _runs(segmentation)
+    return [] if len(runs) > MOST_RUNS_NAMED or runs == ["run0"] else runs
 
 
 # -------------------------------------------------------------------- summary
@@ -194,12 +206,11 @@ def _summary(segmentation: Segmentation) -> dict[str, Any]:
     spectra = segmentation.spectra
     counts = segmentation.counts()
     total = max(segmentation.n_pixels, 1)
-    runs = _runs(segmentation)
     mz = spectra.mz
     return {
         "n_pixels": segmentation.n_pixels,
-        "n_runs": len(runs),
-        "runs": runs if len(runs) <= MOST_RUNS_NAMED else [],
+        "n_runs": len(_runs(segmentation)),
+        "runs": _named_runs(segmentation),
         "classes": [
             {"name": name, "count": int(n), "share": f"{100 * n / total:.0f}", "colour": colour}
             for (name, n), colour in zip(counts.items(), class_colours(len(counts)), strict=True)
@@ -445,18 +456,24 @@ def _families(
 def _family(
     segmentation: Segmentation, explanation: Explanation, number: int, *, with_images: bool
 ) -> dict[str, Any]:
+    """Table and pictures of one family, laid out for a page."""
     from massgraph import pl
 
     table = explanation.families[explanation.families["family"] == number]
     first = table.iloc[0]
-    images = None
     mz = table["mz"].head(IONS_PICTURED).tolist()
+    network = pl.relations(explanation, number, width=PAGE_WIDTH)
+    images_width = PAGE_WIDTH
+    several = len(_runs(segmentation)) > 1
+    beside = with_images and (several or network.get_figheight() > TALL)
+    if beside:
+        network_width, images_width = BESIDE_RUNS if several else BESIDE_TALL
+        network = pl.relations(explanation, number, width=network_width)
+    images = None
     if with_images:
         named = ", ".join(f"{value:.4f}" for value in mz)
-        width = PAGE_WIDTH if len(_runs(segmentation)) == 1 else RUNS_WIDTHS["ions"]
-        images = _picture(
-            pl.ion_images(segmentation, mz, width=width), f"Ion images of m/z {named}"
-        )
+        drawn = pl.ion_images(segmentation, mz, width=images_width)
+        images = _picture(drawn, f"Ion images of m/z {named}")
     return {
         "number": int(number),
         "class": str(first["class"]),
@@ -468,10 +485,10 @@ def _family(
         "rest": max(len(table) - MOST_ROWS, 0),
         "left_out": max(len(explanation.classes) - MOST_CLASS_COLUMNS, 0),
         "network": _picture(
-            pl.relations(explanation, number),
-            f"Network of the ions of family {number}, joined by named mass differences",
+            network, f"Network of the ions of family {number}, joined by named mass differences"
         ),
         "images": images,
+        "beside": beside,
     }
 
 

@@ -60,8 +60,11 @@ def check_output(directory: str | os.PathLike[str], *, overwrite: bool = False) 
         raise FileNotFoundError(msg)
     if not out.exists():
         return
-    names = sorted(path.name for path in out.iterdir()) if out.is_dir() else [out.name]
-    foreign = [name for name in names if not out.is_dir() or name not in NAMES]
+    if not out.is_dir():
+        msg = f"{out} is a file: choose another --out, for a folder"
+        raise FileExistsError(msg)
+    names = sorted(path.name for path in out.iterdir())
+    foreign = [name for name in names if name not in NAMES]
     if foreign:
         msg = f"{out} holds {foreign[0]}, which is no result of massgraph: choose another --out"
         raise FileExistsError(msg)

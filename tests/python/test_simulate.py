@@ -105,7 +105,6 @@ def test_unpacks_as_spectra_and_labels() -> None:
     assert set(labels) == {"epithelium", "stroma", "muscle", None}
 
 
-@pytest.mark.xfail(reason="importing massgraph.simulate hides the function behind the module")
 def test_the_package_has_the_function_of_this_name() -> None:
     """Also once the module of the same name was imported, as it is here."""
     assert mg.simulate is simulate

@@ -29,6 +29,8 @@ STEPS = np.array(
 SWEEPS = 6
 ROOM_BETWEEN = 0.1
 PITCH_GAP = np.array([0.5, 0.3])
+# A layout that is larger than the room by more than this is given up.
+MOST_OVER = 1.3
 # Lines from one ion that are closer than this (cosine, 18 degrees) look like one.
 TOO_CLOSE = 0.95
 
@@ -74,8 +76,12 @@ def lay_out(network: Network, width: float, height: float) -> Places:
             best, best_cost = steps, cost
     if best is None:
         best = _starts(joined)[0]
-    places = (basis @ best) * pitch
-    return _spread(_fit(places, joined.boxes, width, height), joined.boxes)
+    places = (basis @ best) * pitch - _lifted(joined)
+    places = _spread(_fit(places, joined.boxes, width, height), joined.boxes)
+    clear = _overlaps(places[None], joined.boxes)[0] == 0
+    if clear and (np.ptp(places, axis=0) <= (width * MOST_OVER, height * MOST_OVER)).all():
+        return places
+    return _snake(pitch, n, width)
 
 
 def _joined(network: Network) -> Network:
@@ -156,7 +162,7 @@ def _cost(
     edges = places[:, network.target] - places[:, network.source]
     length = np.linalg.norm(edges, axis=2)
     bent = ((edges - steps[:, network.relation]) ** 2).sum(axis=(1, 2))
-    places = places * pitch
+    places = places * pitch - _lifted(network)  # lines end on the lattice, not the boxes
     edges = edges * pitch
     extent = np.ptp(places, axis=1) + network.boxes.max(axis=0)
     beyond = np.maximum(extent - room, 0).sum(axis=1)
@@ -177,6 +183,10 @@ def _cost(
     )
 
 
+def _lifted(network: Network) -> NDArray[np.float64]:
+    return np.column_stack([np.zeros(len(network.lift)), network.lift])
+
+
 def _overlaps(places: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Summed depth of overlaps of boxes, as shares of a box."""
     one, other = np.triu_indices(len(boxes), 1)
@@ -188,7 +198,7 @@ def _overlaps(places: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArra
 
 def _edges_over_boxes(places: NDArray[np.float64], network: Network) -> NDArray[np.float64]:
     """Number of times that an edge runs over the box of an ion that is not its end."""
-    lifted = places + np.column_stack([np.zeros(len(network.lift)), network.lift])
+    lifted = places + _lifted(network)
     start, end = lifted[:, network.source, None], lifted[:, network.target, None]
     at = places[:, None]
     along = end - start
@@ -242,7 +252,16 @@ def _fit(places: Places, boxes: NDArray[np.float64], width: float, height: float
     """Shrink each direction to the room there is; it may make boxes overlap, see `_spread`."""
     room = np.array([width, height]) - boxes.max(axis=0)
     extent = np.maximum(np.ptp(places, axis=0), 1e-9)
-    return places * np.minimum(1, np.maximum(room, 0.1) / extent)
+    return np.asarray(places * np.minimum(1, np.maximum(room, 0.1) / extent))
+
+
+def _snake(pitch: NDArray[np.float64], n: int, width: float) -> Places:
+    """Places in rows, left to right and back, by m/z: for what is too long for anything else."""
+    columns = max(1, int(width / pitch[0]))
+    row, column = np.divmod(np.arange(n), columns)
+    column = np.where(row % 2 == 1, columns - 1 - column, column)
+    places = np.column_stack([column, -row]) * pitch
+    return np.asarray(places - (places.max(axis=0) + places.min(axis=0)) / 2)
 
 
 def _spread(places: Places, boxes: NDArray[np.float64]) -> Places:
@@ -262,4 +281,4 @@ def _spread(places: Places, boxes: NDArray[np.float64]) -> Places:
         sign = -1.0 if apart[pair, direction] < 0 else 1.0
         places[one[pair], direction] -= sign * lack[pair, direction] / 2
         places[other[pair], direction] += sign * lack[pair, direction] / 2
-    return places - (places.max(axis=0) + places.min(axis=0)) / 2
+    return np.asarray(places - (places.max(axis=0) + places.min(axis=0)) / 2)

@@ -131,7 +131,7 @@ def ion_images(segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2)
         sections,
         without,
         ION_MAP,
-        "share of TIC",
+        "",  # the titles say of what
         width,
         names=("0", "99th\npercentile"),
     )

@@ -29,7 +29,7 @@ LINE = 0.11
 WIDEST_ADDUCT = 1.0
 MARGIN = 0.12
 FOOT = 0.46
-NARROWEST = 3.4
+KEY_ROOM = 1.9
 TALLEST = 6.2
 MOST_IONS = 30
 LABEL_SIZE, SMALL_SIZE = 6.5, 6.0
@@ -192,13 +192,15 @@ def _draw(
     total: int,
     width: float,
 ) -> Picture:
+    class_ = str(ions["class"].iloc[0])
     half = network.boxes / 2
     low, high = (places - half).min(axis=0), (places + half).max(axis=0)
     size = high - low + 2 * MARGIN
-    across = max(float(size[0]), min(width, NARROWEST))
+    some = f" ({len(ions)} of {total} ions)" if len(ions) < total else ""
+    said = f"mean intensity in {class_}{some}"
+    across = max(float(size[0]), min(width, text_width(said, 6.5) + KEY_ROOM))
     picture = Picture(across, float(size[1]) + FOOT)
     boxes = places - low + [(across - size[0]) / 2 + MARGIN, FOOT + MARGIN]
-    class_ = str(ions["class"].iloc[0])
     norm = Normalize(0, max(float(ions["score"].max()), 1e-300))
     radius = _radius(ions[f"intensity_{class_}"].to_numpy(dtype=float))
     colour = SCORES(norm(ions["score"].to_numpy(dtype=float)))
@@ -209,8 +211,7 @@ def _draw(
         _draw_lines(axes, lines, network, boxes)
         for unit, box in zip(units, boxes, strict=True):
             _draw_unit(axes, unit, box, radius, colour)
-        some = f" ({len(ions)} of {total} ions)" if len(ions) < total else ""
-        _draw_key(picture, axes, norm, f"mean intensity in {class_}{some}")
+        _draw_key(picture, axes, norm, said)
     return picture
 
 
@@ -361,7 +362,7 @@ def _draw_key(picture: Picture, axes: Any, norm: Normalize, said: str) -> None:
     x, y = MARGIN, 0.27
     axes.add_patch(Circle((x + 0.05, y), 0.045, facecolor="white", edgecolor=INK, lw=0.5))
     axes.add_patch(Circle((x + 0.2, y), 0.08, facecolor="white", edgecolor=INK, lw=0.5))
-    room = picture.get_figwidth() - x - 1.75
+    room = picture.get_figwidth() - KEY_ROOM + 0.05
     text = shorten(said, room, 6.5)
     axes.text(x + 0.34, y, text, va="center", fontsize=6.5)
     bar_x = x + 0.34 + text_width(text, 6.5) + 0.2

@@ -160,26 +160,23 @@ def _panel(
         )
         raise ValueError(msg)
     x, y = places[:, 0], places[:, 1]
-    steps = _grid_step(x), _grid_step(y)
-    raster = steps[0] > 0 and steps[1] > 0
-    if raster:
-        cells = (np.ptp(x) / steps[0] + 1) * (np.ptp(y) / steps[1] + 1)
-        raster = cells <= max(MOST_CELLS, 4 * pixels.size)
-    if raster:
-        # A single row or column has no step of its own: it takes that of the other direction.
-        step = (steps[0] if np.ptp(x) else steps[1], steps[1] if np.ptp(y) else steps[0])
-        return Panel(name, pixels, x, y * stretch, (step[0], step[1] * stretch), raster=True)
+    # One step for both ways: lines of the scan that were left out stay gaps.
+    step = _grid_step(x, y)
+    if step and (np.ptp(x) / step + 1) * (np.ptp(y) / step + 1) <= max(MOST_CELLS, 4 * len(x)):
+        return Panel(name, pixels, x, y * stretch, (step, step * stretch), raster=True)
     side = _spacing(x, y * stretch)
     return Panel(name, pixels, x, y * stretch, (side, side), raster=False)
 
 
-def _grid_step(values: NDArray[np.float64]) -> float:
-    """Greatest common step of whole numbers (1 where all are equal); 0 where one is not whole."""
-    whole = np.rint(values)
-    if np.abs(values - whole).max() > WHOLE:
-        return 0.0
-    steps = np.diff(np.unique(whole.astype(np.int64)))
-    return float(np.gcd.reduce(steps)) if steps.size else 1.0
+def _grid_step(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Greatest common step of whole coordinates (1 for one pixel); 0 where one is not whole."""
+    step = 0
+    for values in (x, y):
+        whole = np.rint(values)
+        if np.abs(values - whole).max() > WHOLE:
+            return 0.0
+        step = int(np.gcd.reduce(np.diff(np.unique(whole.astype(np.int64))), initial=step))
+    return float(step or 1)
 
 
 def _spacing(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

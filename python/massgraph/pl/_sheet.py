@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from massgraph.pl._raster import Panel
 from massgraph.pl._style import INK, SOFT, Picture, shorten, styled, text_width
 
-__all__ = ["Cell", "Section", "Sheet"]
+__all__ = ["Cell", "Section", "Sheet", "draw_legend"]
 
 # All in inches.
 MARGIN = 0.06
@@ -88,7 +88,7 @@ class Sheet:
             bottom, left = self._draw_panels(height - MARGIN)
             if scale_bar:
                 bottom = self._draw_scale_bar(left, bottom, *scale_bar)
-            self._draw_legend(bottom - GAP / 2)
+            draw_legend(self.figure, self.legend, MARGIN, bottom - GAP / 2)
 
     # ---------------------------------------------------------------- measuring
 
@@ -219,22 +219,6 @@ class Sheet:
         self.figure.text_at(left + inches + 0.05, y, text, va="center_baseline", fontsize=6.5)
         return bottom - SCALE_ROOM
 
-    def _draw_legend(self, top: float) -> None:
-        width, height = self.figure.get_size_inches()
-        for number, row in enumerate(self.legend):
-            y = top - number * LEGEND_LINE - 0.11
-            for x, colour, text, _ in row:
-                self.figure.add_artist(
-                    Rectangle(
-                        ((MARGIN + x) / width, (y - 0.01) / height),
-                        0.1 / width,
-                        0.1 / height,
-                        facecolor=colour,
-                        lw=0,
-                    )
-                )
-                self.figure.text_at(MARGIN + x + 0.15, y, text, va="baseline", fontsize=6.5)
-
     def add_colour_bar(
         self, mappable: Any, label: str, ticks: Sequence[float], names: Sequence[str]
     ) -> None:
@@ -266,6 +250,22 @@ def _flow(
         rows[-1].append((x, colour, text, width))
         x += width + 0.18
     return rows
+
+
+def draw_legend(
+    picture: Picture,
+    rows: Sequence[Sequence[tuple[float, str, str, float]]],
+    left: float,
+    top: float,
+) -> None:
+    """Draw the rows of `_flow`, downwards from a place in inches."""
+    width, height = picture.get_size_inches()
+    for number, row in enumerate(rows):
+        y = top - number * LEGEND_LINE - 0.11
+        for x, colour, text, _ in row:
+            corner = (left + x) / width, (y - 0.01) / height
+            picture.add_artist(Rectangle(corner, 0.1 / width, 0.1 / height, facecolor=colour, lw=0))
+            picture.text_at(left + x + 0.15, y, text, va="baseline", fontsize=6.5)
 
 
 def _round_length(width: float, unit: str) -> tuple[float, str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.collections import LineCollection
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from massgraph.pl._sheet import LEGEND_LINE, _flow, draw_legend
 from massgraph.pl._style import (
     FAINT,
     INK,
@@ -19,7 +18,6 @@ from massgraph.pl._style import (
     Picture,
     shorten,
     styled,
-    text_width,
 )
 
 if TYPE_CHECKING:
@@ -30,19 +28,19 @@ if TYPE_CHECKING:
 __all__ = ["activation"]
 
 # In inches, but for numbers of things.
-LEFT, RIGHT, BOTTOM = 0.52, 0.1, 0.4
-LEGEND_ROOM = 0.24
-UPPER, LOWER, BETWEEN = 1.35, 1.75, 0.1
+LEFT, RIGHT, BOTTOM = 0.7, 0.1, 0.38
+TICK_ROOM = 0.4
+TITLE, GAP = 0.2, 0.06
+UPPER, LOWER, BETWEEN = 1.3, 1.9, 0.1
+TITLE_SIZE = 7.5
 LABEL_SIZE = 6.0
-LABEL_HEIGHT = 0.1
-LABEL_GAP = 0.04
-LABEL_ROOM = 0.5
-MOST_LABELS = 14
-MOST_TRIED = 30
+LABEL_STEP = 0.115
+LABEL_LENGTH = 0.44
+LABEL_ROOM = 0.62
+MOST_LABELS = 20
 MOST_FAMILIES = 6
 # More lines than this go into a file as an image: a drawing program would choke on them.
 MOST_LINES = 2000
-SKYLINE_STEPS = 100  # per inch
 
 
 def activation(explanation: Explanation, class_: object, *, width: float = 7.2) -> Picture:
@@ -63,8 +61,9 @@ def activation(explanation: Explanation, class_: object, *, width: float = 7.2) 
         Above: mean intensity over the pixels given the class (1 = mean peak of a pixel), square
         root scale. Below, downwards: mean contribution to the logit of the class over the same
         pixels, linear scale; what speaks against the class points upwards from zero. Ions of the
-        first six families of the class are coloured. The highest-ranked ions that speak for the
-        class are named by m/z; those for whose name there is no room are passed over.
+        first six families of the class are coloured; the legend gives their numbers of ions. The
+        20 highest-ranked ions that speak for the class are named by m/z, fewer where the figure is
+        narrow.
 
     Raises
     ------
@@ -75,25 +74,27 @@ def activation(explanation: Explanation, class_: object, *, width: float = 7.2) 
     if name not in explanation.classes:
         msg = f"no class {name!r} in this explanation; its classes are {explanation.classes}"
         raise ValueError(msg)
-    height = BOTTOM + LOWER + BETWEEN + UPPER + LEGEND_ROOM
-    picture = Picture(width, height)
     across = width - LEFT - RIGHT
-    colours, legend = _family_colours(explanation, name)
+    colours, entries = _family_colours(explanation, name)
+    legend = _flow(entries, across)
+    panels = BOTTOM + LOWER + BETWEEN + UPPER
+    picture = Picture(width, panels + GAP + len(legend) * LEGEND_LINE + TITLE)
     mz = explanation.mz
     contribution = explanation.ions[f"activation_{name}"].to_numpy(dtype=float)
+    intensity = explanation.ions[f"intensity_{name}"].to_numpy(dtype=float)
     pixels = int(np.count_nonzero(explanation.labels == explanation.classes.index(name)))
     with styled():
         lower = picture.axes_at(LEFT, BOTTOM, across, LOWER)
         upper = picture.axes_at(LEFT, BOTTOM + LOWER + BETWEEN, across, UPPER, sharex=lower)
-        _draw_spectrum(upper, mz, explanation.ions[f"intensity_{name}"].to_numpy(float), colours)
+        _draw_spectrum(upper, mz, intensity, colours, across)
         _mz_axis(lower, upper, mz)
-        scale = _draw_contribution(lower, mz, contribution, colours)
-        room = _Room(mz, contribution, scale, lower.get_xlim(), across)
-        _label_ions(lower, room, explanation.ions, name, colours)
-        said = f"{name}, {pixels:,} px" if pixels else f"{name}: no pixel was given this class"
-        text = shorten(said, across, 7.5, "bold")
-        upper.text(0, 1.0, text, transform=upper.transAxes, va="top", weight="bold", fontsize=7.5)
-        _draw_legend(picture, legend, width, height)
+        _draw_contribution(lower, mz, contribution, colours, across)
+        _label_ions(lower, explanation.ions, name, colours, across)
+        draw_legend(picture, legend, LEFT, panels + GAP + len(legend) * LEGEND_LINE)
+        said = f"{name} ({pixels:,} px)" if pixels else f"{name} (given to no pixel)"
+        text = shorten(said, across, TITLE_SIZE, "bold")
+        top = picture.get_figheight() - TITLE + 0.05
+        picture.text_at(LEFT, top, text, weight="bold", fontsize=TITLE_SIZE)
     return picture
 
 
@@ -105,10 +106,10 @@ def _family_colours(explanation: Explanation, name: str) -> tuple[list[str], lis
     family = explanation.ions["family"]
     colours = [FAINT if number is None else palette.get(number, FAINT) for number in _plain(family)]
     legend = [
-        (colour, f"family {number} ({int((family == number).sum())} ions)")
+        (colour, f"family {number} ({int((family == number).sum())})")
         for number, colour in palette.items()
     ]
-    return colours, [*legend, (FAINT, "other ions")]
+    return colours, [*legend, (FAINT, f"other ions ({colours.count(FAINT):,})")]
 
 
 def _plain(family: pd.Series) -> list[int | None]:
@@ -145,7 +146,11 @@ def _stems(
 
 
 def _draw_spectrum(
-    axes: Any, mz: NDArray[np.float64], intensity: NDArray[np.float64], colours: list[str]
+    axes: Any,
+    mz: NDArray[np.float64],
+    intensity: NDArray[np.float64],
+    colours: list[str],
+    across: float,
 ) -> None:
     _stems(axes, mz, intensity, colours)
     top = 1.12 * float(intensity.max(initial=0.0)) or 1.0
@@ -154,6 +159,7 @@ def _draw_spectrum(
     axes.yaxis.set_major_locator(FixedLocator(_root_ticks(top)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_ylabel("mean intensity\n(square root scale)")
+    axes.yaxis.set_label_coords(-TICK_ROOM / across, 0.5)
 
 
 def _root(values: Any) -> Any:
@@ -174,8 +180,12 @@ def _root_ticks(top: float) -> list[float]:
 
 
 def _draw_contribution(
-    axes: Any, mz: NDArray[np.float64], contribution: NDArray[np.float64], colours: list[str]
-) -> _Scale:
+    axes: Any,
+    mz: NDArray[np.float64],
+    contribution: NDArray[np.float64],
+    colours: list[str],
+    across: float,
+) -> None:
     """Draw contributions downwards, with room for labels below the longest."""
     highest = max(float(contribution.max(initial=0.0)), 0.0)
     lowest = min(float(contribution.min(initial=0.0)), 0.0)
@@ -184,9 +194,11 @@ def _draw_contribution(
     _stems(axes, mz, contribution, colours)
     axes.set_ylim(highest + LABEL_ROOM * per_inch, lowest)
     axes.axhline(0, color=INK, lw=0.6, zorder=1)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.set_ylabel("contribution to the logit\n(linear scale)")
-    return _Scale(lowest, per_inch)
+    inner = MaxNLocator(5).tick_values(lowest, highest)
+    axes.yaxis.set_major_locator(FixedLocator([v for v in inner if lowest <= v <= highest]))
+    axes.spines["left"].set_bounds(lowest, highest)
+    axes.set_ylabel("contribution to\nthe logit (linear)")
+    axes.yaxis.set_label_coords(-TICK_ROOM / across, 1 - 0.5 * (LOWER - LABEL_ROOM) / LOWER)
 
 
 def _mz_axis(lower: Any, upper: Any, mz: NDArray[np.float64]) -> None:
@@ -194,141 +206,75 @@ def _mz_axis(lower: Any, upper: Any, mz: NDArray[np.float64]) -> None:
     margin = 0.015 * (high - low) or 1.0
     lower.set_xlim(low - margin, high + margin)
     lower.set_xlabel("m/z")
-    lower.xaxis.set_major_locator(MaxNLocator(10))
+    lower.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
     upper.tick_params(axis="x", bottom=False, labelbottom=False)
 
 
 # ---------------------------------------------------------------------- labels
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """Depth of a contribution below the upper edge of its panel."""
+def _label_ions(
+    axes: Any, ions: pd.DataFrame, name: str, colours: list[str], across: float
+) -> None:
+    """Write m/z of the highest-ranked ions that speak for the class, in a row below all ions.
 
-    top: float
-    per_inch: float
-
-    def depth(self, contribution: Any) -> Any:
-        """Inches below the upper edge."""
-        return (contribution - self.top) / self.per_inch
-
-    def value(self, depth: float) -> float:
-        """Contribution drawn at this depth."""
-        return self.top + depth * self.per_inch
-
-
-class _Room:
-    """What is drawn so far: the depth in inches to which each strip of the panel is taken.
-
-    Labels hang below their ion's tip, so far down that they clear all ions and labels in the
-    strips they cover; a line leads straight up to the tip.
+    A line leads from each ion's tip straight down, where it can cross no other ion, and then in
+    the free strip above the labels to its own label.
     """
-
-    def __init__(
-        self,
-        mz: NDArray[np.float64],
-        contribution: NDArray[np.float64],
-        scale: _Scale,
-        limits: tuple[float, float],
-        across: float,
-    ) -> None:
-        self.mz, self.contribution, self.scale = mz, contribution, scale
-        self.low, self.across = limits[0], across
-        self.per_inch = (limits[1] - limits[0]) / across
-        self.taken = np.zeros(int(np.ceil(across * SKYLINE_STEPS)) + 1)
-        self.labelled = np.zeros(self.taken.size, dtype=bool)
-        depth = scale.depth(contribution)
-        np.maximum.at(self.taken, self.step(self.x(mz)), np.where(contribution > 0, depth, 0.0))
-
-    def x(self, mz: Any) -> Any:
-        """Inches from the left edge."""
-        return (mz - self.low) / self.per_inch
-
-    def step(self, x: Any) -> Any:
-        """Strip that a place is in."""
-        return np.floor(np.asarray(x) * SKYLINE_STEPS).astype(np.intp)
-
-    def place(
-        self, ion: int, size: float, waiting: NDArray[np.float64]
-    ) -> tuple[float, float] | None:
-        """Left edge and top of a label of this width, in inches; None where there is no room.
-
-        A place is worse by its distance from the tip, and by each ion still `waiting` for a label
-        whose way down it bars.
-        """
-        x, tip = float(self.x(self.mz[ion])), self.scale.depth(self.contribution[ion])
-        if self.labelled[self.step(x)]:
-            return None
-        best: tuple[float, float, float] | None = None
-        for share in (0.5, 0.35, 0.65, 0.2, 0.8, 0.0, 1.0):
-            left = x - share * size
-            if left < 0 or left + size > self.across:
-                continue
-            strips = slice(
-                self.step(left - LABEL_GAP).clip(0), self.step(left + size + LABEL_GAP) + 1
-            )
-            top = float(self.taken[strips].max()) + LABEL_GAP
-            if top + LABEL_HEIGHT > LOWER:
-                continue
-            barred = np.count_nonzero((waiting > left - 0.03) & (waiting < left + size + 0.03))
-            cost = top - tip + 0.2 * barred + 0.1 * abs(share - 0.5)
-            if best is None or cost < best[0]:
-                best = (cost, left, top)
-        return None if best is None else best[1:]
-
-    def take(self, left: float, top: float, size: float) -> None:
-        """Mark a place as taken."""
-        strips = slice(self.step(left), self.step(left + size) + 1)
-        self.taken[strips] = top + LABEL_HEIGHT
-        self.labelled[strips] = True
-
-
-def _label_ions(axes: Any, room: _Room, ions: pd.DataFrame, name: str, colours: list[str]) -> None:
-    """Write m/z at the tips of the highest-ranked ions that speak for the class."""
     speaks = (ions["class"].astype(str) == name) & (ions["score"] > 0)
     speaks &= ions[f"activation_{name}"] > 0
     chosen = np.flatnonzero(speaks)
-    chosen = chosen[np.argsort(ions["rank"].to_numpy()[chosen])][:MOST_TRIED]
-    written = 0
-    for turn, ion in enumerate(chosen):
-        text = f"{room.mz[ion]:.4f}"
-        size = text_width(text, LABEL_SIZE)
-        place = room.place(ion, size, room.x(room.mz[chosen[turn + 1 : MOST_LABELS]]))
-        if place is None or written == MOST_LABELS:
-            continue
-        written += 1
-        left, top = place
-        room.take(left, top, size)
-        colour = INK if colours[ion] == FAINT else colours[ion]
-        tip = room.contribution[ion]
-        foot = room.scale.value(top)
-        if top - room.scale.depth(tip) > 1.5 * LABEL_GAP:
-            axes.plot([room.mz[ion]] * 2, [tip, foot], color=colour, lw=0.35, ls=(0, (1, 1.2)))
+    most = min(MOST_LABELS, int(across / LABEL_STEP))
+    chosen = np.sort(chosen[np.argsort(ions["rank"].to_numpy()[chosen])][:most])
+    low, high = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    per_inch = (high - low) / across
+    mz = ions["mz"].to_numpy(dtype=float)[chosen]
+    tips = ions[f"activation_{name}"].to_numpy(dtype=float)[chosen]
+    places = low + per_inch * spread((mz - low) / per_inch, LABEL_STEP, across)
+    turn, head = (bottom - (bottom - top) / LOWER * inches for inches in (LABEL_ROOM, LABEL_LENGTH))
+    for ion, value, tip, place in zip(chosen, mz, tips, places, strict=True):
+        colour = SOFT if colours[ion] == FAINT else colours[ion]
+        axes.plot(
+            [value, value, place], [tip, turn, head], color=colour, lw=0.4, alpha=0.8, zorder=1.5
+        )
         axes.text(
-            room.low + (left + size / 2) * room.per_inch,
-            foot,
-            text,
+            place,
+            head,
+            f"{value:.4f} ",
             ha="center",
             va="top",
+            rotation=90,
             fontsize=LABEL_SIZE,
-            color=colour,
-            zorder=4,
+            color=INK if colours[ion] == FAINT else colours[ion],
         )
 
 
-def _draw_legend(
-    picture: Picture, legend: list[tuple[str, str]], width: float, height: float
-) -> None:
-    handles = [Line2D([], [], color=colour, lw=2) for colour, _ in legend]
-    picture.legend(
-        handles,
-        [text for _, text in legend],
-        loc="upper left",
-        bbox_to_anchor=(LEFT / width, (height - 0.05) / height),
-        ncols=len(legend),
-        borderaxespad=0,
-        borderpad=0,
-        handlelength=1.0,
-        handletextpad=0.4,
-        columnspacing=1.2,
-    )
+def spread(wanted: NDArray[np.float64], step: float, room: float) -> NDArray[np.float64]:
+    """Places in ascending order, at least `step` apart, nearest to those wanted (least squares).
+
+    Parameters
+    ----------
+    wanted
+        Ascending, shape ``(n,)``.
+    step
+        Smallest distance.
+    room
+        Places are centres of strips of width `step` within 0 and `room`, which holds them all.
+
+    Notes
+    -----
+    With ``i * step`` taken off, this is isotonic regression: neighbours out of order are pooled
+    at their mean until all are in order (Ayer et al., Ann. Math. Stat. 26, 641, 1955).
+    """
+    pools: list[tuple[float, int]] = []
+    for index, value in enumerate(wanted):
+        mean, count = float(value) - index * step, 1
+        while pools and pools[-1][0] > mean:
+            before, members = pools.pop()
+            mean = (mean * count + before * members) / (count + members)
+            count += members
+        pools.append((mean, count))
+    means = np.repeat([mean for mean, _ in pools], [count for _, count in pools])
+    means = np.clip(means, step / 2, room - step * (len(wanted) - 0.5))
+    return np.asarray(means + step * np.arange(len(wanted)), dtype=np.float64)

@@ -48,6 +48,7 @@ OKABE_ITO = (
 SANS = ("Arial", "Helvetica", "Liberation Sans")
 FALLBACK = "DejaVu Sans"  # comes with matplotlib
 SCREEN_DPI = 144
+RULER_DPI = 288
 
 
 @lru_cache(maxsize=1)
@@ -79,6 +80,7 @@ def _style() -> dict[str, Any]:
         "lines.linewidth": 1.2,
         "legend.fontsize": 6.5,
         "legend.frameon": False,
+        "text.hinting": "none",  # a line of text is as wide at any resolution
         "text.parse_math": False,  # a class or run name may hold a dollar sign
         "pdf.fonttype": 42,  # text stays text in a vector editor
         "savefig.dpi": 300,
@@ -133,10 +135,15 @@ def class_colours(n: int) -> list[str]:
 
     From the 25th class on colours come again; no palette keeps that many apart.
     """
-    lighter = [to_hex([0.5 + 0.5 * part for part in to_rgb(colour)]) for colour in OKABE_ITO]
+    lighter = [_lighter(colour) for colour in OKABE_ITO]
     darker = [_darker(colour) for colour in OKABE_ITO]
     colours = [*OKABE_ITO, *lighter, *darker]
     return [colours[index % len(colours)] for index in range(n)]
+
+
+def _lighter(colour: str) -> str:
+    red, green, blue = to_rgb(colour)
+    return to_hex((0.5 + 0.5 * red, 0.5 + 0.5 * green, 0.5 + 0.5 * blue))
 
 
 def _darker(colour: str) -> str:
@@ -145,8 +152,9 @@ def _darker(colour: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _ruler() -> RendererAgg:
-    return RendererAgg(1, 1, 72)
+def _ruler() -> Any:
+    renderer: Any = RendererAgg  # matplotlib leaves it untyped
+    return renderer(1, 1, RULER_DPI)
 
 
 @lru_cache(maxsize=4096)
@@ -154,8 +162,9 @@ def text_width(text: str, size: float = 7.0, weight: str = "normal") -> float:
     """Width of a line of text in inches at `size` points."""
     family: Sequence[str] = _style()["font.family"]
     font = font_manager.FontProperties(family=list(family), size=size, weight=weight)
-    width, _, _ = _ruler().get_text_width_height_descent(text, font, ismath=False)
-    return float(width) / 72
+    with mpl.rc_context({"text.hinting": "none"}):
+        width, _, _ = _ruler().get_text_width_height_descent(text, font, ismath=False)
+    return float(width) / RULER_DPI
 
 
 def shorten(text: str, inches: float, size: float = 7.0, weight: str = "normal") -> str:
