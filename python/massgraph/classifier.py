@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,7 +81,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     backend
         ``"torch"`` (``"auto"`` chooses it) or ``"pyg"`` for PyTorch Geometric's `RGCNConv`.
     device
-        ``"auto"`` (a GPU where torch sees one) or a torch device such as ``"cpu"``.
+        ``"auto"`` (a GPU where torch sees one) or the name of a torch device such as ``"cpu"``.
     mz
         m/z of the columns, where `X` is given as a matrix in place of `Spectra`.
     random_state
@@ -185,6 +186,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         FloatingPointError
             Where the loss is not finite.
         """
+        for name in ("model_", "n_features_in_"):  # a fit that fails leaves no half-new model
+            self.__dict__.pop(name, None)
         spectra = self._as_spectra(X, fitting=True)
         settings = self._resolve(spectra)
         self.polarity_, self.fingerprint_ = spectra.polarity, spectra.fingerprint()
@@ -194,7 +197,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labelled, y_codes = spectra[rows], codes[rows]
         self._check_classes(y_codes)
         seeds = np.random.SeedSequence(_seed(self.random_state)).spawn(4)
-        group_codes = None if groups is None else _groups(groups, spectra.n_pixels)[rows]
+        group_codes = None if groups is None else _groups(groups, rows, spectra.n_pixels)
         held_out = self._hold_out(labelled, y_codes, group_codes, np.random.default_rng(seeds[0]))
         self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
         self.training_[rows[~held_out]] = True
@@ -218,6 +221,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.backend not in BACKENDS:
             msg = f"backend {self.backend!r} is none of {BACKENDS}"
             raise ValueError(msg)
+        self.device_()  # where there is none such, better now than after the graphs are built
         parameters = self.get_params(deep=False)
         given = {name: value for name, value in parameters.items() if name not in NOT_SETTINGS}
         self.settings_ = resolve_settings(self.preset, spectra.polarity, given)
@@ -249,15 +253,15 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         counts = np.bincount(codes, minlength=len(self.classes_))
         if len(counts) < 2:
             msg = (
-                f"labelled pixels are of one class only, {self.classes_.tolist()}: a classifier needs "
-                "at least two classes"
+                f"labelled pixels are of one class only, {self.classes_.tolist()}: a classifier "
+                "needs at least two classes"
             )
             raise ValueError(msg)
         few = np.flatnonzero(counts < 2)
         if few.size:
             msg = (
-                f"class {self.classes_.tolist()[few[0]]!r} has {counts[few[0]]} labelled pixel with peaks: "
-                "at least 2 are needed, one to learn from and one to check on"
+                f"class {self.classes_.tolist()[few[0]]!r} has {counts[few[0]]} labelled pixel "
+                "with peaks: at least 2 are needed, one to learn from and one to check on"
             )
             raise ValueError(msg)
 
@@ -276,18 +280,18 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _versions(self, spectra: Spectra, rng: np.random.Generator) -> PeakGraphs:
         """The training pixels as measured, then their degraded copies."""
-        copies = [
-            degraded_copy(spectra, self.settings_, rng) for _ in range(self.settings_.augment)
-        ]
-        encoded = [self.encoder_.encode(version) for version in (spectra, *copies)]
+        encoded = [self.encoder_.encode(spectra)]  # first: it refuses a tolerance that is too wide
+        for _ in range(self.settings_.augment):
+            encoded.append(self.encoder_.encode(degraded_copy(spectra, self.settings_, rng)))
         return PeakGraphs.concatenate(encoded)
 
     def new_model(self, seed: int) -> RGCN:
         """An untrained network of the resolved settings and classes."""
         settings = self.settings_
-        # torch draws first weights from its global generator: lent here, then put back.
+        # torch draws first weights from its global generator: lent here, then put back. Only that
+        # of the CPU: torch.manual_seed would seed those of all GPUs too.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             return RGCN(
                 len(feature_names(settings.features)),
                 len(settings.relations) * (2 if settings.directed else 1),
@@ -298,16 +302,23 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
 
     def device_(self) -> torch.device:
-        """The torch device that `device` stands for."""
+        """The torch device that `device` stands for; ValueError where it cannot be used."""
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        try:
+            device = torch.device(self.device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, ImportError, TypeError) as error:
+            reason = str(error).split("\n", maxsplit=1)[0]
+            msg = f"device {self.device!r} cannot be used here ({reason}): use 'auto' or 'cpu'"
+            raise ValueError(msg) from error
+        return device
 
     # ---------------------------------------------------------------- prediction
 
     def logits(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
         """Logits, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks."""
-        return self._per_pixel(X, lambda batch: self.model_(batch))
+        return self._per_pixel(X, lambda batch: self.model_(batch))  # noqa: PLW0108  not there before fit
 
     def decision_function(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
         """Logits as scikit-learn wants them: for two classes their difference, ``(n_pixels,)``."""
@@ -385,13 +396,20 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             spectra,
             [str(name) for name in self.classes_],
             self.predict_proba(spectra),
-            reference=y,
+            reference=None if y is None else self._names(y),
             training=self.training_ if trained_here else None,
             validation=self.validation_ if trained_here else None,
             explanation=self.explain(spectra) if explain else None,
             history=self.history_,
             parameters=self.summary(),
         )
+
+    def _names(self, y: Any) -> NDArray[Any]:
+        """Labels as names of classes: 1.0, as integers beside NaN become, is the class 1."""
+        values = _label_array(y)
+        names = {value: str(value) for value in self.classes_.tolist()}
+        text = [None if pd.isna(value) else names.get(value, str(value)) for value in values.flat]
+        return np.array(text, dtype=object)
 
     def summary(self) -> dict[str, Any]:
         """Settings and seeds of the fitted model, as values that JSON can hold."""
@@ -402,7 +420,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "relations": list(self.settings_.relations),
             "preset": self.preset,
             "backend": self.backend,
-            "random_state": self.random_state if isinstance(self.random_state, int) else None,
+            "random_state": seed_number(self.random_state),
             "polarity": self.polarity_,
             "n_training_pixels": int(self.training_.sum()),
             "n_validation_pixels": int(self.validation_.sum()),
@@ -428,8 +446,7 @@ def _encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int6
     if y is None:
         msg = "a classifier requires y to be passed, but the target y is None"
         raise ValueError(msg)
-    # A plain list with None or NaN among text must not become text as a whole.
-    values = np.asarray(y, dtype=object if isinstance(y, (list, tuple)) else None)
+    values = _label_array(y)
     if values.ndim == 2 and values.shape[1] == 1:
         msg = "A column-vector y was passed when a 1d array was expected: its column is taken"
         warnings.warn(msg, DataConversionWarning, stacklevel=3)
@@ -441,27 +458,83 @@ def _encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int6
     if not known.any():
         msg = "no pixel has a label"
         raise ValueError(msg)
-    labels = np.asarray(values[known].tolist()) if values.dtype == object else values[known]
+    labels = values[known]
+    if labels.dtype.kind == "O":
+        _check_one_type(labels)
+    # Objects become what they are, and text no wider than the longest label.
+    labels = np.asarray(labels.tolist()) if labels.dtype.kind in "OU" else labels
     check_classification_targets(labels)
+    if labels.dtype.kind not in "Uiufb":
+        msg = f"labels are of type {labels.dtype}: use text, whole numbers or truth values"
+        raise ValueError(msg)
     classes, present = np.unique(labels, return_inverse=True)
     codes = np.full(n_pixels, -1, dtype=np.int64)
     codes[known] = present.reshape(-1)
     return classes, codes
 
 
-def _groups(groups: ArrayLike, n_pixels: int) -> NDArray[Any]:
-    values = np.asarray(groups)
+def _label_array(y: Any) -> NDArray[Any]:
+    """Labels as an array in which the missing stay missing and whole numbers whole."""
+    if isinstance(y, np.ma.MaskedArray):
+        labels: NDArray[Any] = y.data.astype(object)
+        labels[np.ma.getmaskarray(y)] = None
+        return labels
+    # As text a NaN in a list would be the label "nan".
+    if isinstance(y, (list, tuple)):
+        return np.asarray(y, dtype=object)
+    # Integers of a Categorical or of Int64 would become floats where some are missing.
+    if isinstance(y, pd.Categorical) or pd.api.types.is_extension_array_dtype(y):
+        return pd.Series(y).astype(object).to_numpy()
+    return np.asarray(y)
+
+
+def _check_one_type(labels: NDArray[Any]) -> None:
+    """Refuse 0 beside "0", or 1 beside True, which would become one class."""
+    examples: dict[str, Any] = {}
+    for label in labels:
+        kind = type(label).__name__
+        if isinstance(label, (bool, np.bool_)):
+            kind = "truth value"
+        elif isinstance(label, str):
+            kind = "text"
+        elif isinstance(label, Real):
+            kind = "number"
+        examples.setdefault(kind, label)
+    if len(examples) > 1:
+        shown = ", ".join(f"{label!r} ({kind})" for kind, label in examples.items())
+        msg = f"labels are of several types, {shown}: make them all text or all numbers"
+        raise ValueError(msg)
+
+
+def _groups(groups: Any, rows: NDArray[np.int64], n_pixels: int) -> NDArray[np.int64]:
+    """Codes of the groups of the labelled pixels `rows`."""
+    values = _label_array(groups)
     if values.shape != (n_pixels,):
         msg = f"groups have shape {values.shape}, need one for each of {n_pixels} pixels"
         raise ValueError(msg)
-    return values
+    codes = pd.factorize(values[rows], sort=True)[0]
+    if (codes < 0).any():
+        pixel = rows[np.argmin(codes)]
+        msg = f"pixel {pixel} has a label but no group (it is {values[pixel]}): give it one"
+        raise ValueError(msg)
+    return np.asarray(codes, dtype=np.int64)
 
 
-def _seed(random_state: int | np.random.RandomState | None) -> int | None:
+def _seed(random_state: Any) -> int | None:
     """An integer to seed from; only a given generator is advanced."""
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31 - 1))
-    return random_state
+    if random_state is None:
+        return None
+    if not isinstance(random_state, (int, np.integer)) or random_state < 0:
+        msg = f"random_state {random_state!r} is no whole number of 0 or more, RandomState or None"
+        raise ValueError(msg)
+    return int(random_state)
+
+
+def seed_number(random_state: Any) -> int | None:
+    """The seed as JSON can hold it; None where there is no number."""
+    return int(random_state) if isinstance(random_state, (int, np.integer)) else None
 
 
 def _torch_seed(seed: np.random.SeedSequence) -> int:

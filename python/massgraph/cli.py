@@ -238,12 +238,13 @@ def _add_output(parser: argparse.ArgumentParser, default: str | None = None) -> 
 
 def _demo(arguments: argparse.Namespace) -> dict[str, Any]:
     from massgraph.faithfulness import precision_at_k
-    from massgraph.simulate import simulate
+    from massgraph.simulate import OFF_TISSUE
 
     started = time.monotonic()
     _check_output(arguments)
-    simulation = simulate("demo", random_state=arguments.seed)
-    spectra, labels = simulation
+    simulation = mg.simulate("demo", random_state=arguments.seed)
+    tissue = simulation.truth != OFF_TISSUE
+    spectra, labels = simulation.spectra[tissue], simulation.labels[tissue]
     known = labels.copy()
     known[spectra.run == spectra.run_names[-1]] = None
     classifier = mg.RGCNClassifier(random_state=arguments.seed).fit(spectra, known)

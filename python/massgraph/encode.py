@@ -93,11 +93,15 @@ def degraded_copy(spectra: Spectra, settings: Settings, rng: np.random.Generator
     """Spectra with faults, drawn anew for each pixel.
 
     A third of the pixels lose peaks at random and a third their weakest ones (20 to 100 % kept);
-    four in ten have their m/z jittered by a standard deviation of up to one tolerance.
+    none loses all of them. Four in ten have their m/z jittered by a standard deviation of up to
+    one tolerance.
     """
     n = spectra.n_pixels
     fate, kept = rng.random(n), rng.uniform(0.2, 1.0, n)
     worse = degrade.remove_peaks(spectra, np.where(fate < 1 / 3, kept, 1.0), rng)
     worse = degrade.keep_most_intense(worse, np.where(fate > 2 / 3, kept, 1.0))
+    empty = worse.peak_counts == 0
+    if empty.any():  # nothing can be learnt from a copy without peaks: as measured it is better
+        worse = Spectra.concatenate([worse, spectra])[np.arange(n) + n * empty]
     sd = np.where(rng.random(n) < 0.4, rng.uniform(0, settings.tolerance, n), 0.0)
     return degrade.jitter_mz(worse, sd, settings.tolerance_unit, rng)

@@ -120,6 +120,9 @@ class Explanation:
 
 def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     """Explanation of all pixels by a fitted classifier; called by `RGCNClassifier.explain`."""
+    if spectra.n_pixels == 0:
+        msg = "there are no pixels to explain"
+        raise ValueError(msg)
     settings = classifier.encoder_.settings
     spectra = classifier.encoder_.preprocess(spectra)
     mz, ion = spectra.align(settings.tolerance, settings.tolerance_unit)

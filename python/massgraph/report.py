@@ -192,7 +192,7 @@ def _runs(segmentation: Segmentation) -> list[str]:
 
 
 def _named_runs(segmentation: Segmentation) -> list[str]:
-    """Runs to be named in a sentence: none where they are many, or one to which no name was given."""
+    """Runs to be named in a sentence: none where they are many, or one that has no name."""
     runs = _runs(segmentation)
     return [] if len(runs) > MOST_RUNS_NAMED or runs == ["run0"] else runs
 

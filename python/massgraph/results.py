@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,9 +179,9 @@ def _explanation_drawings(
     segmentation: Segmentation, explanation: Explanation
 ) -> Iterator[Drawing]:
     """Mirror plots of the classes; networks and ion images of the first families."""
-    for name in explanation.classes:
+    for name, file_name in _file_names(explanation.classes).items():
         yield (
-            f"activation_{_file_name(name)}",
+            f"activation_{file_name}",
             lambda name=name: pl.activation(explanation, name),  # type: ignore[misc]
         )
     families = explanation.families
@@ -198,9 +198,17 @@ def _explanation_drawings(
             )
 
 
-def _file_name(text: str) -> str:
-    """Class names may hold anything; file names may not."""
-    return re.sub(r"[^\w.-]+", "_", text) or "_"
+def _file_names(classes: Sequence[str]) -> dict[str, str]:
+    """Class names may hold anything; file names may not, and differ in more than capitals."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for number, text in enumerate(classes, start=1):
+        name = re.sub(r"[^\w.-]+", "_", text)[:60] or "_"
+        if name.lower() in taken:
+            name = f"{name}_{number}"
+        taken.add(name.lower())
+        names[text] = name
+    return names
 
 
 def _draw(drawings: Iterator[Drawing] | list[Drawing], folder: Path) -> None:

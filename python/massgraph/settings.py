@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from massgraph._alignment import UNITS
 from massgraph.chemistry import Relations, default_relations, published_relations
@@ -77,7 +81,8 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
     if preset not in PRESETS:
         msg = f"preset {preset!r} is none of {tuple(PRESETS)}"
         raise ValueError(msg)
-    chosen = {**PRESETS[preset], **{name: v for name, v in given.items() if v is not None}}
+    given = {name: _plain(value) for name, value in given.items() if value is not None}
+    chosen = {**PRESETS[preset], **given}
     if "relations" not in chosen:
         published = preset == "published"
         chosen["relations"] = published_relations() if published else default_relations(polarity)
@@ -86,15 +91,66 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
         msg = f"relations must be a massgraph.Relations, got {kind}"
         raise TypeError(msg)
     for name in ("features", "hidden", "mz_range"):
-        if chosen.get(name) is not None:
+        if isinstance(chosen.get(name), list):
             chosen[name] = tuple(chosen[name])
     settings = Settings(**chosen)
     check_settings(settings)
     return settings
 
 
+def _plain(value: Any) -> Any:
+    """Numbers and lists of numpy as Python's own, so that settings can be written as JSON."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _all(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda values: isinstance(values, tuple) and all(map(test, values))
+
+
+TYPES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
+    "a number": (
+        _is_number,
+        ("tolerance", "validation_fraction", "learning_rate", "weight_decay", "adam_eps"),
+    ),
+    "a whole number": (_is_whole, ("max_peaks", "augment", "epochs", "patience", "batch_size")),
+    "True or False": (
+        lambda value: isinstance(value, bool),
+        ("directed", "standardize", "batch_norm", "as_published"),
+    ),
+    "text": (lambda value: isinstance(value, str), ("tolerance_unit", "rule")),
+    "a list of names": (_all(lambda value: isinstance(value, str)), ("features",)),
+    "a list of whole numbers": (_all(_is_whole), ("hidden",)),
+    "a list of numbers": (_all(_is_number), ("mz_range",)),
+}
+MAY_BE_NONE = ("max_peaks", "patience", "mz_range")
+
+
+def _check_types(settings: Settings) -> None:
+    for wanted, (fits, names) in TYPES.items():
+        for name in names:
+            value = getattr(settings, name)
+            if not (fits(value) or (value is None and name in MAY_BE_NONE)):
+                msg = f"{name} {value!r} must be {wanted}"
+                raise TypeError(msg)
+            for number in value if name == "mz_range" and value else [value]:
+                if isinstance(number, float) and not math.isfinite(number):
+                    msg = f"{name} {number} is not finite"
+                    raise ValueError(msg)
+
+
 def check_settings(settings: Settings) -> None:
     """Refuse settings out of their range; ValueError or TypeError names the setting."""
+    _check_types(settings)
     feature_names(settings.features)
     for name, allowed in (("rule", tuple(RULES)), ("tolerance_unit", UNITS)):
         if getattr(settings, name) not in allowed:
@@ -113,6 +169,11 @@ def check_settings(settings: Settings) -> None:
         if value is not None and not value > low:
             msg = f"{name} {value} is not above {low}"
             raise ValueError(msg)
+    if settings.batch_norm and settings.batch_size < 2:
+        msg = (
+            "batch_size 1 leaves BatchNorm nothing to average over: use 2 or more, or no batch_norm"
+        )
+        raise ValueError(msg)
     if not settings.validation_fraction < 1:
         msg = f"validation_fraction {settings.validation_fraction} is not below 1"
         raise ValueError(msg)

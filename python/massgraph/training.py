@@ -105,6 +105,7 @@ def train(
         drawn = training.draw(n_drawn, rng)
         fitted = _epoch(model, training, drawn, settings, optimizer, device, epoch)
         measured = _validate(model, validation, settings, device, rng, n_labelled)
+        _check_finite(measured["valid_loss"], f"epoch {epoch}, on the held-out pixels,", rate)
         schedule.step(measured["valid_loss"])
         is_best = bool(measured["valid_loss"] < best_loss)
         rows.append({"epoch": epoch, "learning_rate": rate, **fitted, **measured, "best": is_best})
@@ -155,13 +156,8 @@ def _epoch(
         batch = training.graphs.batch(drawn[rows]).to(device)
         logits = model(batch)
         loss = cross_entropy(logits, torch.from_numpy(y[rows]).to(device))
-        if not torch.isfinite(loss):
-            rate = optimizer.param_groups[0]["lr"]
-            msg = (
-                f"the loss is {loss.item()} in epoch {epoch}, batch {number}, at learning rate "
-                f"{rate:g}: try a lower learning_rate"
-            )
-            raise FloatingPointError(msg)
+        rate = optimizer.param_groups[0]["lr"]
+        _check_finite(loss.item(), f"epoch {epoch}, batch {number},", rate)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -169,6 +165,12 @@ def _epoch(
         predicted.append(logits.detach().argmax(dim=1).cpu().numpy())
     accuracy = _balanced_accuracy(y, np.concatenate(predicted))
     return {"train_loss": total / len(drawn), "train_balanced_accuracy": accuracy}
+
+
+def _check_finite(loss: float, where: str, rate: float) -> None:
+    if not np.isfinite(loss):
+        msg = f"the loss is {loss} in {where} at learning rate {rate:g}: try a lower learning_rate"
+        raise FloatingPointError(msg)
 
 
 def _minibatches(n: int, settings: Settings) -> list[slice]:

@@ -446,7 +446,7 @@ def test_demo(
         asked.append((preset, random_state))
         return simulation
 
-    monkeypatch.setattr("massgraph.simulate.simulate", smaller)
+    monkeypatch.setattr(massgraph, "simulate", smaller)
     monkeypatch.setattr("massgraph.results._draw", lambda *_: None)
     monkeypatch.setattr("massgraph.results.write_report", lambda *_, **__: None)
     monkeypatch.chdir(tmp_path)

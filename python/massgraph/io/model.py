@@ -6,6 +6,8 @@ import hashlib
 import json
 import math
 import os
+import re
+import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +22,11 @@ from safetensors.torch import save as save_tensors
 
 from massgraph import __version__
 from massgraph._files import atomic_directory
+from massgraph._validation import check_axis
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder
-from massgraph.settings import Settings, check_settings
+from massgraph.settings import PRESETS, Settings, check_settings
+from massgraph.spectra import POLARITIES
 
 if TYPE_CHECKING:
     from massgraph.classifier import RGCNClassifier
@@ -31,7 +35,9 @@ __all__ = ["ModelError", "load", "save"]
 
 SCHEMA_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
-LARGEST_CONFIG = 50 * 2**20  # bytes; the configuration of a model is some kilobytes
+# Bytes; a model has some kilobytes of each. What claims more is not read into memory.
+LARGEST_CONFIG, LARGEST_WEIGHTS = 50 * 2**20, 2**31
+MOST_PIXELS = 10**9
 KEYS = frozenset(
     {
         "schema_version",
@@ -41,7 +47,7 @@ KEYS = frozenset(
         "settings",
         "relations",
         "classes",
-        "classes_type",
+        "classes_dtype",
         "polarity",
         "feature_range",
         "fingerprint",
@@ -51,8 +57,23 @@ KEYS = frozenset(
         "history",
     }
 )
-# Types of labels, and how they are read back so that `classes_` is as it was.
-CLASS_TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool}
+# Columns of the learning curve, and the type of their values.
+HISTORY = {
+    "epoch": int,
+    "learning_rate": float,
+    "train_loss": float,
+    "train_balanced_accuracy": float,
+    "valid_loss": float,
+    "valid_balanced_accuracy": float,
+    "best": bool,
+}
+# Types of labels by the name of their dtype, so that `classes_` comes back as it was.
+LABEL_TYPES: dict[str, type] = {
+    "str": str,
+    "bool": bool,
+    **{f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    **{f"float{bits}": float for bits in (16, 32, 64)},
+}
 
 
 class ModelError(ValueError):
@@ -76,10 +97,14 @@ def save(
     Raises
     ------
     FileExistsError
-        Where the folder exists, is not empty, and `overwrite` is false.
+        Where the folder exists, is not empty, and `overwrite` is false, or where it holds anything
+        that is no part of a model.
     TypeError
-        Where the labels are neither text, integers, floats nor booleans.
+        Where the labels are neither text, numbers nor truth values.
+    ValueError
+        Where there are too many labelled pixels for a configuration that could be read again.
     """
+    _refuse_foreign(Path(directory))
     encoder = classifier.encoder_
     tensors = {
         **{f"model.{name}": value for name, value in classifier.model_.state_dict().items()},
@@ -88,17 +113,30 @@ def save(
     }
     weights = save_tensors({name: value.cpu().contiguous() for name, value in tensors.items()})
     config = _config(classifier, hashlib.sha256(weights).hexdigest())
+    text = json.dumps(config, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    if len(text) > LARGEST_CONFIG or len(weights) > LARGEST_WEIGHTS:
+        msg = f"{directory}: {len(text)} + {len(weights)} bytes are more than can be read again"
+        raise ValueError(msg)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         (folder / WEIGHTS).write_bytes(weights)
-        text = json.dumps(config, indent=1, allow_nan=False, ensure_ascii=False)
-        (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+        (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder that holds anything else is never replaced: it may be somebody's work."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in names if name not in (CONFIG, WEIGHTS)]
+    if foreign:
+        msg = f"{folder} holds {foreign[0]}, which is no part of a model: choose another folder"
+        raise FileExistsError(msg)
 
 
 def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
+    from massgraph.classifier import seed_number
+
     settings = classifier.settings_
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     del values["relations"]
-    seed = classifier.random_state
     return {
         "schema_version": SCHEMA_VERSION,
         "massgraph_version": __version__,
@@ -106,14 +144,14 @@ def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
         "parameters": {
             "preset": classifier.preset,
             "backend": classifier.backend,
-            "device": classifier.device,
-            "mz": None if classifier.mz is None else np.asarray(classifier.mz).tolist(),
-            "random_state": seed if isinstance(seed, int) else None,
+            "device": str(classifier.device),
+            "mz": None if classifier.mz is None else np.asarray(classifier.mz, float).tolist(),
+            "random_state": seed_number(classifier.random_state),
         },
         "settings": values,
         "relations": settings.relations.to_dict(),
         "classes": classifier.classes_.tolist(),
-        "classes_type": _class_type(classifier.classes_),
+        "classes_dtype": _dtype_name(classifier.classes_),
         "polarity": classifier.polarity_,
         "feature_range": list(classifier.encoder_.feature_range),
         "fingerprint": classifier.fingerprint_,
@@ -124,12 +162,12 @@ def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
     }
 
 
-def _class_type(classes: NDArray[Any]) -> str:
-    kinds = {"U": "str", "i": "int", "u": "int", "f": "float", "b": "bool"}
-    if classes.dtype.kind not in kinds:
-        msg = f"labels of type {classes.dtype} cannot be saved: use text, integers or booleans"
+def _dtype_name(classes: NDArray[Any]) -> str:
+    name = "str" if classes.dtype.kind == "U" else classes.dtype.name
+    if name not in LABEL_TYPES:
+        msg = f"labels of type {classes.dtype} cannot be saved: use text, numbers or truth values"
         raise TypeError(msg)
-    return kinds[classes.dtype.kind]
+    return name
 
 
 # -------------------------------------------------------------------- loading
@@ -151,14 +189,24 @@ def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
     config = _read_config(folder / CONFIG)
     tensors = _read_tensors(folder / WEIGHTS, config["weights_sha256"])
     try:
-        return _restore(config, tensors)
+        classifier = _restore(config)
+        wanted = _wanted_tensors(classifier, len(tensors))
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as e:
         text = " ".join(str(e).split())
         msg = f"{folder / CONFIG}: {text}: the model is damaged, fit it again or use another copy"
         raise ModelError(msg) from e
+    _check_tensors(folder / WEIGHTS, tensors, wanted)
+    try:
+        classifier.device_()
+    except ValueError:
+        msg = f"{folder} was fitted on device {classifier.device!r}, absent here: 'auto' is used"
+        warnings.warn(msg, UserWarning, stacklevel=2)
+        classifier.device = "auto"
+    _put_weights(classifier, tensors, config["feature_range"])
+    return classifier
 
 
-def _read(path: Path, largest: int | None = None) -> bytes:
+def _read(path: Path, largest: int) -> bytes:
     if not path.parent.is_dir():
         msg = f"{path.parent}: there is no such model folder"
         raise FileNotFoundError(msg)
@@ -166,7 +214,7 @@ def _read(path: Path, largest: int | None = None) -> bytes:
         msg = f"{path.parent} holds no {path.name}: it is no model folder, or half of one"
         raise FileNotFoundError(msg)
     size = path.stat().st_size
-    if largest is not None and size > largest:
+    if size > largest:
         msg = f"{path} has {size} bytes, more than any model's {largest}: it was not read"
         raise ModelError(msg)
     return path.read_bytes()
@@ -176,7 +224,10 @@ def _read_config(path: Path) -> dict[str, Any]:
     raw = _read(path, LARGEST_CONFIG)
     try:
         config = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_float=_finite,
+            parse_constant=_finite,
         )
     except (ValueError, RecursionError) as e:
         msg = f"{path} is not the JSON of a model: {' '.join(str(e).split())}"
@@ -185,10 +236,11 @@ def _read_config(path: Path) -> dict[str, Any]:
         msg = f"{path} has no schema_version: it is no model of massgraph"
         raise ModelError(msg)
     version = config["schema_version"]
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
+        maker = config.get("massgraph_version", "it came of")
         msg = (
             f"{path} has schema_version {version!r}, this massgraph ({__version__}) reads "
-            f"{SCHEMA_VERSION}: load it with massgraph {config.get('massgraph_version', 'it came of')}"
+            f"{SCHEMA_VERSION}: load it with massgraph {maker}"
         )
         raise ModelError(msg)
     wrong = sorted(KEYS ^ set(config))
@@ -200,21 +252,26 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        msg = f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice"
-        raise ValueError(msg)
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            msg = f"the key {name!r} stands twice"
+            raise ValueError(msg)
+        table[name] = value
     return table
 
 
-def _refuse_constant(text: str) -> float:
-    msg = f"{text} is no number of JSON"
-    raise ValueError(msg)
+def _finite(text: str) -> float:
+    """A number of the file; NaN, Infinity and 1e999 are none."""
+    value = float(text)
+    if not math.isfinite(value):
+        msg = f"{text} is no finite number"
+        raise ValueError(msg)
+    return value
 
 
 def _read_tensors(path: Path, digest: Any) -> dict[str, torch.Tensor]:
-    raw = _read(path)
+    raw = _read(path, LARGEST_WEIGHTS)
     found = hashlib.sha256(raw).hexdigest()
     if found != digest:
         msg = (
@@ -234,8 +291,8 @@ def _read_tensors(path: Path, digest: Any) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _restore(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> RGCNClassifier:
-    """The classifier of a configuration and weights, every shape and type checked."""
+def _restore(config: dict[str, Any]) -> RGCNClassifier:
+    """The classifier of a configuration, all of it checked; its weights come later."""
     from massgraph.classifier import RGCNClassifier
 
     settings = _settings(config)
@@ -244,86 +301,155 @@ def _restore(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> RGCNCl
     names = set(classifier.get_params()) & {field.name for field in fields(settings)}
     classifier.set_params(**{name: getattr(settings, name) for name in names})
     classifier.settings_ = settings
-    classifier.polarity_ = config["polarity"]
-    classifier.fingerprint_ = str(config["fingerprint"])
-    classifier.classes_ = _classes(config)
-    n_pixels = int(config["n_pixels"])
-    classifier.training_ = _mask(config["training"], n_pixels, "training")
-    classifier.validation_ = _mask(config["validation"], n_pixels, "validation")
-    classifier.history_ = pd.DataFrame(config["history"])
-    model = classifier.new_model(seed=0)
-    wanted = {f"model.{name}": value for name, value in model.state_dict().items()}
-    width = wanted["model.layers.0.root"].shape[0]
-    wanted["features.mean"] = wanted["features.scale"] = torch.empty(width)
-    _check_tensors(tensors, wanted)
-    state = {name.removeprefix("model."): tensors[name] for name in wanted if "model." in name}
-    model.load_state_dict(state)
-    classifier.model_ = model.to(classifier.device_()).eval()
-    low, high = (float(value) for value in config["feature_range"])
-    if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        msg = f"feature_range {config['feature_range']} is no range of m/z"
-        raise ValueError(msg)
-    mean, scale = tensors["features.mean"].numpy(), tensors["features.scale"].numpy()
-    classifier.encoder_ = PeakEncoder(settings, (low, high), mean, scale)
+    classifier.classes_ = _classes(config["classes"], config["classes_dtype"])
+    classifier.training_, classifier.validation_ = _masks(config)
+    classifier.history_ = _history(config["history"])
+    classifier.polarity_, classifier.fingerprint_ = config["polarity"], config["fingerprint"]
+    polarities = (None, *POLARITIES)
+    _check(classifier.polarity_ in polarities, config, "polarity", f"none of {polarities}")
+    digest = isinstance(config["fingerprint"], str) and len(config["fingerprint"]) == 64
+    _check(digest, config, "fingerprint", "no SHA-256")
+    span = config["feature_range"]
+    is_range = _is_list_of(span, int, float) and len(span) == 2 and span[0] < span[1]
+    _check(is_range, config, "feature_range", "no range of m/z")
     if classifier.mz is not None:
         classifier.n_features_in_ = len(np.asarray(classifier.mz))
     return classifier
 
 
+def _check(fine: bool, table: dict[str, Any], name: str, reason: str) -> None:
+    if not fine:
+        shown = repr(table[name])
+        msg = f"{name} {shown if len(shown) < 100 else shown[:100] + '...'} is {reason}"
+        raise ValueError(msg)
+
+
+def _is_list_of(values: Any, *types: type) -> bool:
+    """Whether it is a list of these types exactly: True is no int."""
+    return isinstance(values, list) and all(type(value) in types for value in values)
+
+
+def _same_names(found: Any, wanted: set[str], what: str) -> None:
+    wrong = sorted(wanted ^ set(found))
+    if wrong:
+        msg = f"the {what} {wrong[0]!r} is {'unknown' if wrong[0] in found else 'missing'}"
+        raise ValueError(msg)
+
+
 def _settings(config: dict[str, Any]) -> Settings:
     values = dict(config["settings"])
-    names = {field.name for field in fields(Settings)} - {"relations"}
-    wrong = sorted(names ^ set(values))
-    if wrong:
-        msg = f"the setting {wrong[0]!r} is {'unknown' if wrong[0] in values else 'missing'}"
-        raise ValueError(msg)
+    _same_names(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
     for name in ("features", "hidden", "mz_range"):
-        if values[name] is not None:
+        if isinstance(values[name], list):
             values[name] = tuple(values[name])
-    settings = Settings(relations=Relations.from_dict(config["relations"]), **values)
+    relations = Relations.from_dict(config["relations"])
+    if relations.to_dict() != config["relations"]:
+        msg = "relations hold values of another type than names, masses, formulas and kinds have"
+        raise ValueError(msg)
+    settings = Settings(relations=relations, **values)
     check_settings(settings)
     return settings
 
 
 def _parameters(values: dict[str, Any]) -> dict[str, Any]:
-    names = {"preset", "backend", "device", "mz", "random_state"}
-    wrong = sorted(names ^ set(values))
-    if wrong:
-        msg = f"the parameter {wrong[0]!r} is {'unknown' if wrong[0] in values else 'missing'}"
+    _same_names(values, {"preset", "backend", "device", "mz", "random_state"}, "parameter")
+    preset, device, seed, mz = (values[n] for n in ("preset", "device", "random_state", "mz"))
+    _check(preset in tuple(PRESETS), values, "preset", f"none of {tuple(PRESETS)}")
+    is_device = isinstance(device, str) and re.fullmatch(r"[a-z]+(:\d{1,3})?", device)
+    _check(bool(is_device), values, "device", "no name of a device")
+    is_seed = seed is None or (type(seed) is int and seed >= 0)
+    _check(is_seed, values, "random_state", "no whole number of 0 or more")
+    if mz is None:
+        return values
+    _check(_is_list_of(mz, int, float), values, "mz", "no list of numbers")
+    axis = np.asarray(mz, dtype=np.float64)
+    check_axis(axis)
+    return {**values, "mz": axis}
+
+
+def _classes(values: list[Any], dtype: str) -> NDArray[Any]:
+    if dtype not in LABEL_TYPES or not _is_list_of(values, LABEL_TYPES[dtype]):
+        msg = f"classes {values} are not all of type {dtype!r}"
         raise ValueError(msg)
-    mz = values["mz"]
-    return {**values, "mz": None if mz is None else np.asarray(mz, dtype=np.float64)}
-
-
-def _classes(config: dict[str, Any]) -> NDArray[Any]:
-    values, kind = config["classes"], config["classes_type"]
-    if kind not in CLASS_TYPES or not all(type(value) is CLASS_TYPES[kind] for value in values):
-        msg = f"classes {values} are not all of type {kind!r}"
+    classes = np.asarray(values, dtype=None if dtype == "str" else dtype)
+    if len(values) < 2 or classes.tolist() != values or (classes[1:] <= classes[:-1]).any():
+        msg = f"classes {values} are not two or more different ones in order"
         raise ValueError(msg)
-    if len(values) < 2 or len(set(values)) < len(values):
-        msg = f"classes {values} are not two or more different ones"
+    return classes
+
+
+def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Training and validation pixels."""
+    n_pixels = config["n_pixels"]
+    counted = type(n_pixels) is int and 0 < n_pixels <= MOST_PIXELS
+    _check(counted, config, "n_pixels", "no number of pixels")
+    masks = np.zeros((2, n_pixels), dtype=bool)
+    for name, mask in zip(("training", "validation"), masks, strict=True):
+        rows = config[name]
+        _check(_is_list_of(rows, int) and bool(rows), config, name, "no list of pixels")
+        if not 0 <= min(rows) <= max(rows) < n_pixels:
+            msg = f"{name} names pixel {max(rows, key=abs)} of {n_pixels}"
+            raise ValueError(msg)
+        mask[rows] = True
+    if masks.all(axis=0).any():
+        msg = f"pixel {int(np.argmax(masks.all(axis=0)))} is both in training and in validation"
         raise ValueError(msg)
-    return np.asarray(values)
+    return masks[0], masks[1]
 
 
-def _mask(rows: list[int], n_pixels: int, name: str) -> NDArray[np.bool_]:
-    mask = np.zeros(n_pixels, dtype=bool)
-    if rows and not 0 <= min(rows) <= max(rows) < n_pixels:
-        msg = f"{name} names pixel {max(rows)} of {n_pixels}"
+def _history(table: dict[str, list[Any]]) -> pd.DataFrame:
+    _same_names(table, set(HISTORY), "column of history")
+    for name, kind in HISTORY.items():
+        _check(_is_list_of(table[name], kind), table, name, f"no list of {kind.__name__}")
+    history = pd.DataFrame(table)
+    if int(history["best"].sum()) != 1:
+        msg = f"history has {int(history['best'].sum())} best epochs, need 1"
         raise ValueError(msg)
-    mask[np.asarray(rows, dtype=np.int64)] = True
-    return mask
+    return history
 
 
-def _check_tensors(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+# -------------------------------------------------------------------- weights
+
+
+def _wanted_tensors(classifier: RGCNClassifier, n_found: int) -> dict[str, torch.Tensor]:
+    """What the weights must hold, as tensors without memory: the sizes may be absurd."""
+    hidden = classifier.settings_.hidden
+    if len(hidden) > n_found:
+        msg = f"hidden has {len(hidden)} layers, more than {WEIGHTS} has tensors"
+        raise ValueError(msg)
+    with torch.device("meta"):
+        state = classifier.new_model(seed=0).state_dict()
+        width = torch.empty(state["layers.0.root"].shape[0])
+    wanted = {f"model.{name}": value for name, value in state.items()}
+    return {**wanted, "features.mean": width, "features.scale": width}
+
+
+def _check_tensors(
+    path: Path, found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
+) -> None:
     wrong = sorted(set(found) ^ set(wanted))
     if wrong:
-        msg = f"the tensor {wrong[0]!r} is {'unknown' if wrong[0] in found else 'missing'}"
-        raise ValueError(msg)
+        state = "unknown" if wrong[0] in found else "missing"
+        msg = f"{path}: the tensor {wrong[0]!r} is {state}: it is not of this {CONFIG}"
+        raise ModelError(msg)
     for name, tensor in wanted.items():
         if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
             msg = (
-                f"the tensor {name!r} is {found[name].dtype} {tuple(found[name].shape)}, need "
-                f"{tensor.dtype} {tuple(tensor.shape)}"
+                f"{path}: the tensor {name!r} is {found[name].dtype} {tuple(found[name].shape)}, "
+                f"{CONFIG} needs {tensor.dtype} {tuple(tensor.shape)}"
             )
-            raise ValueError(msg)
+            raise ModelError(msg)
+        lowest = found[name].min().item()
+        if (name == "features.scale" and lowest <= 0) or ("_var" in name and lowest < 0):
+            msg = f"{path}: {name} holds {lowest}, which is no deviation: the file is damaged"
+            raise ModelError(msg)
+
+
+def _put_weights(
+    classifier: RGCNClassifier, tensors: dict[str, torch.Tensor], span: list[float]
+) -> None:
+    model = classifier.new_model(seed=0)
+    model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
+    classifier.model_ = model.to(classifier.device_()).eval()
+    mean, scale = tensors["features.mean"].numpy(), tensors["features.scale"].numpy()
+    classifier.encoder_ = PeakEncoder(classifier.settings_, (span[0], span[1]), mean, scale)

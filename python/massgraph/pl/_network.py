@@ -35,7 +35,10 @@ MOST_IONS = 30
 LABEL_SIZE, SMALL_SIZE = 6.5, 6.0
 DOT_ROOM = 0.12
 # Where along an edge its label is tried, the best first.
-SHARES = (0.5, 0.43, 0.57, 0.36, 0.64, 0.29, 0.71)
+SHARES = (0.5, 0.43, 0.57, 0.36, 0.64, 0.29, 0.71, 0.22, 0.78, 0.15, 0.85)
+LABEL_SWEEPS = 3
+# Price of covering another word at all; that of a line that runs through is 0.3.
+COVERED = 0.6
 RELATION = "#8a3b00"
 ISOTOPE = re.compile(r"\d+[A-Z][a-z]?\d*$")
 # Points along a line; bows as shares of its length, tried in this order; depth of a box that a line
@@ -309,14 +312,16 @@ def _edge_labels(
     centre = np.zeros((len(names), 2))
     done = np.zeros(len(names), dtype=bool)
     length = np.linalg.norm(np.diff(paths, axis=1), axis=2).sum(axis=1)
-    for edge in np.argsort(length, kind="stable"):  # short lines have the least choice
+    # Short lines first, they have the least choice; then again, now that all others are known.
+    for edge in np.tile(np.argsort(length, kind="stable"), LABEL_SWEEPS):
+        done[edge] = False
         costs = []
         spots = [_visible(paths[edge], share, network, boxes, int(edge)) for share in SHARES]
         for rank, spot in enumerate(spots):
             covered = _covered(spot, sizes[edge], boxes, network.boxes)
             covered += _covered(spot, sizes[edge], centre[done], sizes[done])
             crossed = _lines_near(spot, sizes[edge], paths, int(edge))
-            costs.append(covered + 0.3 * crossed + 0.01 * rank)
+            costs.append(COVERED * (covered > 0) + covered + 0.3 * crossed + 0.01 * rank)
         centre[edge] = spots[int(np.argmin(costs))]
         done[edge] = True
     return centre

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from massgraph.pl._raster import Panel
 from massgraph.pl._style import INK, SOFT, Picture, shorten, styled, text_width
 
-__all__ = ["Cell", "Section", "Sheet", "draw_legend"]
+__all__ = ["Cell", "Section", "Sheet", "draw_legend", "flow"]
 
 # All in inches.
 MARGIN = 0.06
@@ -77,7 +77,7 @@ class Sheet:
         self.columns, self.scale = self._best_columns(width - self.right - 2 * MARGIN)
         self.column_widths = self._column_widths(self.columns, self.scale)
         across = sum(self.column_widths) + GAP * (len(self.column_widths) - 1)
-        self.legend = _flow(legend, width - 2 * MARGIN)
+        self.legend = flow(legend, width - 2 * MARGIN)
         legend_width = max((row[-1][0] + row[-1][3] for row in self.legend), default=0.0)
         self.width = min(width, max(across + self.right, legend_width) + 2 * MARGIN)
         foot = MARGIN + len(self.legend) * LEGEND_LINE + (SCALE_ROOM if scale_bar else 0)
@@ -235,7 +235,7 @@ class Sheet:
             bar.set_label(label, fontsize=6.5)
 
 
-def _flow(
+def flow(
     entries: Sequence[tuple[str, str]], room: float
 ) -> list[list[tuple[float, str, str, float]]]:
     """Break legend entries into rows of (x, colour, text, width)."""
@@ -258,7 +258,7 @@ def draw_legend(
     left: float,
     top: float,
 ) -> None:
-    """Draw the rows of `_flow`, downwards from a place in inches."""
+    """Draw the rows of `flow`, downwards from a place in inches."""
     width, height = picture.get_size_inches()
     for number, row in enumerate(rows):
         y = top - number * LEGEND_LINE - 0.11

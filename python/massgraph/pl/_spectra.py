@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from massgraph.pl._sheet import LEGEND_LINE, _flow, draw_legend
+from massgraph.pl._sheet import LEGEND_LINE, draw_legend, flow
 from massgraph.pl._style import (
     FAINT,
     INK,
@@ -37,6 +37,7 @@ LABEL_SIZE = 6.0
 LABEL_STEP = 0.115
 LABEL_LENGTH = 0.44
 LABEL_ROOM = 0.62
+DASHES = (0, (3, 1.5))
 MOST_LABELS = 20
 MOST_FAMILIES = 6
 # More lines than this go into a file as an image: a drawing program would choke on them.
@@ -62,8 +63,8 @@ def activation(explanation: Explanation, class_: object, *, width: float = 7.2) 
         root scale. Below, downwards: mean contribution to the logit of the class over the same
         pixels, linear scale; what speaks against the class points upwards from zero. Ions of the
         first six families of the class are coloured; the legend gives their numbers of ions. The
-        20 highest-ranked ions that speak for the class are named by m/z, fewer where the figure is
-        narrow.
+        20 highest-ranked ions that speak for the class and add to its logit are named by m/z, fewer
+        where the figure is narrow.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def activation(explanation: Explanation, class_: object, *, width: float = 7.2) 
         raise ValueError(msg)
     across = width - LEFT - RIGHT
     colours, entries = _family_colours(explanation, name)
-    legend = _flow(entries, across)
+    legend = flow(entries, across)
     panels = BOTTOM + LOWER + BETWEEN + UPPER
     picture = Picture(width, panels + GAP + len(legend) * LEGEND_LINE + TITLE)
     mz = explanation.mz
@@ -128,7 +129,8 @@ def _stems(
     """Draw lines from zero, coloured ones over grey ones, thin where there are many."""
     shown = heights != 0
     coloured = np.array([colour != FAINT for colour in colours], dtype=bool)
-    for front, width in ((False, 0.5 if shown.sum() < MOST_LINES else 0.35), (True, 0.9)):
+    crowded = float(np.interp(np.log10(shown.sum() + 1), [2, 4], [0.9, 0.35]))
+    for front, width in ((False, crowded), (True, 0.9)):
         picked = np.flatnonzero(shown & (coloured == front))
         picked = picked[np.argsort(np.abs(heights[picked]))]
         segments = np.zeros((picked.size, 2, 2))
@@ -157,9 +159,13 @@ def _draw_spectrum(
     axes.set_yscale("function", functions=(_root, np.square))
     axes.set_ylim(0, top)
     axes.yaxis.set_major_locator(FixedLocator(_root_ticks(top)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(_number))
     axes.set_ylabel("mean intensity\n(square root scale)")
     axes.yaxis.set_label_coords(-TICK_ROOM / across, 0.5)
+
+
+def _number(value: float, _: object) -> str:
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
 
 
 def _root(values: Any) -> Any:
@@ -194,8 +200,9 @@ def _draw_contribution(
     _stems(axes, mz, contribution, colours)
     axes.set_ylim(highest + LABEL_ROOM * per_inch, lowest)
     axes.axhline(0, color=INK, lw=0.6, zorder=1)
-    inner = MaxNLocator(5).tick_values(lowest, highest)
+    inner = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]).tick_values(lowest, highest)
     axes.yaxis.set_major_locator(FixedLocator([v for v in inner if lowest <= v <= highest]))
+    axes.yaxis.set_major_formatter(FuncFormatter(_number))
     axes.spines["left"].set_bounds(lowest, highest)
     axes.set_ylabel("contribution to\nthe logit (linear)")
     axes.yaxis.set_label_coords(-TICK_ROOM / across, 1 - 0.5 * (LOWER - LABEL_ROOM) / LOWER)
@@ -216,7 +223,7 @@ def _mz_axis(lower: Any, upper: Any, mz: NDArray[np.float64]) -> None:
 def _label_ions(
     axes: Any, ions: pd.DataFrame, name: str, colours: list[str], across: float
 ) -> None:
-    """Write m/z of the highest-ranked ions that speak for the class, in a row below all ions.
+    """Write m/z of the highest-ranked ions that add to the class, in a row below all ions.
 
     A line leads from each ion's tip straight down, where it can cross no other ion, and then in
     the free strip above the labels to its own label.
@@ -236,7 +243,7 @@ def _label_ions(
     for ion, value, tip, place in zip(chosen, mz, tips, places, strict=True):
         colour = SOFT if colours[ion] == FAINT else colours[ion]
         axes.plot(
-            [value, value, place], [tip, turn, head], color=colour, lw=0.4, alpha=0.8, zorder=1.5
+            [value, value, place], [tip, turn, head], color=colour, lw=0.4, ls=DASHES, zorder=1.5
         )
         axes.text(
             place,
