@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 import massgraph as mg
 from massgraph import classifier as classifier_module
@@ -138,6 +140,78 @@ def test_labels_keep_their_kind(tissue: Any, values: Any, kind: str) -> None:
     assert len(classifier.classes_) == (2 if kind == "f" else 3)
 
 
+def encoded(labels: Any) -> tuple[list[Any], str, list[int]]:
+    classes, codes = classifier_module._encode_labels(labels, 4)
+    return classes.tolist(), classes.dtype.kind, codes.tolist()
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["a", np.nan, "b", "a"], (["a", "b"], "U", [0, -1, 1, 0])),
+        (["a", None, "nan", "None"], (["None", "a", "nan"], "U", [1, -1, 2, 0])),
+        (np.array(["a", "nan", "NA", ""]), (["", "NA", "a", "nan"], "U", [2, 3, 1, 0])),
+        ([np.str_("a"), "b", pd.NA, "b"], (["a", "b"], "U", [0, 1, -1, 1])),
+        ([True, None, False, True], ([False, True], "b", [1, -1, 0, 1])),
+        ([np.int64(2), 1, None, 2], ([1, 2], "i", [1, 0, -1, 1])),
+        ([1, 2.0, None, 2], ([1.0, 2.0], "f", [0, 1, -1, 1])),
+        (pd.Series([0, pd.NA, 1, 1], dtype="Int64"), ([0, 1], "i", [0, -1, 1, 1])),
+        (
+            pd.Series([True, pd.NA, False, False], dtype="boolean"),
+            ([False, True], "b", [1, -1, 0, 0]),
+        ),
+        (pd.Series(["a", pd.NA, "b", "b"], dtype="string"), (["a", "b"], "U", [0, -1, 1, 1])),
+        (pd.Series(["a", "b", "a", "b"], index=[9, 8, 7, 6]), (["a", "b"], "U", [0, 1, 0, 1])),
+        (pd.Categorical([5, None, 3, 3]), ([3, 5], "i", [1, -1, 0, 0])),
+        (pd.Series(pd.Categorical([5, None, 3, 3])), ([3, 5], "i", [1, -1, 0, 0])),
+        (np.ma.masked_array([7, 8, 9, 7], mask=[0, 1, 0, 0]), ([7, 9], "i", [0, -1, 1, 0])),
+        (np.array([0, 1, 1, 0], dtype=np.uint8), ([0, 1], "u", [0, 1, 1, 0])),
+    ],
+    ids=repr,
+)
+def test_what_becomes_of_labels(labels: Any, expected: Any) -> None:
+    assert encoded(labels) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (["0", 0, "a", "a"], r"'0' \(text\), 0 \(number\)"),
+        ([True, 1, 1, None], r"True \(truth value\), 1 \(number\)"),
+        ([None, 1.5, "a", "a"], r"1.5 \(number\), 'a' \(text\)"),
+    ],
+)
+def test_labels_of_several_types_are_refused(labels: Any, shown: str) -> None:
+    """As text 0 and "0" would be one class without a word."""
+    with pytest.raises(ValueError, match=f"labels are of several types, {shown}"):
+        encoded(labels)
+
+
+def test_a_column_of_labels_is_taken_with_a_warning(tissue: Any) -> None:
+    with pytest.warns(DataConversionWarning, match="its column is taken"):
+        assert encoded(np.array([["a"], ["b"], ["b"], ["a"]]))[0] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "labels", [pd.to_datetime(["2020", "2021", "2020", "2021"]), np.array([1j, 2, 1j, 2])]
+)
+def test_labels_that_cannot_be_saved_are_refused_at_once(labels: Any) -> None:
+    with pytest.raises(ValueError, match=r"labels are of type|not supported"):
+        encoded(labels)
+
+
+def test_whole_numbers_that_pandas_made_floats_are_the_same_classes(tissue: Any) -> None:
+    """A column of integers with gaps is a float column, but 1.0 is class 1."""
+    spectra, labels = tissue
+    codes = pd.Series(labels).map({"epithelium": 0, "muscle": 1, "stroma": 2})
+    known = codes.notna().to_numpy()
+    classifier = quick(epochs=1).fit(spectra[known], codes[known].astype(int))
+    assert classifier.classes_.dtype.kind == "i"
+    segmentation = classifier.segment(spectra, codes, explain=False)
+    assert list(segmentation.reference.categories) == ["0", "1", "2"]
+    assert segmentation.classes == ("0", "1", "2")
+
+
 def test_pixels_without_peaks_have_no_class(tissue: Any) -> None:
     spectra, labels = tissue
     empty = [0, 7, len(spectra) - 1]
@@ -186,6 +260,50 @@ def test_nothing_global_is_touched(tissue: Any) -> None:
     assert random.getstate() == before[2]
     assert torch.get_num_threads() == threads
     assert torch.is_grad_enabled()
+
+
+def test_generators_of_gpus_are_not_seeded(tissue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.manual_seed reseeds every device, which putting the CPU's state back does not undo."""
+
+    def never(*_: Any) -> None:
+        pytest.fail("a global generator was seeded")
+
+    monkeypatch.setattr(torch, "manual_seed", never)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", never)
+    quick(epochs=1).fit(*tissue)
+
+
+def test_a_seed_of_numpy_is_a_seed(tissue: Any, fitted: mg.RGCNClassifier) -> None:
+    again = quick(random_state=np.int64(0)).fit(*tissue)
+    assert torch.equal(again.model_.head.weight, fitted.model_.head.weight)
+    assert again.summary()["random_state"] == 0
+    assert json.loads(json.dumps(again.summary()))["hidden"] == [8, 8]
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "x", np.random.default_rng(0)])
+def test_seeds_that_are_none(tissue: Any, seed: Any) -> None:
+    with pytest.raises(ValueError, match=r"random_state .* is no whole number of 0 or more"):
+        quick(random_state=seed).fit(*tissue)
+
+
+def test_threads_change_next_to_nothing(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = fitted.logits(tissue.spectra)
+        torch.set_num_threads(2)
+        two = fitted.logits(tissue.spectra)
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_permuted_peaks_of_equal_mz_change_no_logit(fitted: mg.RGCNClassifier) -> None:
+    """Peaks are a set: those of one m/z may come in any order."""
+    mz, intensity = np.array([700.5, 700.5, 714.51565]), np.array([1.0, 5.0, 2.0])
+    pixels = mg.Spectra.from_peaks([(mz, intensity), (mz, intensity[[1, 0, 2]])])
+    first, second = fitted.logits(pixels)
+    np.testing.assert_allclose(first, second, atol=1e-6)
 
 
 def test_a_given_generator_is_advanced_and_none_is_fresh(tissue: Any) -> None:
@@ -320,12 +438,47 @@ def test_relations_of_the_user(tissue: Any) -> None:
         ({"max_peaks": 0}, "max_peaks 0"),
         ({"augment": -1}, "augment -1"),
         ({"learning_rate": 0.0}, "learning_rate 0.0"),
+        ({"learning_rate": float("inf")}, "learning_rate inf is not finite"),
+        ({"weight_decay": float("nan")}, "weight_decay nan is not finite"),
+        ({"tolerance": float("inf")}, "tolerance inf is not finite"),
+        ({"tolerance": 1e6}, "1000000.0 ppm is .* Da at m/z .*: choose a smaller one"),
+        ({"mz_range": (600.0, float("inf"))}, "mz_range inf is not finite"),
+        ({"mz_range": (1, 2, 3)}, "mz_range"),
+        ({"mz_range": (1.0, 2.0)}, "0 labelled pixel with peaks"),
+        ({"batch_size": 1}, "batch_size 1 leaves BatchNorm nothing"),
+        ({"device": "warp"}, "device 'warp' cannot be used here"),
+        ({"device": "cuda:97"}, "device 'cuda:97' cannot be used here"),
     ],
 )
 def test_parameters_out_of_range(tissue: Any, parameters: Any, message: str) -> None:
     spectra, labels = tissue
     with pytest.raises(ValueError, match=message):
         mg.RGCNClassifier(**parameters).fit(spectra, labels)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"epochs": 2.5}, r"epochs 2\.5 must be a whole number"),
+        ({"epochs": "3"}, "epochs '3' must be a whole number"),
+        ({"patience": True}, "patience True must be a whole number"),
+        ({"tolerance": "5 ppm"}, "tolerance '5 ppm' must be a number"),
+        ({"hidden": 8}, "hidden 8 must be a list of whole numbers"),
+        ({"hidden": (8.5,)}, "hidden .* must be a list of whole numbers"),
+        ({"features": "mz"}, "features 'mz' must be a list of names"),
+        ({"directed": "no"}, "directed 'no' must be True or False"),
+        ({"rule": 3}, "rule 3 must be text"),
+    ],
+)
+def test_parameters_of_another_type(tissue: Any, parameters: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        mg.RGCNClassifier(**parameters).fit(*tissue)
+
+
+def test_numbers_of_numpy_are_numbers(tissue: Any, fitted: mg.RGCNClassifier) -> None:
+    again = quick(epochs=np.int32(4), hidden=np.array([8, 8]), tolerance=np.float64(5.0))
+    again.fit(*tissue)
+    assert torch.equal(again.model_.head.weight, fitted.model_.head.weight)
 
 
 def test_relations_of_another_type(tissue: Any) -> None:
@@ -378,6 +531,27 @@ def test_other_numbers_of_groups(tissue: Any) -> None:
         quick().fit(spectra, labels, groups=[1, 2])
 
 
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_a_labelled_pixel_without_a_group(tissue: Any, missing: Any) -> None:
+    spectra, labels = tissue
+    groups: list[Any] = [f"slide{pixel % 5}" for pixel in range(len(spectra))]
+    unlabelled = np.flatnonzero([label is None for label in labels])
+    labelled = np.flatnonzero([label is not None for label in labels])
+    groups[unlabelled[0]] = missing  # of no concern
+    quick(epochs=1).fit(spectra, labels, groups=groups)
+    groups[labelled[3]] = missing
+    with pytest.raises(ValueError, match=f"pixel {labelled[3]} has a label but no group"):
+        quick(epochs=1).fit(spectra, labels, groups=groups)
+
+
+def test_names_of_groups_do_not_matter(tissue: Any) -> None:
+    spectra, labels = tissue
+    numbers = np.arange(len(spectra)) // 7
+    texts = pd.Categorical([f"{number:03}" for number in numbers])
+    one, other = (quick(epochs=1).fit(spectra, labels, groups=g) for g in (numbers, texts))
+    np.testing.assert_array_equal(one.validation_, other.validation_)
+
+
 def test_one_group(tissue: Any) -> None:
     spectra, labels = tissue
     with pytest.raises(ValueError, match="1 groups cannot be split"):
@@ -406,6 +580,43 @@ def test_a_loss_that_explodes_is_named(tissue: Any) -> None:
     spectra, labels = tissue
     with pytest.raises(FloatingPointError, match=r"epoch \d+, batch \d+, at learning rate 1e\+30"):
         quick(learning_rate=1e30, batch_norm=False).fit(spectra, labels)
+
+
+@pytest.mark.parametrize("preset", ["default", "published"])
+def test_weights_that_explode_in_the_last_batch_are_no_model(tissue: Any, preset: str) -> None:
+    """The loss of the only batch is finite, and what comes after it is not."""
+    classifier = mg.RGCNClassifier(
+        preset=preset, epochs=1, learning_rate=1e36, batch_size=10_000, batch_norm=False
+    )
+    with pytest.raises(FloatingPointError, match=r"epoch 1, on the held-out pixels, at learning"):
+        classifier.fit(*tissue)
+
+
+def test_a_fit_that_fails_leaves_no_half_new_model(tissue: Any) -> None:
+    """Else the new classes would name the columns of the old network."""
+    spectra, labels = tissue
+    classifier = quick(epochs=1).fit(spectra, labels)
+    with pytest.raises(ValueError, match="one class only"):
+        classifier.fit(spectra, ["a"] * len(spectra))
+    with pytest.raises(NotFittedError):
+        classifier.predict(spectra)
+
+
+def test_pixels_of_one_peak_can_be_learnt_from() -> None:
+    """BatchNorm needs two peaks in a batch: no degraded copy may lose all of its own."""
+    pixels = mg.Spectra.from_peaks([([700.5], [1.0])] * 2 + [([714.5], [1.0])] * 2)
+    for seed in range(3):
+        classifier = quick(epochs=10, augment=4, batch_size=2, random_state=seed)
+        assert set(classifier.fit(pixels, list("aabb")).predict(pixels)) <= {"a", "b"}
+
+
+def test_nothing_to_explain(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra = tissue.spectra
+    with pytest.raises(ValueError, match="no pixels to explain"):
+        fitted.explain(spectra[:0])
+    explanation = fitted.explain(with_empty_pixels(spectra[:2], [0, 1]))
+    assert explanation.labels.tolist() == [-1, -1]
+    assert len(explanation.ions) == len(explanation.families) == 0
 
 
 def test_huge_and_equal_intensities_stay_finite(fitted: mg.RGCNClassifier, tissue: Any) -> None:

@@ -37,7 +37,8 @@ SCHEMA_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 # Bytes; a model has some kilobytes of each. What claims more is not read into memory.
 LARGEST_CONFIG, LARGEST_WEIGHTS = 50 * 2**20, 2**31
-MOST_PIXELS = 10**9
+MOST_PIXELS = 10**8
+LONGEST_REASON = 300  # characters of a message: a damaged file may hold anything
 KEYS = frozenset(
     {
         "schema_version",
@@ -192,7 +193,7 @@ def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
         classifier = _restore(config)
         wanted = _wanted_tensors(classifier, len(tensors))
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as e:
-        text = " ".join(str(e).split())
+        text = " ".join(str(e).split())[:LONGEST_REASON]
         msg = f"{folder / CONFIG}: {text}: the model is damaged, fit it again or use another copy"
         raise ModelError(msg) from e
     _check_tensors(folder / WEIGHTS, tensors, wanted)
@@ -230,16 +231,16 @@ def _read_config(path: Path) -> dict[str, Any]:
             parse_constant=_finite,
         )
     except (ValueError, RecursionError) as e:
-        msg = f"{path} is not the JSON of a model: {' '.join(str(e).split())}"
+        msg = f"{path} is not the JSON of a model: {' '.join(str(e).split())[:LONGEST_REASON]}"
         raise ModelError(msg) from e
     if not isinstance(config, dict) or "schema_version" not in config:
         msg = f"{path} has no schema_version: it is no model of massgraph"
         raise ModelError(msg)
     version = config["schema_version"]
     if type(version) is not int or version != SCHEMA_VERSION:
-        maker = config.get("massgraph_version", "it came of")
+        maker = str(config.get("massgraph_version", "it came of"))[:20]
         msg = (
-            f"{path} has schema_version {version!r}, this massgraph ({__version__}) reads "
+            f"{path} has schema_version {str(version)[:20]}, this massgraph ({__version__}) reads "
             f"{SCHEMA_VERSION}: load it with massgraph {maker}"
         )
         raise ModelError(msg)
@@ -281,14 +282,10 @@ def _read_tensors(path: Path, digest: Any) -> dict[str, torch.Tensor]:
         raise ModelError(msg)
     try:
         tensors = load_tensors(raw)
-    except (SafetensorError, ValueError, RuntimeError) as e:
-        msg = f"{path} is damaged: {' '.join(str(e).split())}"
+    except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError) as e:
+        msg = f"{path} is damaged: {' '.join(str(e).split())[:LONGEST_REASON]}"
         raise ModelError(msg) from e
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            msg = f"{path}: {name} holds values that are not finite"
-            raise ModelError(msg)
-    return tensors
+    return dict(tensors)
 
 
 def _restore(config: dict[str, Any]) -> RGCNClassifier:
@@ -319,8 +316,7 @@ def _restore(config: dict[str, Any]) -> RGCNClassifier:
 
 def _check(fine: bool, table: dict[str, Any], name: str, reason: str) -> None:
     if not fine:
-        shown = repr(table[name])
-        msg = f"{name} {shown if len(shown) < 100 else shown[:100] + '...'} is {reason}"
+        msg = f"{name} is {reason}: {table[name]!r}"
         raise ValueError(msg)
 
 
@@ -391,8 +387,9 @@ def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
             msg = f"{name} names pixel {max(rows, key=abs)} of {n_pixels}"
             raise ValueError(msg)
         mask[rows] = True
-    if masks.all(axis=0).any():
-        msg = f"pixel {int(np.argmax(masks.all(axis=0)))} is both in training and in validation"
+    both = set(config["training"]) & set(config["validation"])
+    if both:
+        msg = f"pixel {min(both)} is both in training and in validation"
         raise ValueError(msg)
     return masks[0], masks[1]
 
@@ -438,6 +435,9 @@ def _check_tensors(
                 f"{path}: the tensor {name!r} is {found[name].dtype} {tuple(found[name].shape)}, "
                 f"{CONFIG} needs {tensor.dtype} {tuple(tensor.shape)}"
             )
+            raise ModelError(msg)
+        if not bool(torch.isfinite(found[name]).all()):
+            msg = f"{path}: {name} holds values that are not finite: the file is damaged"
             raise ModelError(msg)
         lowest = found[name].min().item()
         if (name == "features.scale" and lowest <= 0) or ("_var" in name and lowest < 0):

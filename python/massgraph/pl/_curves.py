@@ -119,8 +119,9 @@ def deletion(curve: pd.DataFrame, *, width: float = 3.5) -> Picture:
     Parameters
     ----------
     curve
-        Columns `fraction_removed` (0 to 1), `score_top` (highest-ranked ions removed first),
-        `score_random_mean` and `score_random_sd` (as many random ions removed).
+        What `massgraph.faithfulness.deletion_curve` gives: `fraction_removed` (share of all peaks,
+        0 to 1), `score_top` (peaks of the highest-ranked ions removed first), `score_random_mean`
+        and `score_random_sd` (as many peaks of random ions removed).
     width
         Width of the figure in inches.
 
@@ -142,12 +143,13 @@ def deletion(curve: pd.DataFrame, *, width: float = 3.5) -> Picture:
     removed, top, mean, spread = (table[name].to_numpy(dtype=float) for name in DELETION_COLUMNS)
     picture = Picture(width, 0.72 * width)
     with styled():
-        axes = picture.axes_at(0.48, 0.4, width - 0.6, 0.72 * width - 0.48)
+        axes = picture.axes_at(0.62, 0.4, width - 0.74, 0.72 * width - 0.48)
         axes.fill_between(removed, mean - spread, mean + spread, color=FAINT, alpha=0.45, lw=0)
         axes.plot(removed, mean, color=SOFT, marker="s", ms=2.5, label="random ions removed")
         axes.plot(removed, top, color=BLUE, marker="o", ms=3, label="top ions removed")
-        axes.set(xlabel="ions removed", ylabel="score")
+        axes.set(xlabel="peaks removed", ylabel="mean log probability\nof the class given before")
         axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.margins(x=0.02)
         axes.legend(loc="best", handlelength=1.8)
