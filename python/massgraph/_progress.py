@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 def progress(items: Iterable[T], total: int | None, description: str) -> Iterable[T]:
     """Iterate over `items` with a bar that appears after two seconds, if stderr is a terminal."""
-    return tqdm(
+    bar: Iterable[T] = tqdm(
         items,
         total=total,
         desc=description,
@@ -24,3 +24,4 @@ def progress(items: Iterable[T], total: int | None, description: str) -> Iterabl
         file=sys.stderr,
         leave=False,
     )
+    return bar

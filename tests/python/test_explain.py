@@ -36,7 +36,7 @@ def test_activations_add_up_to_the_logits(
     fitted: mg.RGCNClassifier, explanation: mg.Explanation, simulation: Any
 ) -> None:
     logits = fitted.logits(simulation.spectra)
-    np.testing.assert_allclose(explanation.logits(), logits, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(explanation.logits(), logits, rtol=0, atol=1e-10)
 
 
 def test_activations_add_up_without_batch_norm_and_with_two_classes() -> None:
@@ -44,7 +44,7 @@ def test_activations_add_up_without_batch_norm_and_with_two_classes() -> None:
     classifier = mg.RGCNClassifier(preset="published", epochs=2, device="cpu").fit(spectra, labels)
     explanation = classifier.explain(spectra)
     difference = explanation.logits() - classifier.logits(spectra)
-    assert np.abs(difference).max() < 1e-6
+    assert np.abs(difference).max() < 1e-10
     assert len(explanation.classes) == 2
 
 
@@ -157,6 +157,23 @@ def test_sums_by_region(explanation: mg.Explanation, simulation: Any) -> None:
         explanation.by_region(["a", "b"])
 
 
+def test_regions_may_be_categories_with_gaps(fitted: mg.RGCNClassifier, simulation: Any) -> None:
+    explanation = fitted.explain(simulation.spectra[:6])
+    regions = pd.Categorical(["b", "a", None, "b", "a", "a"], categories=["unused", "a", "b"])
+    table = explanation.by_region(regions)
+    assert table["region"].unique().tolist() == ["a", "b"]
+    assert explanation.by_region([None] * 6).empty
+
+
+def test_numbers_of_pixels_by_hand(explanation: mg.Explanation, simulation: Any) -> None:
+    spectra = simulation.spectra
+    _, ion = spectra.align(5.0, "ppm")
+    pairs = np.unique(np.stack([ion, spectra.pixel_of_peak]), axis=1)
+    np.testing.assert_array_equal(
+        explanation.ions["n_pixels"], np.bincount(pairs[0], minlength=len(explanation.mz))
+    )
+
+
 # -------------------------------------------------------------------- the score
 
 
@@ -220,3 +237,26 @@ def test_removing_the_first_ions_costs_far_more_than_random_ones(
     loss = curve["score_top"][0] - curve["score_top"]
     random_loss = curve["score_random_mean"][0] - curve["score_random_mean"]
     assert loss[1] > 3 * random_loss[1]
+
+
+def test_removing_ions_by_hand(
+    fitted: mg.RGCNClassifier, explanation: mg.Explanation, simulation: Any
+) -> None:
+    """The margin of the predicted class over the next, without the 20 first or 20 random ions."""
+    spectra = simulation.spectra
+    _, ion = spectra.align(5.0, "ppm")
+    counts = np.bincount(ion)
+    first = explanation.ions.sort_values("rank").index.to_numpy()[:20]
+    # Random ions that take away as many peaks: as common as the first ones.
+    common = np.setdiff1d(np.flatnonzero(counts >= np.median(counts[first])), first)
+    drawn = np.random.default_rng(0).choice(common, 20, replace=False)
+
+    def margin(gone: Any) -> float:
+        logits = fitted.logits(spectra.keep_peaks(~np.isin(ion, gone)))
+        rows = np.arange(len(logits))
+        own = logits[rows, explanation.labels]
+        logits[rows, explanation.labels] = -np.inf
+        return float((own - logits.max(axis=1)).mean())
+
+    whole = margin([])
+    assert whole - margin(first) > 3 * abs(whole - margin(drawn))

@@ -177,6 +177,32 @@ def test_names_of_ions_do_not_overlap_in_any_family(explanation: Any) -> None:
             assert not box.padded(-SLACK).overlaps(other.padded(-SLACK)), (number, one, two)
 
 
+def test_names_of_relations_cover_neither_each_other_nor_ions(explanation: Any) -> None:
+    for number in _families(explanation):
+        words = all_words(pl.relations(explanation, number))
+        for (one, box), (two, other) in combinations(words, 2):
+            assert not box.padded(-SLACK).overlaps(other.padded(-SLACK)), (number, one, two)
+
+
+def test_a_deletion_curve_says_what_is_removed_and_what_is_left() -> None:
+    curve = pd.DataFrame(
+        {
+            "fraction_removed": [0.0, 0.1, 0.2],
+            "score_top": [-0.1, -0.5, -2.0],
+            "score_random_mean": [-0.1, -0.12, -0.2],
+            "score_random_sd": [0.0, 0.01, 0.05],
+        }
+    )
+    picture = pl.deletion(curve)
+    said = [text for text, _ in all_words(picture)]
+    assert "peaks removed" in said
+    assert any("log probability" in text for text in said)
+    assert {"0.0%", "20.0%"} <= set(said) or {"0%", "20%"} <= set(said)
+    for text, box in all_words(picture):
+        assert picture.bbox.padded(SLACK).contains(box.x0, box.y0), text
+        assert picture.bbox.padded(SLACK).contains(box.x1, box.y1), text
+
+
 def open_figures() -> list[int]:
     """Figures that pyplot holds, if anyone has imported it."""
     pyplot: Any = sys.modules.get("matplotlib.pyplot")

@@ -23,7 +23,7 @@ def network(edges: list[tuple[int, int, int]], n: int, box: tuple[float, float] 
 def some(seed: int, n: int = 9, n_edges: int = 14) -> tuple[Network, np.ndarray]:
     """A random network, and random places in three layouts, shape (3, n, 2)."""
     rng = np.random.default_rng(seed)
-    pairs = [pair for pair in combinations(range(n), 2)]
+    pairs = list(combinations(range(n), 2))
     chosen = rng.permutation(len(pairs))[:n_edges]
     edges = [(*pairs[index], int(rng.integers(0, 4))) for index in chosen]
     made = network(edges, n)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import massgraph as mg
+from massgraph import classifier as classifier_module
 from massgraph import training
 from massgraph.settings import resolve_settings
 from massgraph.splits import published_split
@@ -123,6 +124,52 @@ def test_the_rate_falls_by_ten_after_five_epochs_without_gain(tissue: Any) -> No
     np.testing.assert_allclose(rates[falls + 1] / rates[falls], 0.1)
     assert falls[0] >= 5
     assert (np.diff(falls) >= 5).all()
+
+
+def test_the_optimiser() -> None:
+    settings = resolve_settings("published", None, {})
+    model = torch.nn.Linear(2, 2)
+    optimizer = training._optimizer(model, settings)  # type: ignore[arg-type]
+    assert type(optimizer) is torch.optim.Adam
+    (group,) = optimizer.param_groups
+    assert group["lr"] == 1e-3
+    assert group["betas"] == (0.9, 0.999)
+    assert group["eps"] == 1e-7
+    assert group["weight_decay"] == 0
+
+
+def test_draws_are_balanced_in_training_and_validation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With nine pixels of one class to one of the other, each is drawn as often."""
+    spectra, labels = mg.simulate("tiny", n_classes=2)
+    rows = [np.flatnonzero(labels == name) for name in np.unique(labels[labels != None])]  # noqa: E711
+    some = np.concatenate([rows[0][:18], rows[1][:5]])
+    drawn: list[Any] = []
+    original = training.LabelledGraphs.draw
+
+    def kept(self: Any, n: int, rng: Any) -> Any:
+        drawn.append(self.y[original(self, n, rng)])
+        return np.arange(n) % len(self.y)
+
+    monkeypatch.setattr(training.LabelledGraphs, "draw", kept)
+    published(epochs=40).fit(spectra[some], labels[some])
+    for part in (drawn[::2], drawn[1::2]):
+        assert len(part) == 40
+        assert np.concatenate(part).mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_random_state_is_that_of_the_split_alone(
+    tissue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same split any random_state makes the same model: all else starts from seed 0."""
+    spectra, labels = tissue
+    monkeypatch.setattr(
+        classifier_module, "published_split", lambda y, *_: np.arange(len(y)) % 5 == 0
+    )
+    one, other = (published(epochs=2, random_state=seed).fit(spectra, labels) for seed in (1, 2))
+    np.testing.assert_array_equal(one.validation_, other.validation_)
+    np.testing.assert_array_equal(one.logits(spectra), other.logits(spectra))
 
 
 def test_features_are_not_standardised(tissue: Any) -> None:

@@ -120,7 +120,7 @@ def test_fingerprint_tells_peaks_apart() -> None:
 
 
 def test_spectra_can_be_pickled_for_workers() -> None:
-    assert_same(pickle.loads(pickle.dumps(full())), full())  # noqa: S301
+    assert_same(pickle.loads(pickle.dumps(full())), full())
 
 
 def test_global_random_state_is_left_alone() -> None:

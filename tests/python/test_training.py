@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import massgraph as mg
+from massgraph import settings as settings_module
 from massgraph import training
 from massgraph.encode import PeakEncoder, degraded_copy
 from massgraph.nn.batch import PeakGraphs
@@ -204,6 +206,78 @@ def test_degraded_copies_have_faults_and_the_same_pixels(tissue: Any, settings: 
     assert kept.min() < 0.5
     moved = ~np.isin(worse.mz, spectra.mz)
     assert 0.2 < moved.mean() < 0.6  # four pixels in ten are jittered
+
+
+def test_no_copy_loses_all_its_peaks(settings: Settings) -> None:
+    """There is nothing to learn from a pixel without peaks but how often its class is drawn."""
+    few = mg.Spectra.from_peaks([([700.5], [1.0]), ([700.5, 714.5], [1.0, 2.0])] * 100)
+    for seed in range(3):
+        worse = degraded_copy(few, settings, np.random.default_rng(seed))
+        assert worse.peak_counts.min() == 1
+        assert (worse.peak_counts[1::2] == 1).any()
+        assert len(worse) == len(few)
+
+
+def test_the_loss_on_held_out_pixels_must_be_finite(
+    tissue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights may become infinite in the last batch of an epoch: they are never kept."""
+    measured = training._validate
+    epochs = []
+
+    def broken(*arguments: Any) -> dict[str, float]:
+        epochs.append(1)
+        found = measured(*arguments)
+        return found if len(epochs) < 3 else {**found, "valid_loss": float("nan")}
+
+    monkeypatch.setattr(training, "_validate", broken)
+    wanted = "the loss is nan in epoch 3, on the held-out pixels, at learning rate 0.01: try a"
+    with pytest.raises(FloatingPointError, match=wanted):
+        fit(tissue, epochs=5)
+
+
+def test_an_infinite_training_loss_names_its_batch(
+    tissue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def infinite(logits: Any, y: Any, **_: Any) -> Any:
+        calls.append(1)
+        return (logits * (float("inf") if len(calls) == 2 else 1.0)).pow(2).sum()
+
+    monkeypatch.setattr(training, "cross_entropy", infinite)
+    with pytest.raises(FloatingPointError, match=r"inf in epoch 1, batch 2, at learning rate 0.01"):
+        fit(tissue, epochs=2, batch_size=16)
+
+
+def test_balanced_accuracy_is_the_mean_recall_of_any_number_of_classes() -> None:
+    y = np.array([0, 0, 0, 0, 2, 2, 3])
+    found = np.array([0, 0, 0, 1, 2, 1, 3])
+    assert training._balanced_accuracy(y, found) == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
+
+
+def test_classes_weigh_the_same_in_validation(tissue: Any, settings: Settings) -> None:
+    """Nine pixels of one class and one of another: their mean losses count the same."""
+    spectra, y = tissue
+    classifier = fit(tissue, epochs=1)
+    rows = np.concatenate([np.flatnonzero(y == 0)[:9], np.flatnonzero(y == 1)[:1]])
+    graphs = classifier.encoder_.encode(spectra[rows])
+    found = training._validate(
+        classifier.model_,
+        LabelledGraphs(graphs, y[rows]),
+        settings,
+        torch.device("cpu"),
+        np.random.default_rng(0),
+        100,
+    )
+    losses = -np.log(classifier.predict_proba(spectra[rows])[np.arange(10), y[rows]])
+    assert found["valid_loss"] == pytest.approx((losses[:9].mean() + losses[9]) / 2, abs=1e-6)
+
+
+def test_every_setting_has_a_type() -> None:
+    """A setting that is not checked would be taken from a file or a user as it comes."""
+    checked = {name for _, names in settings_module.TYPES.values() for name in names}
+    assert checked | {"relations"} == {field.name for field in fields(Settings)}
 
 
 def test_settings_of_the_default_preset() -> None:

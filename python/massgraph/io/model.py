@@ -185,6 +185,11 @@ def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
         Where the folder, or one of its two files, is missing.
     ModelError
         Where a file is damaged, of another schema version, or does not belong to the other.
+
+    Warns
+    -----
+    UserWarning
+        Where the device that the model was fitted on is absent here.
     """
     folder = Path(directory)
     config = _read_config(folder / CONFIG)
