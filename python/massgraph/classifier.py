@@ -86,7 +86,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         m/z of the columns, where `X` is given as a matrix in place of `Spectra`.
     random_state
         Seed of weights, split, sampling and augmentation; None for a fresh one. On a CPU the same
-        seed, machine and number of threads give bit-equal weights.
+        seed and machine give bit-equal weights.
 
     Attributes
     ----------

@@ -257,10 +257,10 @@ class Segmentation:
             Columns `run`; `subset`: ``"training"``, ``"held out"`` (to stop the training) and
             ``"unseen"`` (with peaks, labelled here but not in the fit) where the model was trained
             on some of these pixels, else ``"labelled"``; `n_labelled`; `balanced_accuracy`;
-            `uncertainty` (mean); and ``recall_<class>``. Runs in order of appearance; no row without labelled
-            pixels. Accuracy on training pixels says how well they were learnt by heart, that on
-            held-out ones, which chose the epoch, is a little too good: neither replaces
-            cross-validation.
+            `uncertainty` (mean); and ``recall_<class>``. Runs in order of appearance; no row
+            without labelled pixels. Accuracy on training pixels says how well they were learnt by
+            heart, that on held-out ones, which chose the epoch, is a little too good: neither
+            replaces cross-validation.
         """
         columns = ["run", "subset", "n_labelled", "balanced_accuracy", "uncertainty"]
         columns += [f"recall_{name}" for name in self._levels()]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from massgraph._progress import progress
+from massgraph._threads import one_thread
 from massgraph.nn.batch import PeakGraphs
 from massgraph.nn.model import RGCN
 from massgraph.settings import Settings
@@ -64,6 +65,7 @@ def batches(offsets: NDArray[np.int64], max_peaks: int = EVALUATION_PEAKS) -> It
         start = stop
 
 
+@one_thread()
 def train(
     model: RGCN,
     training: LabelledGraphs,
@@ -206,6 +208,7 @@ def _validate(
     }
 
 
+@one_thread()
 def model_output(
     model: RGCN,
     graphs: PeakGraphs,
