@@ -292,3 +292,17 @@ def test_settings_of_the_default_preset() -> None:
 def test_device_auto_is_a_device(tissue: Any) -> None:
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert mg.RGCNClassifier().device_().type == expected
+
+
+def test_the_number_of_threads_does_not_matter_and_is_given_back(tissue: Any) -> None:
+    before = torch.get_num_threads()
+    weights = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            weights.append(fit(tissue, epochs=2).model_.state_dict())
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+    for name, weight in weights[0].items():
+        assert torch.equal(weight, weights[1][name]), name
