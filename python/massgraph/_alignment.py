@@ -36,7 +36,7 @@ def find_axis(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[n
 
     The density of the peaks is taken on a grid (of log m/z for ppm) in bins of an eighth of the
     tolerance and smoothed by a Gaussian of half the tolerance. Its maxima are the ions, each at the
-    mean of the peaks nearest to it; but where the windows of two maxima overlap, a maximum less
+    mean of the peaks within a tolerance of it; but where the windows of two maxima overlap, a maximum less
     than half as dense as the other is its tail. Peaks farther than two tolerances from every ion
     are pooled again until none is left.
     """
@@ -45,12 +45,16 @@ def find_axis(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[n
     while left.size:
         maxima = _density_maxima(left, tolerance, unit)
         nearest = assign_to_axis(left, maxima)
-        counts = np.bincount(nearest, minlength=maxima.size)
-        means = np.bincount(nearest, weights=left, minlength=maxima.size) / np.maximum(counts, 1)
-        axis = np.union1d(axis, means[counts > 0])
+        # The tails of an ion belong to it, but do not say where it is.
+        core = np.abs(left - maxima[nearest]) <= tolerance_in_da(left, tolerance, unit)
+        if not core.any():  # a tolerance below the digits of the m/z: each value is an ion
+            return np.union1d(axis, left)
+        counts = np.bincount(nearest[core], minlength=maxima.size)
+        sums = np.bincount(nearest[core], weights=left[core], minlength=maxima.size)
+        axis = np.union1d(axis, sums[counts > 0] / counts[counts > 0])
         distance = np.abs(left - axis[assign_to_axis(left, axis)])
         far = distance > tolerance_in_da(left, 2 * tolerance, unit) * (1 + 1e-9)
-        if far.all():  # a tolerance below the digits of the m/z: each value is an ion
+        if far.all():
             return np.union1d(axis, left)
         left = left[far]
     return axis

@@ -143,11 +143,12 @@ def _choose_ions(
     found.data[:] = 1
     frequency = np.asarray(found.sum(axis=0), dtype=np.float64).ravel()
     intensity = np.bincount(ion, weights=spectra.intensity, minlength=axis.size)
+    # An ion takes in peaks of up to two tolerances: within four another one may be its tail.
     # Frequency decides; among equally frequent ions intensity, then the lower m/z.
     strength = np.empty(axis.size)
     strength[np.lexsort((-axis, intensity, frequency))] = np.arange(1, axis.size + 1)
     frequent = frequency >= max(2.0, min_frequency * spectra.n_pixels)
-    chosen = np.flatnonzero(frequent & _strongest_around(axis, strength, 2 * width))
+    chosen = np.flatnonzero(frequent & _strongest_around(axis, strength, 4 * width))
     if chosen.size > max_ions:
         chosen = np.sort(chosen[np.argsort(-strength[chosen], kind="stable")[:max_ions]])
     # Without an ion nothing is found, whatever the width.

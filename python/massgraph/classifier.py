@@ -249,6 +249,18 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(msg)
         return Spectra.from_matrix(matrix, self.mz)
 
+    def _new_spectra(self, X: Any) -> Spectra:
+        """Spectra for a fitted model; those of the other polarity hold other ions."""
+        check_is_fitted(self, "model_")
+        spectra = self._as_spectra(X)
+        if len({self.polarity_, spectra.polarity} - {None}) > 1:
+            msg = (
+                f"the spectra are of {spectra.polarity} polarity, but the model was fitted to "
+                f"{self.polarity_} ones"
+            )
+            raise ValueError(msg)
+        return spectra
+
     def _check_classes(self, codes: NDArray[np.int64]) -> None:
         counts = np.bincount(codes, minlength=len(self.classes_))
         if len(counts) < 2:
@@ -317,7 +329,10 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # ---------------------------------------------------------------- prediction
 
     def logits(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
-        """Logits, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks."""
+        """Logits, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks.
+
+        Raises ValueError, as all that predicts, for no pixels or those of the other polarity.
+        """
         return self._per_pixel(X, lambda batch: self.model_(batch))  # noqa: PLW0108  not there before fit
 
     def decision_function(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
@@ -352,8 +367,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch], torch.Tensor]
     ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
-        check_is_fitted(self, "model_")
-        spectra = self.encoder_.preprocess(self._as_spectra(X))
+        spectra = self.encoder_.preprocess(self._new_spectra(X))
         parts = []
         for block in batches(spectra.offsets):
             graphs = self.encoder_.encode(spectra[block])
@@ -372,8 +386,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Which ions and families decided: see `massgraph.explain.Explanation`."""
         from massgraph.explain import explain
 
-        check_is_fitted(self, "model_")
-        return explain(self, self._as_spectra(X))
+        return explain(self, self._new_spectra(X))
 
     def segment(
         self, X: Spectra | ArrayLike, y: ArrayLike | None = None, *, explain: bool = True
@@ -389,8 +402,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         explain
             Whether to explain too, which costs about one more prediction.
         """
-        check_is_fitted(self, "model_")
-        spectra = self._as_spectra(X)
+        spectra = self._new_spectra(X)
         trained_here = spectra.fingerprint() == self.fingerprint_
         return Segmentation.from_probability(
             spectra,

@@ -566,3 +566,13 @@ def test_huge_and_equal_intensities_stay_finite(fitted: mg.RGCNClassifier, tissu
     huge[3] = 1e30
     odd = mg.Spectra.from_peaks([(mz, huge), (mz, np.ones_like(mz)), (mz[:1], intensity[:1])])
     assert np.isfinite(fitted.logits(odd)).all()
+
+
+def test_spectra_of_the_other_polarity(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    negative = mg.Spectra.from_peaks([spectra.pixel(0)], polarity="negative")
+    for method in ("predict", "explain", "segment"):
+        with pytest.raises(ValueError, match="of negative polarity, but the model was fitted to"):
+            getattr(fitted, method)(negative)
+    unknown = mg.Spectra.from_peaks([spectra.pixel(0)])
+    assert len(fitted.predict(unknown)) == 1

@@ -67,6 +67,7 @@ def test_a_loaded_model_predicts_the_same_bits(
     np.testing.assert_array_equal(segmentation.validation, fitted.validation_)
     pd.testing.assert_frame_equal(loaded.history_, fitted.history_)
     assert loaded.summary() == fitted.summary()
+    assert not loaded.model_.training
 
 
 def test_the_folder_holds_json_and_weights_only(template: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -105,12 +106,21 @@ def test_numbers_of_draws(tissue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn == [80, 19, 80, 19]
 
 
-def test_the_last_weights_are_kept(tissue: Any) -> None:
+def test_the_last_weights_are_kept(tissue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the first epoch had the lowest validation loss."""
     spectra, labels = tissue
-    classifier = published(epochs=8)
-    history = classifier.fit(spectra, labels).history_
-    assert len(history) == 8
-    assert history["best"].tolist() == [False] * 7 + [True]
+    weights: list[Any] = []
+
+    def rising(model: Any, *_: Any) -> dict[str, float]:
+        weights.append(copy.deepcopy(model.state_dict()))
+        return {"valid_loss": float(len(weights)), "valid_balanced_accuracy": 0.5}
+
+    monkeypatch.setattr(training, "_validate", rising)
+    classifier = published(epochs=4).fit(spectra, labels)
+    assert classifier.history_["best"].tolist() == [False, False, False, True]
+    kept = classifier.model_.state_dict()
+    assert all(torch.equal(kept[name], weights[-1][name]) for name in kept)
+    assert not torch.equal(kept["head.weight"], weights[0]["head.weight"])
 
 
 def test_the_rate_falls_by_ten_after_five_epochs_without_gain(tissue: Any) -> None:
