@@ -36,9 +36,9 @@ def find_axis(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[n
 
     The density of the peaks is taken on a grid (of log m/z for ppm) in bins of an eighth of the
     tolerance and smoothed by a Gaussian of half the tolerance. Its maxima are the ions, each at the
-    mean of the peaks within a tolerance of it; but where the windows of two maxima overlap, a maximum less
-    than half as dense as the other is its tail. Peaks farther than two tolerances from every ion
-    are pooled again until none is left.
+    mean of the peaks within a tolerance of it; but where the windows of two maxima overlap, a
+    maximum less than half as dense as the other is its tail. Peaks farther than two tolerances from
+    every ion are pooled again until none is left.
     """
     tolerance_in_da(mz[:1], tolerance, unit)
     left, axis = np.sort(mz), np.empty(0)

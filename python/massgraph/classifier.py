@@ -367,7 +367,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch], torch.Tensor]
     ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
-        spectra = self.encoder_.preprocess(self._new_spectra(X))
+        spectra = self._new_spectra(X)
+        spectra = self.encoder_.preprocess(spectra)
         parts = []
         for block in batches(spectra.offsets):
             graphs = self.encoder_.encode(spectra[block])
