@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -305,7 +305,7 @@ def _block_edges(
     target = np.concatenate([one[1] for one in found])
     code = np.repeat(np.arange(len(relations)), [one[0].size for one in found])
     error = np.abs(mz[target] - mz[source] - relations.masses[code])
-    order = choose(source, target, code, error, block)
+    order = choose(Candidates(source, target, code, error, mz[target], block.intensity[target]))
     source, target, code = source[order], target[order], code[order]
     return pixel[source], source, target, code
 
@@ -334,63 +334,51 @@ def _candidates(
     return source[fits], target[fits]
 
 
-# A rule orders candidates by (source, relation, preference) and keeps the ones it joins.
-Choice = Callable[
-    [NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], Spectra],
-    NDArray[np.int64],
-]
+class Candidates(NamedTuple):
+    """Pairs of peaks that fit a relation, and what a rule may look at.
+
+    `error` is the deviation from the relation's mass in Da; `mz` and `intensity` are the target's.
+    """
+
+    source: NDArray[np.int64]
+    target: NDArray[np.int64]
+    code: NDArray[np.int64]
+    error: NDArray[np.float64]
+    mz: NDArray[np.float64]
+    intensity: NDArray[np.float32]
 
 
-def _first_by(
-    source: NDArray[np.int64], code: NDArray[np.int64], *preference: NDArray[Any]
-) -> NDArray[np.int64]:
-    """First candidate of each (source, relation), preferences given most important first."""
-    order = np.lexsort((*reversed(preference), code, source))
+# A rule gives the candidates that are joined, ordered by (source, relation, target).
+Choice = Callable[[Candidates], NDArray[np.int64]]
+
+
+def _first(candidates: Candidates, *preference: NDArray[Any]) -> NDArray[np.int64]:
+    """First candidate of each (source, relation); preferences go from most to least important.
+
+    Ties go to the lower index.
+    """
+    source, code = candidates.source, candidates.code
+    order = np.lexsort((candidates.target, *reversed(preference), code, source))
     new = np.ones(order.size, dtype=bool)
     same_source = source[order][1:] == source[order][:-1]
     new[1:] = ~(same_source & (code[order][1:] == code[order][:-1]))
     return order[new]
 
 
-def _most_intense(
-    source: NDArray[np.int64],
-    target: NDArray[np.int64],
-    code: NDArray[np.int64],
-    error: NDArray[np.float64],
-    block: Spectra,
-) -> NDArray[np.int64]:
-    return _first_by(source, code, -block.intensity[target], error, target)
+def _most_intense(candidates: Candidates) -> NDArray[np.int64]:
+    return _first(candidates, -candidates.intensity, candidates.error)
 
 
-def _nearest(
-    source: NDArray[np.int64],
-    target: NDArray[np.int64],
-    code: NDArray[np.int64],
-    error: NDArray[np.float64],
-    block: Spectra,
-) -> NDArray[np.int64]:
-    return _first_by(source, code, error, -block.intensity[target], target)
+def _nearest(candidates: Candidates) -> NDArray[np.int64]:
+    return _first(candidates, candidates.error, -candidates.intensity)
 
 
-def _all(
-    source: NDArray[np.int64],
-    target: NDArray[np.int64],
-    code: NDArray[np.int64],
-    error: NDArray[np.float64],
-    block: Spectra,
-) -> NDArray[np.int64]:
-    return np.lexsort((target, code, source))
+def _all(candidates: Candidates) -> NDArray[np.int64]:
+    return np.lexsort((candidates.target, candidates.code, candidates.source))
 
 
-def _largest_mass_defect(
-    source: NDArray[np.int64],
-    target: NDArray[np.int64],
-    code: NDArray[np.int64],
-    error: NDArray[np.float64],
-    block: Spectra,
-) -> NDArray[np.int64]:
-    mz = block.mz[target]
-    return _first_by(source, code, -(mz - np.ceil(mz)), target)
+def _largest_mass_defect(candidates: Candidates) -> NDArray[np.int64]:
+    return _first(candidates, np.ceil(candidates.mz) - candidates.mz)
 
 
 RULES: dict[str, Choice] = {

@@ -86,7 +86,8 @@ class IbdFile:
         if header.uuid not in (stored.hex(), swapped.hex()):
             msg = (
                 f"{self.path}: begins with UUID {stored.hex()} but the imzML declares "
-                f"{header.uuid}: is it from another file? check_uuid=False reads it all the same"
+                f"{header.uuid}: is it from another file? check_uuid=False (--ignore-uuid on the "
+                "command line) reads it all the same"
             )
             raise ImzMLError(msg)
 
