@@ -372,7 +372,8 @@ def _classes(values: list[Any], dtype: str) -> NDArray[Any]:
     if dtype not in LABEL_TYPES or not _is_list_of(values, LABEL_TYPES[dtype]):
         msg = f"classes {values} are not all of type {dtype!r}"
         raise ValueError(msg)
-    classes = np.asarray(values, dtype=None if dtype == "str" else dtype)
+    classes = np.asarray(values)
+    classes = classes if dtype == "str" else classes.astype(dtype)
     if len(values) < 2 or classes.tolist() != values or (classes[1:] <= classes[:-1]).any():
         msg = f"classes {values} are not two or more different ones in order"
         raise ValueError(msg)
