@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from massgraph.graph import Graph, build_graph
     from massgraph.io.anndata import from_anndata
     from massgraph.io.imzml import open_imzml, read_imzml
+    from massgraph.io.labels import match_labels, read_labels
     from massgraph.io.model import load
     from massgraph.report import write_report
     from massgraph.segmentation import Segmentation
@@ -43,8 +44,10 @@ _HOMES = {
     "discover_relations": "discovery",
     "from_anndata": "io.anndata",
     "load": "io.model",
+    "match_labels": "io.labels",
     "open_imzml": "io.imzml",
     "read_imzml": "io.imzml",
+    "read_labels": "io.labels",
     "relations_from_masses": "chemistry",
     "write_report": "report",
 }
@@ -62,9 +65,11 @@ __all__ = [
     "discover_relations",
     "from_anndata",
     "load",
+    "match_labels",
     "open_imzml",
     "pl",
     "read_imzml",
+    "read_labels",
     "relations_from_masses",
     "simulate",
     "write_report",

@@ -1,0 +1,66 @@
+"""The package as it is imported: its names, and what importing it costs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import massgraph as mg
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", mg.__all__)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    value = getattr(mg, name)
+    assert value.__doc__
+
+
+def test_names_are_sorted_and_listed() -> None:
+    assert sorted(mg.__all__) == list(mg.__all__)
+    assert set(mg.__all__) <= set(dir(mg))
+
+
+def test_an_unknown_name_is_named() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'fit'"):
+        _ = mg.fit
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    heavy = ("torch", "torch_geometric", "matplotlib", "anndata", "sklearn")
+    code = f"import massgraph, sys; print([n for n in {heavy} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_code_in_the_readme_uses_names_that_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    names = set(re.findall(r"\bmg\.(\w+)", text))
+    assert {"RGCNClassifier", "match_labels", "read_imzml", "read_labels"} <= names
+    assert names <= set(mg.__all__)
+
+
+def test_the_code_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a small run, with the files that the README names."""
+    from imzml_builder import Builder, Pixel
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None
+    spectra, labels = mg.simulate("tiny", n_runs=1)
+    assert spectra.coordinates is not None
+    pixels, rows = [], ["x,y,label"]
+    for index, (x, y) in enumerate(spectra.coordinates.astype(int)):
+        mz, intensity = spectra.pixel(index)
+        pixels.append(Pixel(int(x), int(y), tuple(mz), tuple(float(v) for v in intensity)))
+        if labels[index] is not None:
+            rows.append(f"{x},{y},{labels[index]}")
+    Builder(pixels=tuple(pixels)).write(tmp_path, "run")
+    (tmp_path / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code[1], "README.md", "exec"), {})  # noqa: S102  our own page
+    assert (tmp_path / "segmentation.h5ad").is_file()
