@@ -355,18 +355,12 @@ def _finish(
         overwrite=arguments.overwrite,
     )
     summary = _summary(arguments, segmentation, started)
-    metrics = segmentation.metrics()
-    for subset in ("held out", "unseen"):
-        pixels = {"held out": classifier.validation_, "unseen": _unseen(classifier)}[subset]
-        if (metrics["subset"] == subset).any():
+    for subset, pixels in segmentation.subsets().items():
+        if subset != "training" and pixels.any():
             name = f"balanced_accuracy_{subset.replace(' ', '_')}"
             summary[name] = segmentation.balanced_accuracy(pixels)
     summary["epochs"] = len(classifier.history_)
     return summary
-
-
-def _unseen(classifier: RGCNClassifier) -> NDArray[np.bool_]:
-    return ~classifier.training_ & ~classifier.validation_
 
 
 def _deletion(classifier: RGCNClassifier, segmentation: Segmentation) -> Any:
@@ -375,6 +369,8 @@ def _deletion(classifier: RGCNClassifier, segmentation: Segmentation) -> Any:
 
     spectra = segmentation.spectra
     step = max(spectra.n_pixels // DELETION_PIXELS, 1)
+    if step == 1 and segmentation.explanation is not None:
+        return deletion_curve(classifier, spectra, segmentation.explanation)
     sample = spectra[::step]
     return deletion_curve(classifier, sample, classifier.explain(sample))
 

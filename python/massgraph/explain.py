@@ -74,9 +74,7 @@ class Explanation:
 
     def logits(self) -> NDArray[np.float64]:
         """Logits put together again from the ions, shape ``(n_pixels, n_classes)``."""
-        counts = np.maximum(self.peak_counts, 1)
-        sums = [_row_sums(self.activation[name]) for name in self.classes]
-        return np.stack(sums, axis=1) / counts[:, None] + self.intercept
+        return _logits(self.activation, self.intercept, self.peak_counts)
 
     def by_region(self, regions: ArrayLike) -> pd.DataFrame:
         """Mean contribution of each ion to each class over the pixels of each region.
@@ -134,7 +132,8 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
         for index, name in enumerate(classes)
     }
     intercept = classifier.model_.intercept().detach().cpu().numpy().astype(np.float64)
-    labels = _predicted(activation, classes, intercept, spectra.peak_counts)
+    best = np.argmax(_logits(activation, intercept, spectra.peak_counts), axis=1)
+    labels = np.where(spectra.peak_counts > 0, best, -1)
     ions = _ion_table(mz, activation, spectra, ion, labels, classes)
     families, family_edges = find_families(
         mz,
@@ -192,20 +191,14 @@ def _per_ion(
     return matrix
 
 
-def _row_sums(matrix: sp.csr_matrix) -> NDArray[np.float64]:
-    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
-
-
-def _predicted(
+def _logits(
     activation: dict[str, sp.csr_matrix],
-    classes: tuple[str, ...],
     intercept: NDArray[np.float64],
     counts: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """Index of the class of highest logit, -1 for pixels without peaks."""
-    sums = [_row_sums(activation[name]) for name in classes]
-    logits = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None] + intercept
-    return np.where(counts > 0, np.argmax(logits, axis=1), -1)
+) -> NDArray[np.float64]:
+    """Mean activation over the peaks of each pixel, per class, plus the intercept."""
+    sums = [np.asarray(matrix.sum(axis=1)).ravel() for matrix in activation.values()]
+    return np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None] + intercept
 
 
 def _ion_table(

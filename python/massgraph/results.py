@@ -109,10 +109,7 @@ def write_results(
     ValueError
         Where the segmentation has no explanation.
     """
-    explanation = segmentation.explanation
-    if explanation is None:
-        msg = "the segmentation has no explanation to write: use segment(..., explain=True)"
-        raise ValueError(msg)
+    explanation = _explanation_of(segmentation)
     check_output(directory, overwrite=overwrite)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         if model is not None:
@@ -145,16 +142,21 @@ def write_explanation(
 
     Parameters and errors as for `write_results`.
     """
-    explanation = segmentation.explanation
-    if explanation is None:
-        msg = "the segmentation has no explanation to write: use segment(..., explain=True)"
-        raise ValueError(msg)
+    explanation = _explanation_of(segmentation)
     check_output(directory, overwrite=overwrite)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         _write_tables(explanation, folder)
         by_region = explanation.by_region(segmentation.run)
         by_region[by_region["activation"] != 0].to_csv(folder / "ions_by_run.csv", index=False)
         _draw(_explanation_drawings(segmentation, explanation), folder / "figures")
+
+
+def _explanation_of(segmentation: Segmentation) -> Explanation:
+    explanation = segmentation.explanation
+    if explanation is None:
+        msg = "the segmentation has no explanation to write: use segment(..., explain=True)"
+        raise ValueError(msg)
+    return explanation
 
 
 def _write_tables(explanation: Explanation, folder: Path) -> None:

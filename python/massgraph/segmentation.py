@@ -266,16 +266,7 @@ class Segmentation:
         columns += [f"recall_{name}" for name in self._levels()]
         if self.reference is None:
             return pd.DataFrame(columns=columns)
-        labelled = np.asarray(self.reference.codes) >= 0
-        classed = np.asarray(self.label.codes) >= 0
-        if self.training is None or self.validation is None:
-            subsets = {"labelled": labelled}
-        else:
-            subsets = {
-                "training": labelled & self.training,
-                "held out": labelled & self.validation,
-                "unseen": labelled & classed & ~self.training & ~self.validation,
-            }
+        subsets = self.subsets()
         rows = []
         for run in pd.unique(pd.Series(self.run)):
             for subset, mask in subsets.items():
@@ -283,6 +274,20 @@ class Segmentation:
                 if pixels.any():
                     rows.append([str(run), subset, *self._scores(pixels)])
         return pd.DataFrame(rows, columns=columns)
+
+    def subsets(self) -> dict[str, NDArray[np.bool_]]:
+        """Labelled pixels by what they were to the fit: masks, by the names of `metrics`."""
+        if self.reference is None:
+            return {}
+        labelled = np.asarray(self.reference.codes) >= 0
+        if self.training is None or self.validation is None:
+            return {"labelled": labelled}
+        classed = np.asarray(self.label.codes) >= 0
+        return {
+            "training": labelled & self.training,
+            "held out": labelled & self.validation,
+            "unseen": labelled & classed & ~self.training & ~self.validation,
+        }
 
     def _scores(self, pixels: NDArray[np.bool_]) -> list[float]:
         recall = self.recall(pixels)

@@ -43,16 +43,14 @@ class LabelledGraphs:
 
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """`n` graphs with replacement: class, then pixel, then version, each uniform."""
-        classes = np.unique(self.y)
-        members = [np.flatnonzero(self.y == code) for code in classes]
-        of_class = rng.integers(len(classes), size=n)
-        place = rng.random(n)
-        pixels = np.array(
-            [members[c][int(u * len(members[c]))] for c, u in zip(of_class, place, strict=True)],
-            dtype=np.int64,
-        )
+        _, first, counts = np.unique(np.sort(self.y), return_index=True, return_counts=True)
+        by_class = np.argsort(self.y, kind="stable")
+        of_class = rng.integers(len(counts), size=n)
+        place = (rng.random(n) * counts[of_class]).astype(np.int64)
+        pixels = by_class[first[of_class] + place]
         version = rng.integers(len(self.graphs) // len(self.y), size=n)
-        return version * len(self.y) + pixels
+        drawn: NDArray[np.int64] = version * len(self.y) + pixels
+        return drawn
 
 
 def batches(offsets: NDArray[np.int64], max_peaks: int = EVALUATION_PEAKS) -> Iterator[slice]:
@@ -195,15 +193,15 @@ def _validate(
     if settings.as_published:
         # int(n * (1 - 0.8)) of all labelled pixels: 19 of 100, as the published code has it.
         rows = validation.draw(max(int(n_labelled * (1 - 0.8)), 1), rng)
+        weight = np.ones(validation.y.max() + 1)
     else:
         rows = np.arange(len(validation.y))
+        weight = 1.0 / np.maximum(np.bincount(validation.y), 1)
     y = validation.y[rows]
     logits = torch.from_numpy(model_output(model, validation.graphs, rows, device, model.forward))
     losses = cross_entropy(logits, torch.from_numpy(y), reduction="none").numpy()
-    weights = 1.0 / np.bincount(y)[y]
-    weights = np.ones(len(y)) if settings.as_published else weights
     return {
-        "valid_loss": float(np.average(losses, weights=weights)),
+        "valid_loss": float(np.average(losses, weights=weight[y])),
         "valid_balanced_accuracy": _balanced_accuracy(y, logits.argmax(dim=1).numpy()),
     }
 
