@@ -154,7 +154,9 @@ fitBags <- function(x, y, settings, bags, pos, ...) {
     if (length(setdiff(several, "hidden")) > 0L || is.list(settings$hidden))
         stop("'", several[1L], "' has several values: with 'bags' give one at a time",
             call. = FALSE)
-    do.call(mi_learn, c(list(RGCN, x, y, bags = bags, pos = pos), settings, list(...)))
+    # The default score knows S3 only.
+    do.call(mi_learn, c(list(RGCN, x, y, bags = bags, pos = pos, score = fitted), settings,
+        list(...)))
 }
 
 checkGroups <- function(groups, n) {

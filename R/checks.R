@@ -47,7 +47,8 @@ checkSize <- function(x) {
 # Data on disk whose file is gone fails deep inside, and without its name.
 checkFiles <- function(x) {
     arrays <- as.list(spectraData(x))
-    files <- unlist(lapply(arrays, function(a) if (is(a, "matter")) path(a)))
+    files <- unlist(lapply(arrays, function(a)
+        if (is(a, "matter") && hasMethod("path", class(a))) path(a)))
     missing <- unique(files[!file.exists(as.character(files))])
     if (length(missing) > 0L)
         stop("the data of 'x' are in ", sQuote(missing[1L]), ", which is not there: ",

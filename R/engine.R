@@ -200,7 +200,8 @@ examinePython <- function(choice) {
 
 nameAnother <- function(source) {
     switch(source,
-        option = "set options(massgraph.python = ) to another, or to NULL and call installMassgraph()",
+        option = paste("set options(massgraph.python = ) to another, or to NULL and call",
+            "installMassgraph()"),
         variable = "set RETICULATE_PYTHON to another, or unset it and call installMassgraph()",
         installed = "call installMassgraph()",
         running = "call installMassgraph() and restart R")
@@ -279,7 +280,8 @@ startPython <- function(choice) {
 
 cannotStart <- function(python, message) {
     todo <- if (grepl("shared library", message))
-        "install its shared library (Debian: libpython3-dev), or choose one built with --enable-shared"
+        paste("install its shared library (Debian: libpython3-dev), or choose one built with",
+            "--enable-shared")
     else
         "restart R, and call checkMassgraph()"
     sprintf("Python %s cannot be started inside R (%s): %s", python,
@@ -398,7 +400,7 @@ examineLibrary <- function(choice, examined) {
     config <- tryCatch(reticulate::py_discover_config(), error = function(e) NULL)
     if (.Platform$OS.type != "windows" && is.null(config$libpython)) {
         examined$problem <- "has no shared library that R could load"
-        examined$todo <- paste("install it (Debian: the package libpython3-dev), or choose a Python",
+        examined$todo <- paste("install it (Debian: libpython3-dev), or choose a Python",
             "built with --enable-shared")
     }
     examined

@@ -177,7 +177,8 @@ runPython <- function(python, ...) {
     if (is.null(attr(output, "status")))
         return(NULL)
     lines <- trimws(output[nzchar(trimws(output))])
-    telling <- c(grep("^ERROR: |Error: ", lines, value = TRUE), utils::tail(lines, 1L), "no message")
+    telling <- c(grep("^ERROR: |Error: ", lines, value = TRUE), utils::tail(lines, 1L),
+        "no message")
     sub("^ERROR: ", "", telling[1L])
 }
 

@@ -140,11 +140,18 @@ setMethod("image", "SpatialRGCN", function(x, type = c("probability", "class", "
     type <- match.arg(type)
     if (nrow(pixelData(x)) == 0L)
         stop("this result has no pixels: predict some with it first", call. = FALSE)
-    y <- x[[type]]
     if (type == "uncertainty")
-        y <- matrix(y, dimnames = list(NULL, "uncertainty"))
-    callNextMethod(x, y = y, ...)
+        return(imageUncertainty(x, ...))
+    callNextMethod(x, y = x[[type]], ...)
 })
+
+# A quantity, not a class: on one scale for all results, so that two of them can be compared.
+imageUncertainty <- function(x, ..., select = NULL, zlim = c(0, 1)) {
+    if (!is.null(select))
+        stop("'select' chooses classes, and the uncertainty is one number for all of them",
+            call. = FALSE)
+    image(as(x, "SpatialResults"), y = x$uncertainty, zlim = zlim, ...)
+}
 
 #' @rdname SpatialRGCN-methods
 #' @export
@@ -174,7 +181,7 @@ plotHistory <- function(x, ..., superpose = TRUE, xlab = NULL, ylab = NULL) {
 #' @export
 setMethod("show", "SpatialRGCN", function(object) {
     if (nrow(pixelData(object)) > 0L)
-        return(callNextMethod())
+        return(invisible(callNextMethod()))
     cat(class(object), "without pixels: predict(object, newdata) with it\n")
     print(modelData(object))
 })

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from massgraph._validation import PixelError
 from massgraph.r.session import function, start
 from massgraph.r.values import NA_INTEGER, as_scalar, as_text, factor, view
 from massgraph.spectra import Spectra
@@ -49,9 +50,18 @@ class CardinalSpectra:
     read: Reader
 
     def blocks(self) -> Iterator[Spectra]:
-        """All pixels in order, in blocks of `pixels_per_block`."""
+        """All pixels in order, in blocks of `pixels_per_block`.
+
+        Raises
+        ------
+        PixelError
+            For data that `Spectra` refuses, with the index of the pixel among all.
+        """
         for first in range(0, self.n_pixels, self.pixels_per_block):
-            yield self.read(first, min(first + self.pixels_per_block, self.n_pixels))
+            try:
+                yield self.read(first, min(first + self.pixels_per_block, self.n_pixels))
+            except PixelError as error:
+                raise PixelError(first + error.pixel, error.problem) from None
 
     def spectra(self) -> Spectra:
         """All pixels at once; their peaks are copied, zeros left out."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 
+from massgraph._validation import PixelError
 from massgraph.r.calls import CALLS
 from massgraph.r.session import namespace
 from massgraph.r.values import as_text, to_r
@@ -48,5 +49,7 @@ def serve(name: str, key: str) -> None:
 
 
 def _message(problem: BaseException) -> str:
+    if isinstance(problem, PixelError):  # R counts from one
+        problem = PixelError(problem.pixel + 1, problem.problem)
     text = " ".join(str(problem).split())
     return text or type(problem).__name__

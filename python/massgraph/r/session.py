@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,7 @@ def _connect() -> Any:
     if not runs_inside_r():
         # The note of a parent process, if any: rpy2 would look for that R in this process.
         os.environ.pop(HOST_VARIABLE, None)
+    _load_torch()
     with _interrupts_kept():
         try:
             from rpy2 import rinterface
@@ -63,6 +65,24 @@ def _connect() -> Any:
             raise ImportError(msg) from error
         rinterface.initr()
     return rinterface
+
+
+def _load_torch() -> None:
+    """Load torch so that its matrix products are its own.
+
+    R's BLAS is among the process's global symbols, and would take over torch's calls of `sgemm`:
+    with the reference BLAS of many Linux systems a product takes 25 times as long, and its last
+    digits differ. Libraries bound deeply look for symbols among themselves first.
+    """
+    deep = getattr(os, "RTLD_DEEPBIND", 0)  # glibc has it
+    if "torch" in sys.modules or not deep:
+        return
+    flags = sys.getdlopenflags()
+    sys.setdlopenflags(flags | deep)
+    try:
+        import torch  # noqa: F401
+    finally:
+        sys.setdlopenflags(flags)
 
 
 @contextmanager
