@@ -15,6 +15,8 @@
 #' @return The value of `fun(...)`.
 #' @noRd
 withEngine <- function(fun, ...) {
+    if (pythonIsHost())
+        return(fun(...))
     if (!engineRuns()) {
         choice <- fitPython()
         if (choice$source == "basilisk")
@@ -24,6 +26,16 @@ withEngine <- function(fun, ...) {
         .engine$process <- Sys.getpid()
     }
     fun(...)
+}
+
+# Where Python runs this R, massgraph.r in it has left the function to call; reticulate, which would
+# attach to that Python, makes the process hang at its end.
+pythonIsHost <- function() {
+    if (is.function(getOption("massgraph.serve")))
+        return(TRUE)
+    if (!is.null(hostPython()))
+        stop("this R runs inside Python: call massgraph.r.connect() there first", call. = FALSE)
+    FALSE
 }
 
 # A forked copy of the session has Python's and torch's state without their threads, and hangs.
@@ -73,6 +85,11 @@ choosePython <- function() {
 runningPython <- function() {
     if (reticulate::py_available(initialize = FALSE))
         return(reticulate::py_config()$python)
+    hostPython()
+}
+
+# The Python that started this R, NULL where there is none.
+hostPython <- function() {
     note <- Sys.getenv("PYTHON_SESSION_INITIALIZED")
     host <- sprintf("^(.*:)?current_pid=%d:sys[.]executable=(.+)$", Sys.getpid())
     if (grepl(host, note)) gsub("\"", "", sub(host, "\\2", note), fixed = TRUE) else NULL

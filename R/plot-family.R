@@ -10,11 +10,12 @@
 #' it stand the m/z and the role of the ion. Distances between ions grow with the logarithm of the
 #' difference in m/z and are not to scale. Relations are in order of mass, the smallest next to the
 #' ions, and a line is the fainter the fewer of the pixels with both ions have the edge. Of a family
-#' of more ions than fit, those of the highest score are drawn.
+#' of more than `n` ions, or of more than can be read on the device, those of the highest score are
+#' drawn, and the title says so.
 #'
 #' @param object A [SpatialRGCN-class] object.
 #' @param family The number of the family, as in [ionFamilies()]; 1 is the best.
-#' @param n Most ions drawn.
+#' @param n Most ions kept.
 #' @param col Colours of the classes, one for each, or a function of their number, such as
 #'   `dpal("Okabe-Ito")`. The default is that of Cardinal's plots.
 #' @param key Whether to draw the legend.
@@ -90,6 +91,7 @@ print.familyPlot <- function(x, ...) {
     plot(x, ...)
 }
 
+#' @method plot familyPlot
 #' @export
 plot.familyPlot <- function(x, ...) {
     checkDots(...)
@@ -98,11 +100,19 @@ plot.familyPlot <- function(x, ...) {
     colours <- vizi_par()
     colours <- colours[intersect(names(colours), c("fg", "bg", "col", "col.axis", "col.lab",
         "col.main"))]
+    margins <- graphics::par("mai")
     before <- graphics::par(c(colours, list(mfrow = c(1L, 1L), xpd = NA, las = 1L)))
-    on.exit(graphics::par(before), add = TRUE)
+    on.exit({
+        graphics::par(before)
+        graphics::par(mai = margins)
+    }, add = TRUE)
     graphics::par(mai = rep(0, 4L))
     graphics::plot.new()
     frame <- familyFrame(x)
+    while (!frame$readable && nrow(x$ions) > 2L) {
+        x <- withoutLeast(x)
+        frame <- familyFrame(x)
+    }
     graphics::par(mai = frame$mai, new = TRUE)
     graphics::plot.new()
     graphics::plot.window(frame$xlim, frame$ylim, xaxs = "i", yaxs = "i")
@@ -111,6 +121,13 @@ plot.familyPlot <- function(x, ...) {
     if (isTRUE(x$key))
         drawKey(x, frame)
     invisible(x)
+}
+
+# Without the ion of the lowest score.
+withoutLeast <- function(x) {
+    x$ions <- x$ions[-which.min(x$ions$score), , drop = FALSE]
+    x$edges <- edgesAmong(x$edges, x$family, x$ions$mz)
+    x
 }
 
 # Where all is drawn, in inches and in units of one row, for the size of the open device.
@@ -138,8 +155,10 @@ familyFrame <- function(x) {
     spare <- max(high - row * (rows$n + 0.2), 0) / 2
     base <- -(radius + 0.03) / row
     list(mai = c(below + spare, left, 0.5 + spare, right), xlim = c(0, max(places) + 1) - 0.5,
-        ylim = c(base - radius / row, rows$n + 0.2), base = base, places = places, rows = rows, cex = cex, upright = upright,
-        labels = labels, inches = row, radius = radius)
+        ylim = c(base - radius / row, rows$n + 0.2), base = base,
+        places = places, rows = rows, cex = cex, upright = upright,
+        labels = labels, inches = row, radius = radius,
+        readable = gap / line >= 0.4 && row >= 0.055)
 }
 
 # One unit to the right, and more the further the next ion is away.
@@ -147,8 +166,8 @@ ionPlaces <- function(mz) {
     c(0.5, 0.5 + cumsum(1 + log10(1 + diff(mz)) / 2))
 }
 
-# The height of each line: a relation has a unit, and more where lines of it overlap; those that only
-# meet share a level.
+# The height of each line: a relation has a unit, and more where lines of it overlap; those that
+# only meet share a level.
 relationRows <- function(edges) {
     names <- unique(edges$relation)
     y <- numeric(nrow(edges))
@@ -212,11 +231,11 @@ drawIons <- function(x, frame) {
             cex = frame$cex)
     else
         graphics::text(frame$places, below, frame$labels, adj = c(0.5, 1), cex = frame$cex)
-    graphics::text(frame$xlim[1L], frame$base, expression(italic(m/z)), adj = c(1.3, 0.5), cex = 0.8,
-        col = graphics::par("col.lab"))
+    graphics::text(frame$xlim[1L], frame$base, expression(italic(m/z)), adj = c(1.3, 0.5),
+        cex = 0.8, col = graphics::par("col.lab"))
     some <- if (nrow(x$ions) < x$size) paste0(" (", nrow(x$ions), " of ", x$size, " ions)")
     graphics::title(main = paste0("Family ", x$family, some), font.main = 1L, line = 0.8,
-        cex.main = 1)
+        cex.main = 1, adj = 0)
 }
 
 # In inches, the area by the score; the smallest can still be seen.

@@ -19,7 +19,9 @@ exchangeLetters <- function(name, arguments) {
     key <- paste0("letter", length(.mailbox) + 1L)
     on.exit(suppressWarnings(rm(list = key, envir = .mailbox)))
     assign(key, arguments, envir = .mailbox)
-    mailbox <- reticulate::import("massgraph.r.mailbox", convert = FALSE)
-    mailbox$serve(name, key)
+    serve <- getOption("massgraph.serve")
+    if (is.null(serve))
+        serve <- reticulate::import("massgraph.r.mailbox", convert = FALSE)$serve
+    serve(name, key)
     get(key, envir = .mailbox)
 }

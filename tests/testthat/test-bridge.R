@@ -83,7 +83,9 @@ test_that("Ctrl-C ends a long fit and leaves the session alive", {
         FALSE
     }
     expect_true(waitFor("^[0-9]+ $", 120))
+    child <- as.integer(grep("^[0-9]+ $", readLines(log), value = TRUE))
+    on.exit(tools::pskill(child, tools::SIGKILL))
     Sys.sleep(3)
-    tools::pskill(as.integer(grep("^[0-9]+ $", readLines(log), value = TRUE)), tools::SIGINT)
+    tools::pskill(child, tools::SIGINT)
     expect_true(waitFor("alive", 60), info = paste(readLines(log), collapse = "\n"))
 })

@@ -85,14 +85,26 @@ test_that("the same pixels through imzML written by Cardinal give the same proba
         unname(suppressWarnings(predict(tissueFit(), one))), tolerance = 1e-6)
 })
 
-test_that("rpy2's converter hands over spectra and results", {
+test_that("rpy2's converter hands over spectra and results, and R functions call back", {
     skip_without_engine()
-    file <- tempfile(fileext = ".rds")
-    saveRDS(tissue()[, 1:20], file)
+    folder <- tempfile("host-")
+    dir.create(folder)
+    saveRDS(tissue(), file.path(folder, "image.rds"))
+    saveRDS(tissueFit(), file.path(folder, "fit.rds"))
+    saveRDS(fitted(tissueFit()), file.path(folder, "p.rds"))
     output <- run_python(c(
         "import massgraph as mg, rpy2.robjects as ro",
         "with mg.r.converter().context():",
-        sprintf("    spectra = ro.r('readRDS(%s)')", deparse(file)),
-        "    print(type(spectra).__name__, len(spectra))"))
-    expect_match(output[length(output)], "Spectra 20")
+        sprintf("    ro.r('setwd(%s)')", deparse(folder)),
+        "    spectra = ro.r('readRDS(\"image.rds\")')",
+        "    print(type(spectra).__name__, len(spectra))",
+        "ro.r('suppressMessages(library(massgraph))')",
+        "print(ro.r('all.equal(predict(readRDS(\"fit.rds\"), readRDS(\"image.rds\")), readRDS(\"p.rds\"), tolerance = 1e-6)')[0])",
+        "try:",
+        "    ro.r('predict(readRDS(\"fit.rds\"), 3)')",
+        "except Exception as error:",
+        "    print(str(error).strip())"))
+    expect_true("Spectra 288" %in% output)
+    expect_true("True" %in% output)
+    expect_true(any(grepl("class .numeric.", output)))
 })

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from massgraph.r.cardinal import CardinalSpectra, open_cardinal
 from massgraph.r.convert import (
+    connect,
     converter,
     load_rds,
     pixel_data,
@@ -31,6 +32,7 @@ from massgraph.r.session import RError
 __all__ = [
     "CardinalSpectra",
     "RError",
+    "connect",
     "converter",
     "load_rds",
     "open_cardinal",

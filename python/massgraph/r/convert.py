@@ -11,7 +11,15 @@ import pandas as pd
 
 from massgraph._files import atomic_file
 from massgraph.r.cardinal import open_cardinal
-from massgraph.r.session import RError, function, is_installed, package_function, start
+from massgraph.r.mailbox import offer
+from massgraph.r.session import (
+    RError,
+    function,
+    is_installed,
+    package_function,
+    runs_inside_r,
+    start,
+)
 from massgraph.r.values import from_r, to_r
 from massgraph.spectra import Spectra
 
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from massgraph.segmentation import Segmentation
 
 __all__ = [
+    "connect",
     "converter",
     "load_rds",
     "pixel_data",
@@ -93,6 +102,24 @@ def read_rds(
     return spectra, pd.Categorical(text)
 
 
+def connect() -> None:
+    """Start R where it does not run yet, and let R's massgraph call this Python.
+
+    The functions here do so by themselves; call it first where R code that rpy2 runs is to use the
+    R package massgraph.
+
+    Raises
+    ------
+    ImportError
+        Where rpy2 is not installed, or does not fit the R that is.
+    RuntimeError
+        Outside the main thread.
+    """
+    start()
+    if not runs_inside_r():
+        offer()
+
+
 def load_rds(path: str | os.PathLike[str]) -> Any:
     """Read an ``.rds`` file as the R object that it holds.
 
@@ -106,6 +133,7 @@ def load_rds(path: str | os.PathLike[str]) -> Any:
     if not Path(path).is_file():
         msg = f"{path}: there is no such file"
         raise FileNotFoundError(msg)
+    connect()
     try:
         return function("readRDS")(to_r(os.fspath(path)))
     except RError as error:
@@ -199,7 +227,7 @@ def to_cardinal(segmentation: Segmentation, *, classifier: RGCNClassifier | None
         msg = "the segmentation has no coordinates, and Cardinal's pixels need them"
         raise ValueError(msg)
     values = result_values(segmentation, classifier)
-    start()
+    connect()
     if not is_installed("massgraph"):
         msg = "the R package massgraph is not installed: R CMD INSTALL it, with Cardinal >= 3.6.0"
         raise ImportError(msg)
@@ -218,7 +246,7 @@ def converter() -> Any:
     Use it as ``with massgraph.r.converter().context(): ...``: a function of R that returns a
     Cardinal image then gives `Spectra`, and a `Segmentation` given to one is a `SpatialRGCN`.
     """
-    start()
+    connect()
     from rpy2 import rinterface
     from rpy2.robjects import conversion, default_converter
 

@@ -6,14 +6,17 @@ objects stay where they are: both sides look at the same memory.
 
 from __future__ import annotations
 
+import atexit
 import warnings
+from functools import cache
+from typing import Any
 
 from massgraph._validation import PixelError
 from massgraph.r.calls import CALLS
-from massgraph.r.session import namespace
+from massgraph.r.session import function, namespace, start
 from massgraph.r.values import as_text, to_r
 
-__all__ = ["serve"]
+__all__ = ["offer", "serve"]
 
 # Errors that a user can mend, told in one line; any other is a defect and keeps its traceback.
 EXPECTED = (ValueError, TypeError, OSError, RuntimeError, FloatingPointError, MemoryError)
@@ -46,6 +49,26 @@ def serve(name: str, key: str) -> None:
             error = _message(problem)
     told = list(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning))
     box[key] = to_r({"value": value, "warnings": told, "error": error})
+
+
+@cache
+def offer() -> Any:
+    """Let R functions of the package call this Python, where Python is the host.
+
+    R's option ``massgraph.serve`` is then a function that does what `serve` does. R holds no count
+    of it in Python: the cache keeps it alive.
+    """
+    rinterface = start()
+
+    def answer(name: Any, key: Any) -> Any:
+        serve(str(name[0]), str(key[0]))
+        return key  # rpy2 complains of a NULL
+
+    offered = rinterface.rternalize(answer, signature=True)
+    function("options")(**{"massgraph.serve": offered})
+    # R ends after this, while there still is a Python for what R lets go.
+    atexit.register(lambda: function("options")(**{"massgraph.serve": rinterface.NULL}))
+    return offered
 
 
 def _message(problem: BaseException) -> str:

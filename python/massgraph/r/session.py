@@ -100,8 +100,18 @@ def _interrupts_kept() -> Iterator[None]:
 
 
 def runs_inside_r() -> bool:
-    """Whether R runs in this process already; compares the whole number, 12 is not 123."""
-    found = re.search(r"PID=(\d+)(?!\d)", os.environ.get(HOST_VARIABLE, ""))
+    """Whether R started this Python, in its own process.
+
+    reticulate leaves its note in an R that Python started, too; rpy2 then left one before.
+    """
+    return _names_this_process(HOST_VARIABLE, r"PID=(\d+)") and not _names_this_process(
+        "PYTHON_SESSION_INITIALIZED", r"current_pid=(\d+)"
+    )
+
+
+def _names_this_process(variable: str, pattern: str) -> bool:
+    """Whether a note names this process: the whole number, since 12 is not 123."""
+    found = re.search(pattern + r"(?!\d)", os.environ.get(variable, ""))
     return found is not None and int(found[1]) == os.getpid()
 
 
@@ -119,7 +129,7 @@ def function(name: str) -> Callable[..., Any]:
     """
     rinterface = start()
     place = namespace("Cardinal") if is_installed("Cardinal") else rinterface.globalenv
-    return _checked(rinterface.baseenv["get"](name, envir=place, mode="function"))
+    return _checked(_checked(rinterface.baseenv["get"])(name, envir=place, mode="function"))
 
 
 @cache
