@@ -141,7 +141,8 @@ fitOne <- function(x, y, settings, groups, polarity, size, verbose) {
     model <- asModel(values, levels(y))
     if (verbose)
         message("best of ", nrow(model$history), " epochs: balanced accuracy ",
-            format(heldOutAccuracy(model$history), digits = 3), " on held-out pixels")
+            format(heldOutAccuracy(model$history), digits = 3),
+            " on held-out pixels of the same runs")
     features <- if (is(x, "SpectralImagingExperiment")) featureData(x) else
         MassDataFrame(mz = model$mz)
     newResult(model, features, pixelData(x))

@@ -59,7 +59,7 @@ pixelsOf <- function(object) {
 #' @param overwrite Whether an existing model may be replaced.
 #' @param ... Not used.
 #' @return `writeRGCN` the path of the folder, invisibly; `readRGCN` a [SpatialRGCN-class] object
-#'   without pixels, to `predict()` with.
+#'   without pixels, to `predict()` with; its classes are in alphabetical order.
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
 #'     x <- exampleImage()

@@ -14,7 +14,7 @@
 #'
 #' @import methods
 #' @import Cardinal
-#' @importFrom ProtGenerics processingData
+#' @importFrom ProtGenerics processingData spectraData
 #' @importFrom S4Vectors DataFrame head mcols
 #' @importFrom matter mi_learn path plot_signal
 #' @importFrom stats setNames

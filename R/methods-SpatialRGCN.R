@@ -11,9 +11,10 @@
 #' @param sort.by What the features are ordered by, descending, or `"none"`: the `score` (the share
 #'   of the feature in all that separates its class from the others), its `activation` or its
 #'   intensity in the class (`centers`).
-#' @param select,subset,superpose,layout,xlab,ylab As for Cardinal's methods.
+#' @param xlab,ylab As for Cardinal's methods.
 #' @param verbose,chunkopts,nchunks,BPPARAM As for [RGCN()].
-#' @param ... Arguments of Cardinal's plotting functions. For `predict`, settings of `RGCN` are let
+#' @param ... Arguments of Cardinal's plotting functions: `select`, `subset`, `superpose`, `layout`
+#'   and others. For `predict`, settings of `RGCN` are let
 #'   pass, because `crossValidate()` gives the same arguments to both; all else is an error.
 #'
 #' @return
@@ -93,8 +94,7 @@ checkFeatures <- function(object, newdata) {
         length(old), " that the model was fitted to are there within ",
         format(object$settings$tolerance), " ", unit)
     if (found < length(old) / 10)
-        stop(told, ": recalibrate it, or peakProcess() it with the features of the fit as 'ref'",
-            call. = FALSE)
+        stop(told, ": recalibrate() it to the m/z of the fit first", call. = FALSE)
     warning(told, "; peaks are compared by m/z, and what is absent speaks for no class",
         call. = FALSE)
 }
@@ -192,8 +192,8 @@ print.RGCN <- function(x, ...) {
     cat("Classes: ", paste(x$classes, collapse = ", "), "\n", sep = "")
     if (!is.null(x$training))
         cat("Learnt from ", sum(x$training), " pixels, stopped by ", sum(x$validation),
-            " held out (balanced accuracy ", format(heldOutAccuracy(x$history), digits = 3),
-            ")\n", sep = "")
+            " held out of the same runs (balanced accuracy ",
+            format(heldOutAccuracy(x$history), digits = 3), ")\n", sep = "")
     cat("Edges: ", if (is.null(x$relations)) "?" else nrow(x$relations), " relations within ",
         format(x$settings$tolerance), " ", x$settings$tolerance_unit, "\n", sep = "")
     if (!is.null(x$ions)) {

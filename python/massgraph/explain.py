@@ -261,7 +261,11 @@ def _score(
         others = present & (np.arange(n) != c)
         rest = centred[c, others].mean(axis=0) if others.any() else 0.0
         separation[c] = np.maximum(centred[c, c] - rest, 0.0)
-    speaks_for = np.argmax(separation, axis=0)
+    # Two classes separate each other, so that both have the same share: the ion speaks for the one
+    # to which it contributes in that one's pixels.
+    best = separation >= separation.max(axis=0) * (1 - 1e-9)
+    own = centred[np.arange(n), np.arange(n)]
+    speaks_for = np.argmax(np.where(best, own, -np.inf), axis=0)
     total = separation.sum(axis=1)
     share = separation / np.where(total > 0, total, 1.0)[:, None]
     return speaks_for, share[speaks_for, np.arange(means.shape[2])]
