@@ -101,7 +101,12 @@ def run_target(name: str, seconds: int) -> bool:
     write_seeds(name, work / "seeds")
     options = [
         *(f"-max_total_time={seconds}", f"-timeout={SLOWEST_SECONDS}", "-print_final_stats=1"),
-        *("-rss_limit_mb=3000", f"-max_len={LARGEST_INPUT}", "-verbosity=1", "-use_value_profile=1"),
+        *(
+            "-rss_limit_mb=3000",
+            f"-max_len={LARGEST_INPUT}",
+            "-verbosity=1",
+            "-use_value_profile=1",
+        ),
         *(f"-artifact_prefix={work / 'found'}/", str(work / "corpus"), str(work / "seeds")),
     ]
     log = work / "log.txt"

@@ -26,7 +26,9 @@ def _imzml(_: str) -> Iterator[bytes]:
     profile = [Pixel(1, 1, [100 + n / 100 for n in range(60)], [float(n % 9) for n in range(60)])]
     builders = [
         Builder(),
-        Builder(layout="continuous", pixels=[Pixel(1 + n, 1, (100.0, 200.0), (n, 1.0)) for n in (0, 1)]),
+        Builder(
+            layout="continuous", pixels=[Pixel(1 + n, 1, (100.0, 200.0), (n, 1.0)) for n in (0, 1)]
+        ),
         Builder(mz_type="f4", intensity_type="i4", inline=True, checksum="md5"),
         Builder(pixels=profile, mode=None, polarity="negative"),
         Builder(pixels=[*PIXELS[:2], Pixel(1, 1, (300.0,), (1.0,), z=2, run=1)], uuid=None),
@@ -62,7 +64,7 @@ def _model(_: str) -> Iterator[bytes]:
 
 def _labels(_: str) -> Iterator[bytes]:
     yield b"x,y,label\n1,1,tumour\n2,1,stroma\n"
-    yield b"\xef\xbb\xbfx;y;label;note\r\n1;1;\"a;b\"\"c\";\r\n2;1;NA;\r\n"
+    yield b'\xef\xbb\xbfx;y;label;note\r\n1;1;"a;b""c";\r\n2;1;NA;\r\n'
     yield "run\tx\ty\tlabel\n\t1\t1\tNiere β\n".encode()
     yield b'x,y,label\n"1","1","two\nlines"\n2.0,1e0,0\n'
 
