@@ -147,6 +147,8 @@ def _inspect_array(array: Any, *, whole: bool) -> None:
     if array.external or array.is_virtual:
         msg = f"{array.name} keeps its values in another file, which is not followed"
         raise _RefusedError(msg)
+    if array.shape is None:  # of no values at all
+        return
     claimed, stored = array.size * array.dtype.itemsize, array.id.get_storage_size()
     if claimed > max(LEAST_SUSPECT, stored * MOST_PACKED):
         msg = f"{array.name} claims {claimed} bytes, which its {stored} bytes on the disk cannot be"

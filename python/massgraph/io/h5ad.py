@@ -122,12 +122,35 @@ def write_h5ad(
     """
     with atomic_file(path, overwrite=overwrite) as temporary:
         adata = to_anndata(segmentation)
+        adata.strings_to_categoricals()
         try:
-            adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
+            temporary.write_bytes(_image(adata))
             _verify(temporary, adata)
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             msg = f"{path} was not written, is the disk full? ({_first_line(error)})"
             raise OSError(msg) from error
+
+
+def _image(adata: AnnData) -> bytes:
+    """The bytes of an h5ad file.
+
+    They are made in memory, where they take less room than the object itself: on a full disk HDF5
+    fails again for every array that it still holds open, with a trace on the terminal for each.
+    """
+    import h5py
+
+    try:
+        from anndata.io import write_elem
+    except ImportError:  # anndata before 0.11
+        from anndata.experimental import write_elem
+
+    with h5py.File("image", "w", driver="core", backing_store=False) as file:
+        write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip", "compression_opts": 1})
+        if "raw" in file and adata.raw is None:  # a name for nothing, which old readers do not know
+            del file["raw"]
+        file.flush()
+        image: bytes = file.id.get_file_image()
+        return image
 
 
 def _verify(path: Path, adata: AnnData) -> None:
