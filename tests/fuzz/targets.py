@@ -101,8 +101,12 @@ def model(data: bytes) -> str:
 
     def read() -> None:
         classifier = mg.load(folder)
-        # What loads must be fit for use.
-        probability = classifier.predict_proba(_few_spectra(classifier.polarity_))
+        # What loads must be fit for use, or say of these spectra why it is not.
+        try:
+            probability = classifier.predict_proba(_few_spectra(classifier.polarity_))
+        except ValueError as error:
+            _one_line(str(error))
+            return
         if probability.shape != (2, len(classifier.classes_)):
             msg = f"probabilities of shape {probability.shape}"
             raise RuntimeError(msg)

@@ -44,6 +44,10 @@ def check_h5(path: Path) -> str | None:
     Where this process is not run by a Python interpreter that can be started again (Python inside
     another program), the file is not looked at, and None is returned.
     """
+    import h5py
+
+    if not h5py.is_hdf5(path):  # looks for a signature and no more
+        return "it is no HDF5 file"
     if not Path(sys.executable or "").name.lower().startswith("python"):
         return None
     seconds = SECONDS + path.stat().st_size / BYTES_PER_SECOND

@@ -26,6 +26,7 @@ from massgraph._provenance import check_provenance
 from massgraph._validation import check_axis
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder
+from massgraph.io._imzml_xml import one_line
 from massgraph.io.model_card import model_card
 from massgraph.settings import PRESETS, Settings, check_settings
 from massgraph.spectra import POLARITIES
@@ -82,6 +83,9 @@ LABEL_TYPES: dict[str, type] = {
 
 class ModelError(ValueError):
     """A model folder that cannot be used; the message names the file, the value and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 def save(
