@@ -9,6 +9,7 @@ end a target, and are left in ``build/fuzz/TARGET/found``: mend the reader, and 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import re
 import resource
@@ -168,6 +169,9 @@ def main() -> int:
     parser.add_argument("--only", choices=[*TARGETS], help="one target, in this process")
     parser.add_argument("targets", nargs="*", help=f"default: all of {', '.join(TARGETS)}")
     arguments, options = parser.parse_known_args()
+    if importlib.util.find_spec("atheris") is None:
+        print("not run: the fuzzer; atheris is not installed (Linux, Python 3.11 or later)")
+        return 0
     if arguments.only:
         fuzz(arguments.only, [*arguments.targets, *options])
     results = [run_target(name, arguments.seconds) for name in arguments.targets or TARGETS]
