@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -254,7 +255,7 @@ def _uns(segmentation: Segmentation, keys: Sequence[str]) -> dict[str, Any]:
         "classes": np.array(segmentation.classes, dtype=object),
         "class_keys": np.array(keys, dtype=object),
         # JSON, since h5ad holds neither None nor tuples, lists of texts or keys with a slash.
-        "parameters": json.dumps(segmentation.parameters, default=_plain),
+        "parameters": json.dumps(_plain(segmentation.parameters), allow_nan=False),
         "versions": json.dumps(segmentation.versions),
     }
     if segmentation.polarity is not None:
@@ -297,8 +298,15 @@ def _unique_keys(names: Sequence[str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON form of a value that json does not know: numbers and arrays of numpy, else text."""
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
+    """JSON form of any value: lists for tuples and arrays, text for what JSON has no word for."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    fits = value is None or isinstance(value, (bool, int, str))
+    return value if fits or (isinstance(value, float) and math.isfinite(value)) else str(value)
 
 
 def _first_line(error: BaseException) -> str:
