@@ -47,7 +47,8 @@ def to_anndata(segmentation: Segmentation) -> AnnData:
             Intensities, float32 CSR, on the axis of the explanation, else on that of
             `Spectra.to_matrix` with the tolerance of the classifier (5 ppm where unknown). Row sums
             are the total ion currents, less peaks that the model was not shown (outside its range
-            of m/z, say) and that are farther from every ion than the tolerance.
+            of m/z, say) and that are farther from every ion than the tolerance. None, as are the
+            layers, where the pixels came without their peaks.
         ``obs``
             `massgraph_label` (categorical over the classes, missing for pixels without peaks),
             `massgraph_uncertainty`, ``massgraph_probability_<class>``, `run` (categorical), and
@@ -85,16 +86,18 @@ def to_anndata(segmentation: Segmentation) -> AnnData:
 
     explanation = segmentation.explanation
     matrix, axis = _matrix(segmentation)
+    # A result that came without its peaks is known by its ions, not by its intensities.
+    kept = segmentation.spectra.n_peaks > 0 or explanation is None
     keys = _unique_keys(segmentation.classes)
     adata = anndata.AnnData(
-        X=matrix,
+        X=matrix if kept else None,
         obs=_obs(segmentation, keys),
         var=_var(axis, None if explanation is None else explanation.ions),
         uns={"massgraph": _uns(segmentation, keys)},
     )
     if segmentation.coordinates is not None:
         adata.obsm["spatial"] = np.array(segmentation.coordinates, dtype=np.float64)
-    if explanation is not None:
+    if explanation is not None and kept:
         for name, key in zip(segmentation.classes, keys, strict=True):
             layer = sp.csr_matrix(explanation.activation[name], dtype=np.float32, copy=True)
             adata.layers[f"activation_{key}"] = layer
@@ -147,8 +150,9 @@ def _image(adata: AnnData) -> bytes:
 
     with h5py.File("image", "w", driver="core", backing_store=False) as file:
         write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip", "compression_opts": 1})
-        if "raw" in file and adata.raw is None:  # a name for nothing, which old readers do not know
-            del file["raw"]
+        for name in ("raw", "X"):  # names for nothing, which old readers do not know
+            if name in file and getattr(adata, name) is None:
+                del file[name]
         file.flush()
         image: bytes = file.id.get_file_image()
         return image
@@ -167,7 +171,8 @@ def _verify(path: Path, adata: AnnData) -> None:
         for name in ("obsm", "layers"):
             _same(sorted(file[name]), sorted(getattr(adata, name)), name)
         _same(sorted(file["uns/massgraph"]), sorted(adata.uns["massgraph"]), "uns")
-        matrices = {"X": adata.X, **{f"layers/{key}": adata.layers[key] for key in adata.layers}}
+        matrices = {f"layers/{key}": adata.layers[key] for key in adata.layers}
+        matrices |= {} if adata.X is None else {"X": adata.X}
         for key, matrix in matrices.items():
             # The last of the row pointers is the number of values: a cut array shows.
             _same(list(file[key].attrs["shape"]), list(matrix.shape), f"{key}.shape")
