@@ -103,7 +103,7 @@ def test_a_file_that_hangs_hdf5_is_refused_in_time() -> None:
     reason = _h5_check.check_h5(ENDLESS)
     assert reason is not None
     assert "took over 5 s" in reason
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 20  # 6 s on an idle core
     with pytest.raises(AnnDataError, match=r"endless-attribute cannot be read as h5ad"):
         open_h5ad(ENDLESS)
 
