@@ -1,6 +1,6 @@
 """Kill writers at random moments, and look at what they leave behind.
 
-``python tests/python/kill_writers.py --kills 200`` prints one line of JSON. A child writes two
+``python tests/python/kill_writers.py --kills 200`` prints a line of JSON for each writer. A child writes two
 versions of the same thing over each other, again and again, until SIGKILL ends it; then the old or
 the new version must be there, whole. `test_killed_writers.py` does the same a few times.
 """
@@ -15,7 +15,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,10 +130,9 @@ def kill_once(writer: Writer, place: Path, rng: np.random.Generator) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def run(kills: dict[str, int], seed: int) -> list[dict[str, Any]]:
+def run(kills: dict[str, int], seed: int) -> Iterator[dict[str, Any]]:
     """Kill each writer so many times; one table row per writer."""
     rng = np.random.default_rng(seed)
-    rows = []
     for writer in writers():
         if not kills.get(writer.name):
             continue
@@ -142,16 +141,13 @@ def run(kills: dict[str, int], seed: int) -> list[dict[str, Any]]:
             learn(writer, place)
             for _ in range(kills[writer.name]):
                 kill_once(writer, place, rng)
-        rows.append(
-            {
-                "writer": writer.name,
-                "seconds": round(writer.seconds, 3),
-                "kills": writer.kills,
-                "halfway": writer.halfway,
-                "faults": writer.faults,
-            }
-        )
-    return rows
+        yield {
+            "writer": writer.name,
+            "seconds": round(writer.seconds, 3),
+            "kills": writer.kills,
+            "halfway": writer.halfway,
+            "faults": writer.faults,
+        }
 
 
 def main() -> int:
@@ -162,9 +158,12 @@ def main() -> int:
     arguments = parser.parse_args()
     share = {"save": 8, "write_h5ad": 5, "write_report": 2, "fit and save": 3, "write_results": 2}
     kills = {name: -(-arguments.kills * part // 20) for name, part in share.items()}
-    rows = run(kills, arguments.seed)
-    sys.stdout.write(json.dumps(rows) + "\n")
-    return int(any(row["faults"] for row in rows))
+    harmed = False
+    for row in run(kills, arguments.seed):
+        sys.stdout.write(json.dumps(row) + "\n")
+        sys.stdout.flush()
+        harmed = harmed or bool(row["faults"])
+    return int(harmed)
 
 
 if __name__ == "__main__":
