@@ -1,8 +1,8 @@
 """Kill writers at random moments, and look at what they leave behind.
 
-``python tests/python/kill_writers.py --kills 200`` prints a line of JSON for each writer. A child writes two
-versions of the same thing over each other, again and again, until SIGKILL ends it; then the old or
-the new version must be there, whole. `test_killed_writers.py` does the same a few times.
+``python tests/python/kill_writers.py --kills 200`` prints a line of JSON for each writer. A child
+writes two versions of the same thing over each other, again and again, until SIGKILL ends it; then
+the old or the new version must be there, whole. `test_killed_writers.py` does the same a few times.
 """
 
 from __future__ import annotations
