@@ -19,6 +19,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from massgraph._provenance import provenance
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder, degraded_copy, preprocess
 from massgraph.features import feature_names
@@ -101,6 +102,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The resolved settings.
     polarity_, fingerprint_
         Polarity of the training spectra, and their `Spectra.fingerprint`.
+    provenance_
+        Counts that describe the data of the fit, and the versions of the packages, for the card of
+        a saved model.
     encoder_
         The `PeakEncoder`: preprocessing, graph and standardised features.
     model_
@@ -202,6 +206,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
         self.training_[rows[~held_out]] = True
         self.validation_[rows[held_out]] = True
+        self.provenance_ = provenance(self, spectra, codes, grouped=groups is not None)
         self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings)
         training = self._versions(labelled[~held_out], np.random.default_rng(seeds[1]))
         # The published weights start from seed 0 whatever the seed of the split.

@@ -132,7 +132,7 @@ def test_make_help_names_the_commands() -> None:
         capture_output=True,
         text=True,
     ).stdout
-    for command in ("demo", "test", "test-numpy1", "lint", "format", "clean"):
+    for command in ("demo", "test", "test-numpy1", "fuzz", "lint", "format", "clean"):
         assert re.search(rf"^  {command}  +\S", shown, re.M)
 
 

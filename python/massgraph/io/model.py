@@ -22,9 +22,12 @@ from safetensors.torch import save as save_tensors
 
 from massgraph import __version__
 from massgraph._files import atomic_directory
+from massgraph._provenance import check_provenance
 from massgraph._validation import check_axis
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder
+from massgraph.io._imzml_xml import one_line
+from massgraph.io.model_card import model_card
 from massgraph.settings import PRESETS, Settings, check_settings
 from massgraph.spectra import POLARITIES
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelError", "load", "save"]
 
 SCHEMA_VERSION = 1
-CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "MODEL_CARD.md"
 # Bytes; a model has some kilobytes of each. What claims more is not read into memory.
 LARGEST_CONFIG, LARGEST_WEIGHTS = 50 * 2**20, 2**31
 MOST_PIXELS = 10**8
@@ -52,6 +55,7 @@ KEYS = frozenset(
         "polarity",
         "feature_range",
         "fingerprint",
+        "provenance",
         "n_pixels",
         "training",
         "validation",
@@ -80,6 +84,9 @@ LABEL_TYPES: dict[str, type] = {
 class ModelError(ValueError):
     """A model folder that cannot be used; the message names the file, the value and the remedy."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
 
 def save(
     classifier: RGCNClassifier, directory: str | os.PathLike[str], *, overwrite: bool = False
@@ -91,7 +98,8 @@ def save(
     classifier
         A fitted `RGCNClassifier`.
     directory
-        The folder to make: `config.json` and `weights.safetensors`.
+        The folder to make: `config.json`, `weights.safetensors` and `MODEL_CARD.md`, which is for
+        people and is not read again.
     overwrite
         Whether an existing folder may be replaced.
 
@@ -104,6 +112,8 @@ def save(
         Where the labels are neither text, numbers nor truth values.
     ValueError
         Where there are too many labelled pixels for a configuration that could be read again.
+    OSError
+        Where the disk is full, or what was written does not read back. What was there is as it was.
     """
     _refuse_foreign(Path(directory))
     encoder = classifier.encoder_
@@ -121,12 +131,26 @@ def save(
     with atomic_directory(directory, overwrite=overwrite) as folder:
         (folder / WEIGHTS).write_bytes(weights)
         (folder / CONFIG).write_text(text, encoding="utf-8")
+        (folder / CARD).write_text(model_card(config), encoding="utf-8")
+        _verify(folder, config, directory)
+
+
+def _verify(folder: Path, config: dict[str, Any], directory: object) -> None:
+    """Read back what was written: what could not be loaded never takes its place."""
+    try:
+        fine = _read_config(folder / CONFIG) == json.loads(json.dumps(config))
+        _read_tensors(folder / WEIGHTS, config["weights_sha256"])
+    except ModelError:
+        fine = False
+    if not fine:
+        msg = f"{directory} was not written: it does not read back, check the disk"
+        raise OSError(msg)
 
 
 def _refuse_foreign(folder: Path) -> None:
     """A folder that holds anything else is never replaced: it may be somebody's work."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    foreign = [name for name in names if name not in (CONFIG, WEIGHTS)]
+    foreign = [name for name in names if name not in (CONFIG, WEIGHTS, CARD)]
     if foreign:
         msg = f"{folder} holds {foreign[0]}, which is no part of a model: choose another folder"
         raise FileExistsError(msg)
@@ -156,6 +180,7 @@ def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
         "polarity": classifier.polarity_,
         "feature_range": list(classifier.encoder_.feature_range),
         "fingerprint": classifier.fingerprint_,
+        "provenance": classifier.provenance_,
         "n_pixels": len(classifier.training_),
         "training": np.flatnonzero(classifier.training_).tolist(),
         "validation": np.flatnonzero(classifier.validation_).tolist(),
@@ -305,6 +330,9 @@ def _restore(config: dict[str, Any]) -> RGCNClassifier:
     classifier.settings_ = settings
     classifier.classes_ = _classes(config["classes"], config["classes_dtype"])
     classifier.training_, classifier.validation_ = _masks(config)
+    counts = (int(mask.sum()) for mask in (classifier.training_, classifier.validation_))
+    check_provenance(config["provenance"], len(classifier.classes_), *counts)
+    classifier.provenance_ = config["provenance"]
     classifier.history_ = _history(config["history"])
     classifier.polarity_, classifier.fingerprint_ = config["polarity"], config["fingerprint"]
     polarities = (None, *POLARITIES)
