@@ -1,0 +1,443 @@
+// The arithmetic of one pixel, compiled once per SIMD level (LANES floats to a register).
+//
+// A kind's messages are one matrix product with gathered and scattered rows: a tile of messages by
+// output columns stays in registers while the inputs go by, so that each weight that is loaded
+// serves several messages. As peaks ascend in m/z and a kind is one mass difference, senders and
+// receivers of a kind both go up through the pixel: gathering is nearly streaming.
+
+namespace {
+
+using massgraph::Gradients;
+using massgraph::Messages;
+using massgraph::padded;
+using massgraph::Rows;
+using massgraph::Weights;
+
+template <int L> struct Lanes;
+template <> struct Lanes<4> {
+    typedef float vector __attribute__((vector_size(16)));
+    typedef float loose __attribute__((vector_size(16), aligned(4), may_alias));
+    typedef double doubles __attribute__((vector_size(32)));
+    typedef double loose_doubles __attribute__((vector_size(32), aligned(8), may_alias));
+};
+template <> struct Lanes<8> {
+    typedef float vector __attribute__((vector_size(32)));
+    typedef float loose __attribute__((vector_size(32), aligned(4), may_alias));
+    typedef double doubles __attribute__((vector_size(64)));
+    typedef double loose_doubles __attribute__((vector_size(64), aligned(8), may_alias));
+};
+template <> struct Lanes<16> {
+    typedef float vector __attribute__((vector_size(64)));
+    typedef float loose __attribute__((vector_size(64), aligned(4), may_alias));
+    typedef double doubles __attribute__((vector_size(128)));
+    typedef double loose_doubles __attribute__((vector_size(128), aligned(8), may_alias));
+};
+
+template <int L> inline typename Lanes<L>::vector load(const float* p) {
+    return *reinterpret_cast<const typename Lanes<L>::loose*>(p);
+}
+template <int L> inline void store(float* p, typename Lanes<L>::vector v) {
+    *reinterpret_cast<typename Lanes<L>::loose*>(p) = v;
+}
+
+// One over the number of senders. A constant: code that fills it while the library is loaded would
+// run on processors that lack this level.
+struct Reciprocals {
+    float of[256];
+    constexpr Reciprocals() : of() {
+        for (int n = 1; n < 256; ++n) of[n] = 1.0f / static_cast<float>(n);
+    }
+};
+constexpr Reciprocals reciprocals;
+inline float share(uint8_t count) { return reciprocals.of[count]; }
+inline float share(uint32_t count) { return 1.0f / static_cast<float>(count); }
+
+template <class Index, class Count> struct Group {
+    const Index *from, *to;
+    const Count* count;
+    int size;
+};
+
+// ---------------------------------------------------------------- rows times a matrix
+
+// out[to] += share x[from] W for messages first to first + M, columns of N vectors.
+template <int L, int N, int M, class G>
+inline void tile(const G& group, int first, Rows x, int n_in, const float* weight, int stride,
+                 float* out) {
+    const float* row[M];
+    for (int m = 0; m < M; ++m) row[m] = x.data + size_t(group.from[first + m]) * x.stride;
+    typename Lanes<L>::vector sum[M][N] = {};
+    for (int k = 0; k < n_in; ++k) {
+        typename Lanes<L>::vector w[N];
+        for (int j = 0; j < N; ++j) w[j] = load<L>(weight + size_t(k) * stride + j * L);
+        for (int m = 0; m < M; ++m)
+            for (int j = 0; j < N; ++j) sum[m][j] += row[m][k] * w[j];
+    }
+    for (int m = 0; m < M; ++m) {
+        const float part = share(group.count[first + m]);
+        float* target = out + size_t(group.to[first + m]) * stride;
+        for (int j = 0; j < N; ++j)
+            store<L>(target + j * L, load<L>(target + j * L) + part * sum[m][j]);
+    }
+}
+
+// out[i] = bias + x[i] W for rows first to first + M.
+template <int L, int N, int M>
+inline void root_tile(int first, Rows x, int n_in, const float* weight, int stride,
+                      const float* bias, float* out) {
+    typename Lanes<L>::vector sum[M][N];
+    for (int m = 0; m < M; ++m)
+        for (int j = 0; j < N; ++j)
+            sum[m][j] = bias ? load<L>(bias + j * L) : typename Lanes<L>::vector{};
+    const float* row = x.data + size_t(first) * x.stride;
+    for (int k = 0; k < n_in; ++k) {
+        typename Lanes<L>::vector w[N];
+        for (int j = 0; j < N; ++j) w[j] = load<L>(weight + size_t(k) * stride + j * L);
+        for (int m = 0; m < M; ++m)
+            for (int j = 0; j < N; ++j) sum[m][j] += row[size_t(m) * x.stride + k] * w[j];
+    }
+    for (int m = 0; m < M; ++m)
+        for (int j = 0; j < N; ++j) store<L>(out + size_t(first + m) * stride + j * L, sum[m][j]);
+}
+
+template <int L, int N, int M, class G>
+inline void multiply_group(const G& group, Rows x, int n_in, const float* weight, int stride,
+                           float* out) {
+    int m = 0;
+    for (; m + M <= group.size; m += M) tile<L, N, M>(group, m, x, n_in, weight, stride, out);
+    if constexpr (M > 4)
+        if (m + 4 <= group.size) tile<L, N, 4>(group, m, x, n_in, weight, stride, out), m += 4;
+    if (m + 2 <= group.size) tile<L, N, 2>(group, m, x, n_in, weight, stride, out), m += 2;
+    if (m < group.size) {
+        if (m + 2 == group.size)
+            tile<L, N, 2>(group, m, x, n_in, weight, stride, out);
+        else
+            tile<L, N, 1>(group, m, x, n_in, weight, stride, out);
+    }
+}
+
+template <int L, int N, int M>
+inline void multiply_rows(int n, Rows x, int n_in, const float* weight, int stride,
+                          const float* bias, float* out) {
+    int m = 0;
+    for (; m + M <= n; m += M) root_tile<L, N, M>(m, x, n_in, weight, stride, bias, out);
+    for (; m < n; ++m) root_tile<L, N, 1>(m, x, n_in, weight, stride, bias, out);
+}
+
+// All kinds into the columns [column, column + N L): out = bias + x root + messages.
+template <int L, int N, int M, class Index, class Count>
+void multiply_columns(const Messages& messages, const Index* from, const Index* to, Rows x, int n,
+                      int n_in, const float* weight, const float* root, const float* bias,
+                      int stride, int column, float* out) {
+    out += column;
+    multiply_rows<L, N, M>(n, x, n_in, root + column, stride, bias ? bias + column : nullptr, out);
+    const Count* count = static_cast<const Count*>(messages.senders);
+    for (int kind = 0; kind < messages.n_kinds; ++kind) {
+        const int start = messages.kind_offsets[kind];
+        const Group<Index, Count> group{from + start, to + start, count + start,
+                                        messages.kind_offsets[kind + 1] - start};
+        const float* w = weight + size_t(kind) * n_in * stride + column;
+        multiply_group<L, N, M>(group, x, n_in, w, stride, out);
+    }
+}
+
+// Tiles: as many messages by columns as leave registers for the weights and one input.
+template <class Index, class Count>
+void multiply(const Messages& messages, const Index* from, const Index* to, Rows x, int n,
+              int n_in, int n_out, const float* weight, const float* root, const float* bias,
+              float* out) {
+    const int stride = padded(n_out);
+    int column = 0;
+    while (column < stride) {
+        const int left = stride - column;
+#define MASSGRAPH_COLUMNS(L, N, M)                                                              \
+    multiply_columns<L, N, M, Index, Count>(messages, from, to, x, n, n_in, weight, root, bias, \
+                                            stride, column, out);                               \
+    column += L * N
+#if LANES == 16
+        if (left >= 32) {
+            MASSGRAPH_COLUMNS(16, 2, 8);
+            continue;
+        }
+        if (left >= 16) {
+            MASSGRAPH_COLUMNS(16, 1, 8);
+            continue;
+        }
+#endif
+#if LANES >= 8
+        if (left >= 16) {
+            MASSGRAPH_COLUMNS(8, 2, 4);
+            continue;
+        }
+        if (left >= 8) {
+            MASSGRAPH_COLUMNS(8, 1, 8);
+            continue;
+        }
+#endif
+        if (left >= 8) {
+            MASSGRAPH_COLUMNS(4, 2, 4);
+        } else {
+            MASSGRAPH_COLUMNS(4, 1, 8);
+        }
+#undef MASSGRAPH_COLUMNS
+    }
+}
+
+void convolve(const Messages& messages, const Weights& weights, Rows x, int n, float* z) {
+    const int n_in = weights.n_in, n_out = weights.n_out;
+    if (messages.wide) {
+        multiply<uint32_t, uint32_t>(messages, static_cast<const uint32_t*>(messages.sender),
+                                     static_cast<const uint32_t*>(messages.receiver), x, n, n_in,
+                                     n_out, weights.weight, weights.root, weights.bias, z);
+    } else {
+        multiply<uint16_t, uint8_t>(messages, static_cast<const uint16_t*>(messages.sender),
+                                    static_cast<const uint16_t*>(messages.receiver), x, n, n_in,
+                                    n_out, weights.weight, weights.root, weights.bias, z);
+    }
+}
+
+// ---------------------------------------------------------------- gradients of the weights
+
+// gradient[i, :] += sum over messages of x[from][i] share dz[to][:], for I inputs.
+template <int L, int N, int I, class G>
+inline void gradient_tile(const G& group, Rows x, const float* dz, int stride, float* gradient) {
+    typename Lanes<L>::vector sum[I][N];
+    for (int i = 0; i < I; ++i)
+        for (int j = 0; j < N; ++j) sum[i][j] = load<L>(gradient + size_t(i) * stride + j * L);
+    for (int m = 0; m < group.size; ++m) {
+        const float part = share(group.count[m]);
+        const float* row = x.data + size_t(group.from[m]) * x.stride;
+        const float* back = dz + size_t(group.to[m]) * stride;
+        typename Lanes<L>::vector g[N];
+        for (int j = 0; j < N; ++j) g[j] = part * load<L>(back + j * L);
+        for (int i = 0; i < I; ++i)
+            for (int j = 0; j < N; ++j) sum[i][j] += row[i] * g[j];
+    }
+    for (int i = 0; i < I; ++i)
+        for (int j = 0; j < N; ++j) store<L>(gradient + size_t(i) * stride + j * L, sum[i][j]);
+}
+
+// Every row to itself, with weight one: what the root weight sees.
+struct Same {
+    int size;
+    struct Place {
+        int operator[](int m) const { return m; }
+    } from, to;
+    struct One {
+        uint8_t operator[](int) const { return 1; }
+    } count;
+};
+
+template <int L, int N, int I, class G>
+inline void gradient_columns(const G& group, Rows x, int n_in, const float* dz, int stride,
+                             float* gradient) {
+    int i = 0;
+    const auto at = [&](int input) { return Rows{x.data + input, x.stride}; };
+    for (; i + I <= n_in; i += I)
+        gradient_tile<L, N, I>(group, at(i), dz, stride, gradient + size_t(i) * stride);
+    if constexpr (I > 4)
+        if (i + 4 <= n_in)
+            gradient_tile<L, N, 4>(group, at(i), dz, stride, gradient + size_t(i) * stride), i += 4;
+    switch (n_in - i) {
+        case 3: gradient_tile<L, N, 3>(group, at(i), dz, stride, gradient + size_t(i) * stride); break;
+        case 2: gradient_tile<L, N, 2>(group, at(i), dz, stride, gradient + size_t(i) * stride); break;
+        case 1: gradient_tile<L, N, 1>(group, at(i), dz, stride, gradient + size_t(i) * stride); break;
+        default: break;
+    }
+}
+
+template <class G>
+inline void gradient(const G& group, Rows x, int n_in, const float* dz, int stride, float* out) {
+    if (group.size == 0) return;
+    int column = 0;
+    while (column < stride) {
+        const int left = stride - column;
+#define MASSGRAPH_COLUMNS(L, N, I)                                                             \
+    gradient_columns<L, N, I>(group, x, n_in, dz + column, stride, out + column); \
+    column += L * N
+#if LANES == 16
+        if (left >= 32) {
+            MASSGRAPH_COLUMNS(16, 2, 8);
+            continue;
+        }
+        if (left >= 16) {
+            MASSGRAPH_COLUMNS(16, 1, 8);
+            continue;
+        }
+#endif
+#if LANES >= 8
+        if (left >= 16) {
+            MASSGRAPH_COLUMNS(8, 2, 4);
+            continue;
+        }
+        if (left >= 8) {
+            MASSGRAPH_COLUMNS(8, 1, 8);
+            continue;
+        }
+#endif
+        if (left >= 8) {
+            MASSGRAPH_COLUMNS(4, 2, 4);
+        } else {
+            MASSGRAPH_COLUMNS(4, 1, 8);
+        }
+#undef MASSGRAPH_COLUMNS
+    }
+}
+
+template <class Index, class Count>
+void all_gradients(const Messages& messages, const Weights& weights, Rows x, const float* dz, int n,
+                   const Gradients& out, float* dx) {
+    const int n_in = weights.n_in, stride = padded(weights.n_out);
+    const Index* sender = static_cast<const Index*>(messages.sender);
+    const Index* receiver = static_cast<const Index*>(messages.receiver);
+    const Count* count = static_cast<const Count*>(messages.senders);
+    for (int kind = 0; kind < messages.n_kinds; ++kind) {
+        const int start = messages.kind_offsets[kind];
+        const Group<Index, Count> group{sender + start, receiver + start, count + start,
+                                        messages.kind_offsets[kind + 1] - start};
+        gradient(group, x, n_in, dz, stride, out.weight + size_t(kind) * n_in * stride);
+    }
+    Same same{};
+    same.size = n;
+    gradient(same, x, n_in, dz, stride, out.root);
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < stride; j += 4)
+            store<4>(out.bias + j, load<4>(out.bias + j) + load<4>(dz + size_t(i) * stride + j));
+    if (dx)
+        multiply<Index, Count>(messages, receiver, sender, Rows{dz, stride}, n, weights.n_out, n_in,
+                               weights.transposed, weights.root_transposed, nullptr, dx);
+}
+
+void convolve_back(const Messages& messages, const Weights& weights, Rows x, const float* dz, int n,
+                   const Gradients& out, float* dx) {
+    if (messages.wide)
+        all_gradients<uint32_t, uint32_t>(messages, weights, x, dz, n, out, dx);
+    else
+        all_gradients<uint16_t, uint8_t>(messages, weights, x, dz, n, out, dx);
+}
+
+// ---------------------------------------------------------------- between the layers
+
+constexpr int STEP = 4;  // every padded width is a multiple
+
+// Comparisons are such that what is not a number stays so, as in torch.
+
+void activate(const float* z, int n, int width, const float* scale, const float* shift, float* h) {
+    typedef typename Lanes<STEP>::vector vector;
+    const vector zero{};
+    if (!scale) {
+        for (size_t i = 0; i < size_t(n) * width; i += STEP) {
+            const vector y = load<STEP>(z + i);
+            store<STEP>(h + i, zero > y ? zero : y);
+        }
+        return;
+    }
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < width; j += STEP) {
+            const size_t at = size_t(i) * width + j;
+            const vector y = load<STEP>(scale + j) * load<STEP>(z + at) + load<STEP>(shift + j);
+            store<STEP>(h + at, zero > y ? zero : y);
+        }
+}
+
+void mask(const float* z, Rows dh, int n, int width, const float* scale, const float* shift,
+          float* dy) {
+    typedef typename Lanes<STEP>::vector vector;
+    const vector zero{};
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < width; j += STEP) {
+            const size_t at = size_t(i) * width + j;
+            vector y = load<STEP>(z + at);
+            if (scale) y = load<STEP>(scale + j) * y + load<STEP>(shift + j);
+            const vector back = load<STEP>(dh.data + size_t(i) * dh.stride + j);
+            store<STEP>(dy + at, zero >= y ? zero : back);
+        }
+}
+
+void combine(const float* z, int n, int width, const float* p, const float* q, const float* s,
+             float* dy) {
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < width; j += STEP) {
+            const size_t at = size_t(i) * width + j;
+            store<STEP>(dy + at, load<STEP>(p + j) * load<STEP>(dy + at) +
+                                     (load<STEP>(q + j) * load<STEP>(z + at) + load<STEP>(s + j)));
+        }
+}
+
+void column_sums(const float* a, const float* b, int n, int width, double* sum, double* product) {
+    typedef typename Lanes<STEP>::doubles doubles;
+    typedef typename Lanes<STEP>::loose_doubles loose;
+    for (int j = 0; j < width; j += STEP) {
+        doubles total = *reinterpret_cast<loose*>(sum + j);
+        doubles both = *reinterpret_cast<loose*>(product + j);
+        for (int i = 0; i < n; ++i) {
+            const size_t at = size_t(i) * width + j;
+            const doubles one = __builtin_convertvector(load<STEP>(a + at), doubles);
+            const doubles other = __builtin_convertvector(load<STEP>(b + at), doubles);
+            total += one;
+            both += one * other;
+        }
+        *reinterpret_cast<loose*>(sum + j) = total;
+        *reinterpret_cast<loose*>(product + j) = both;
+    }
+}
+
+// ---------------------------------------------------------------- candidates of the graph
+
+int prefilter(const float* bin, int n, float shift, const uint32_t* occupied, uint32_t* found) {
+    int n_found = 0, i = 0;
+#if LANES == 16
+    const __m512 by = _mm512_set1_ps(shift);
+    const __m512i last = _mm512_set1_epi32(31);
+    __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    for (; i + 16 <= n; i += 16) {
+        const __m512i at = _mm512_cvttps_epi32(_mm512_add_ps(_mm512_loadu_ps(bin + i), by));
+        const __m512i word = _mm512_i32gather_epi32(_mm512_srli_epi32(at, 5), occupied, 4);
+        const __m512i bit = _mm512_srlv_epi32(word, _mm512_and_epi32(at, last));
+        const __mmask16 hit = _mm512_test_epi32_mask(bit, _mm512_set1_epi32(1));
+        if (hit) {
+            _mm512_storeu_si512(found + n_found, _mm512_maskz_compress_epi32(hit, place));
+            n_found += __builtin_popcount(hit);
+        }
+        place = _mm512_add_epi32(place, _mm512_set1_epi32(16));
+    }
+#elif LANES == 8
+    const __m256 by = _mm256_set1_ps(shift);
+    const __m256i last = _mm256_set1_epi32(31);
+    for (; i + 8 <= n; i += 8) {
+        const __m256i at = _mm256_cvttps_epi32(_mm256_add_ps(_mm256_loadu_ps(bin + i), by));
+        const __m256i word = _mm256_i32gather_epi32(reinterpret_cast<const int*>(occupied),
+                                                    _mm256_srli_epi32(at, 5), 4);
+        // The bit in question goes to the sign.
+        const __m256i bit = _mm256_sllv_epi32(word, _mm256_andnot_si256(at, last));
+        unsigned hit = unsigned(_mm256_movemask_ps(_mm256_castsi256_ps(bit)));
+        for (; hit; hit &= hit - 1) found[n_found++] = uint32_t(i + __builtin_ctz(hit));
+    }
+#endif
+    for (; i < n; ++i) {
+        const uint32_t at = static_cast<uint32_t>(static_cast<int32_t>(bin[i] + shift));
+        found[n_found] = static_cast<uint32_t>(i);
+        n_found += (occupied[at >> 5] >> (at & 31)) & 1;
+    }
+    return n_found;
+}
+
+// ---------------------------------------------------------------- the peak of the processor
+
+double multiply_add(int64_t rounds, float* out) {
+    typedef typename Lanes<LANES>::vector vector;
+    constexpr int CHAINS = 12;
+    vector sum[CHAINS] = {};
+    const vector a = load<LANES>(out), b = load<LANES>(out + LANES);
+    for (int c = 0; c < CHAINS; ++c) sum[c] = a * float(c);
+    for (int64_t round = 0; round < rounds; ++round) {
+        for (int c = 0; c < CHAINS; ++c) sum[c] = sum[c] * a + b;
+        asm volatile("" ::: "memory");
+    }
+    vector total{};
+    for (int c = 0; c < CHAINS; ++c) total += sum[c];
+    store<LANES>(out, total);
+    return 2.0 * double(rounds) * CHAINS * LANES;
+}
+
+}  // namespace
