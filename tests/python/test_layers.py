@@ -212,7 +212,7 @@ def test_weights_start_as_glorot_has_it_and_bias_at_zero() -> None:
 
 def test_messages_of_another_number_of_types_are_refused() -> None:
     batch = make_batch("plain")
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="messages of 4 types for a layer of 5"):
         RelationalConv(3, 5, KINDS + 1)(batch.features, batch.messages)
 
 
