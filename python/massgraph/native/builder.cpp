@@ -310,8 +310,8 @@ MessageResultBase* build_messages(const Spectra& spectra, const double* masses, 
         return 16 + spectra.offsets[p + 1] - spectra.offsets[p];
     });
     const int n_kinds = directed ? 2 * n_relations : n_relations;
-    const bool done = for_chunks(CHUNKS, n_threads, [&](int chunk) {
-        Searcher searcher(masses, n_relations, rule);
+    const auto scratch = [&] { return Searcher(masses, n_relations, rule); };
+    const bool done = for_chunks(CHUNKS, n_threads, scratch, [&](Searcher& searcher, int chunk) {
         auto& out = result->chunks[size_t(chunk)];
         Appender<Index, Count> appender(out);
         std::vector<std::vector<Edge>> edges(static_cast<size_t>(n_relations));
@@ -357,8 +357,8 @@ void* mg_build_edges(const double* mz, const float* intensity, const double* all
         const auto bounds = equal_chunks(n_pixels, CHUNKS, [&](int64_t p) {
             return 16 + offsets[p + 1] - offsets[p];
         });
-        const bool done = for_chunks(CHUNKS, n_threads, [&](int chunk) {
-            Searcher searcher(masses, n_relations, Rule(rule));
+        const auto scratch = [&] { return Searcher(masses, n_relations, Rule(rule)); };
+        const bool done = for_chunks(CHUNKS, n_threads, scratch, [&](Searcher& searcher, int chunk) {
             EdgeChunk& out = result->chunks[size_t(chunk)];
             BySource by_source;
             std::vector<Edge> edges;

@@ -61,9 +61,11 @@ struct Kernels {
     // dz = p dy + q z + s per column, in place of dy
     void (*combine)(const float* z, int n, int width, const float* p, const float* q,
                     const float* s, float* dy);
+    // sum += columns of a
+    void (*column_sums)(const float* a, int n, int width, double* sum);
     // sum += columns of a; product += columns of a b
-    void (*column_sums)(const float* a, const float* b, int n, int width, double* sum,
-                        double* product);
+    void (*product_sums)(const float* a, const float* b, int n, int width, double* sum,
+                         double* product);
     // Peaks whose bin or the next is occupied, once moved by `shift` bins; returns their number.
     int (*prefilter)(const float* bin, int n, float shift, const uint32_t* occupied,
                      uint32_t* found);

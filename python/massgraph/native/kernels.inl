@@ -5,6 +5,8 @@
 // serves several messages. As peaks ascend in m/z and a kind is one mass difference, senders and
 // receivers of a kind both go up through the pixel: gathering is nearly streaming.
 
+#define INLINE __attribute__((always_inline))
+
 namespace {
 
 using massgraph::Gradients;
@@ -60,60 +62,110 @@ template <class Index, class Count> struct Group {
 
 // ---------------------------------------------------------------- rows times a matrix
 
-// out[to] += share x[from] W for messages first to first + M, columns of N vectors.
-template <int L, int N, int M, class G>
-inline void tile(const G& group, int first, Rows x, int n_in, const float* weight, int stride,
-                 float* out) {
+// f(0), ..., f(N - 1), written out before the optimiser starts: tiles then live in registers.
+template <int I> struct Constant {
+    static constexpr int value = I;
+};
+template <int N> struct Each {
+    template <class F> INLINE static void run(const F& f) {
+        Each<N - 1>::run(f);
+        f(Constant<N - 1>());
+    }
+};
+template <> struct Each<0> {
+    template <class F> INLINE static void run(const F&) {}
+};
+
+// sum[m][j] = products of the M rows with N vectors of columns.
+template <int L, int N, int M> struct Tile {
+    typedef typename Lanes<L>::vector vector;
+    vector sum[M][N];
     const float* row[M];
-    for (int m = 0; m < M; ++m) row[m] = x.data + size_t(group.from[first + m]) * x.stride;
-    typename Lanes<L>::vector sum[M][N] = {};
-    for (int k = 0; k < n_in; ++k) {
-        typename Lanes<L>::vector w[N];
-        for (int j = 0; j < N; ++j) w[j] = load<L>(weight + size_t(k) * stride + j * L);
-        for (int m = 0; m < M; ++m)
-            for (int j = 0; j < N; ++j) sum[m][j] += row[m][k] * w[j];
+
+    INLINE void start(int k, const float* weight) {
+        vector w[N];
+        Each<N>::run([&](auto j) INLINE { w[j.value] = load<L>(weight + j.value * L); });
+        Each<M>::run([&](auto m) INLINE {
+            Each<N>::run([&](auto j) INLINE {
+                sum[m.value][j.value] = row[m.value][k] * w[j.value];
+            });
+        });
     }
-    for (int m = 0; m < M; ++m) {
-        const float part = share(group.count[first + m]);
-        float* target = out + size_t(group.to[first + m]) * stride;
-        for (int j = 0; j < N; ++j)
-            store<L>(target + j * L, load<L>(target + j * L) + part * sum[m][j]);
+    INLINE void add(int k, const float* weight) {
+        vector w[N];
+        Each<N>::run([&](auto j) INLINE { w[j.value] = load<L>(weight + j.value * L); });
+        Each<M>::run([&](auto m) INLINE {
+            Each<N>::run([&](auto j) INLINE {
+                sum[m.value][j.value] += row[m.value][k] * w[j.value];
+            });
+        });
     }
+    // K inputs, or n_in where K is 0.
+    template <int K> INLINE void products(int n_in, const float* weight, int stride) {
+        start(0, weight);
+        if constexpr (K > 0) {
+            Each<K - 1>::run([&](auto k) INLINE {
+                add(k.value + 1, weight + size_t(k.value + 1) * stride);
+            });
+        } else {
+            int k = 1;
+            for (; k + 4 <= n_in; k += 4)
+                Each<4>::run([&](auto step) INLINE {
+                    add(k + step.value, weight + size_t(k + step.value) * stride);
+                });
+            for (; k < n_in; ++k) add(k, weight + size_t(k) * stride);
+        }
+    }
+};
+
+// out[to] += share x[from] W for messages first to first + M, columns of N vectors.
+template <int L, int N, int M, int K, class G>
+INLINE void tile(const G& group, int first, Rows x, int n_in, const float* weight, int stride,
+                 float* out) {
+    Tile<L, N, M> t;
+    const auto* from = group.from + first;
+    const auto* to = group.to + first;
+    const auto* count = group.count + first;
+    Each<M>::run([&](auto m) INLINE {
+        t.row[m.value] = x.data + size_t(from[m.value]) * size_t(x.stride);
+    });
+    t.template products<K>(n_in, weight, stride);
+    Each<M>::run([&](auto m) INLINE {
+        const float part = share(count[m.value]);
+        float* target = out + size_t(to[m.value]) * size_t(stride);
+        Each<N>::run([&](auto j) INLINE {
+            store<L>(target + j.value * L,
+                     load<L>(target + j.value * L) + part * t.sum[m.value][j.value]);
+        });
+    });
 }
 
 // out[i] = bias + x[i] W for rows first to first + M.
 template <int L, int N, int M>
-inline void root_tile(int first, Rows x, int n_in, const float* weight, int stride,
+INLINE void root_tile(int first, Rows x, int n_in, const float* weight, int stride,
                       const float* bias, float* out) {
-    typename Lanes<L>::vector sum[M][N];
-    for (int m = 0; m < M; ++m)
-        for (int j = 0; j < N; ++j)
-            sum[m][j] = bias ? load<L>(bias + j * L) : typename Lanes<L>::vector{};
-    const float* row = x.data + size_t(first) * x.stride;
-    for (int k = 0; k < n_in; ++k) {
-        typename Lanes<L>::vector w[N];
-        for (int j = 0; j < N; ++j) w[j] = load<L>(weight + size_t(k) * stride + j * L);
-        for (int m = 0; m < M; ++m)
-            for (int j = 0; j < N; ++j) sum[m][j] += row[size_t(m) * x.stride + k] * w[j];
-    }
-    for (int m = 0; m < M; ++m)
-        for (int j = 0; j < N; ++j) store<L>(out + size_t(first + m) * stride + j * L, sum[m][j]);
+    Tile<L, N, M> t;
+    Each<M>::run([&](auto m) INLINE { t.row[m.value] = x.data + size_t(first + m.value) * x.stride; });
+    t.template products<0>(n_in, weight, stride);
+    Each<M>::run([&](auto m) INLINE {
+        float* target = out + size_t(first + m.value) * stride;
+        Each<N>::run([&](auto j) INLINE {
+            typename Lanes<L>::vector value = t.sum[m.value][j.value];
+            if (bias) value += load<L>(bias + j.value * L);
+            store<L>(target + j.value * L, value);
+        });
+    });
 }
 
-template <int L, int N, int M, class G>
+template <int L, int N, int M, int K, class G>
 inline void multiply_group(const G& group, Rows x, int n_in, const float* weight, int stride,
                            float* out) {
     int m = 0;
-    for (; m + M <= group.size; m += M) tile<L, N, M>(group, m, x, n_in, weight, stride, out);
+    for (; m + M <= group.size; m += M) tile<L, N, M, K>(group, m, x, n_in, weight, stride, out);
     if constexpr (M > 4)
-        if (m + 4 <= group.size) tile<L, N, 4>(group, m, x, n_in, weight, stride, out), m += 4;
-    if (m + 2 <= group.size) tile<L, N, 2>(group, m, x, n_in, weight, stride, out), m += 2;
-    if (m < group.size) {
-        if (m + 2 == group.size)
-            tile<L, N, 2>(group, m, x, n_in, weight, stride, out);
-        else
-            tile<L, N, 1>(group, m, x, n_in, weight, stride, out);
-    }
+        if (m + 4 <= group.size) tile<L, N, 4, K>(group, m, x, n_in, weight, stride, out), m += 4;
+    if (m + 2 <= group.size) tile<L, N, 2, K>(group, m, x, n_in, weight, stride, out), m += 2;
+    if (m < group.size) tile<L, N, 1, K>(group, m, x, n_in, weight, stride, out);
 }
 
 template <int L, int N, int M>
@@ -125,20 +177,31 @@ inline void multiply_rows(int n, Rows x, int n_in, const float* weight, int stri
 }
 
 // All kinds into the columns [column, column + N L): out = bias + x root + messages.
-template <int L, int N, int M, class Index, class Count>
-void multiply_columns(const Messages& messages, const Index* from, const Index* to, Rows x, int n,
-                      int n_in, const float* weight, const float* root, const float* bias,
-                      int stride, int column, float* out) {
-    out += column;
-    multiply_rows<L, N, M>(n, x, n_in, root + column, stride, bias ? bias + column : nullptr, out);
+template <int L, int N, int M, int K, class Index, class Count>
+void multiply_kinds(const Messages& messages, const Index* from, const Index* to, Rows x, int n_in,
+                    const float* weight, int stride, int column, float* out) {
     const Count* count = static_cast<const Count*>(messages.senders);
     for (int kind = 0; kind < messages.n_kinds; ++kind) {
         const int start = messages.kind_offsets[kind];
         const Group<Index, Count> group{from + start, to + start, count + start,
                                         messages.kind_offsets[kind + 1] - start};
         const float* w = weight + size_t(kind) * n_in * stride + column;
-        multiply_group<L, N, M>(group, x, n_in, w, stride, out);
+        multiply_group<L, N, M, K>(group, x, n_in, w, stride, out);
     }
+}
+
+template <int L, int N, int M, class Index, class Count>
+void multiply_columns(const Messages& messages, const Index* from, const Index* to, Rows x, int n,
+                      int n_in, const float* weight, const float* root, const float* bias,
+                      int stride, int column, float* out) {
+    out += column;
+    multiply_rows<L, N, M>(n, x, n_in, root + column, stride, bias ? bias + column : nullptr, out);
+    // Few inputs, as first layers have: their loop is written out.
+    const auto kinds = n_in == 3   ? multiply_kinds<L, N, M, 3, Index, Count>
+                       : n_in == 4 ? multiply_kinds<L, N, M, 4, Index, Count>
+                       : n_in == 8 ? multiply_kinds<L, N, M, 8, Index, Count>
+                                   : multiply_kinds<L, N, M, 0, Index, Count>;
+    kinds(messages, from, to, x, n_in, weight, stride, column, out);
 }
 
 // Tiles: as many messages by columns as leave registers for the weights and one input.
@@ -200,21 +263,29 @@ void convolve(const Messages& messages, const Weights& weights, Rows x, int n, f
 
 // gradient[i, :] += sum over messages of x[from][i] share dz[to][:], for I inputs.
 template <int L, int N, int I, class G>
-inline void gradient_tile(const G& group, Rows x, const float* dz, int stride, float* gradient) {
-    typename Lanes<L>::vector sum[I][N];
-    for (int i = 0; i < I; ++i)
-        for (int j = 0; j < N; ++j) sum[i][j] = load<L>(gradient + size_t(i) * stride + j * L);
+INLINE void gradient_tile(const G& group, Rows x, const float* dz, int stride, float* gradient) {
+    typedef typename Lanes<L>::vector vector;
+    vector sum[I][N];
+    Each<I>::run([&](auto i) INLINE {
+        Each<N>::run([&](auto j) INLINE {
+            sum[i.value][j.value] = load<L>(gradient + size_t(i.value) * stride + j.value * L);
+        });
+    });
     for (int m = 0; m < group.size; ++m) {
         const float part = share(group.count[m]);
-        const float* row = x.data + size_t(group.from[m]) * x.stride;
-        const float* back = dz + size_t(group.to[m]) * stride;
-        typename Lanes<L>::vector g[N];
-        for (int j = 0; j < N; ++j) g[j] = part * load<L>(back + j * L);
-        for (int i = 0; i < I; ++i)
-            for (int j = 0; j < N; ++j) sum[i][j] += row[i] * g[j];
+        const float* row = x.data + size_t(group.from[m]) * size_t(x.stride);
+        const float* back = dz + size_t(group.to[m]) * size_t(stride);
+        vector g[N];
+        Each<N>::run([&](auto j) INLINE { g[j.value] = part * load<L>(back + j.value * L); });
+        Each<I>::run([&](auto i) INLINE {
+            Each<N>::run([&](auto j) INLINE { sum[i.value][j.value] += row[i.value] * g[j.value]; });
+        });
     }
-    for (int i = 0; i < I; ++i)
-        for (int j = 0; j < N; ++j) store<L>(gradient + size_t(i) * stride + j * L, sum[i][j]);
+    Each<I>::run([&](auto i) INLINE {
+        Each<N>::run([&](auto j) INLINE {
+            store<L>(gradient + size_t(i.value) * stride + j.value * L, sum[i.value][j.value]);
+        });
+    });
 }
 
 // Every row to itself, with weight one: what the root weight sees.
@@ -318,68 +389,112 @@ void convolve_back(const Messages& messages, const Weights& weights, Rows x, con
 
 // ---------------------------------------------------------------- between the layers
 
-constexpr int STEP = 4;  // every padded width is a multiple
-
 // Comparisons are such that what is not a number stays so, as in torch.
 
-void activate(const float* z, int n, int width, const float* scale, const float* shift, float* h) {
-    typedef typename Lanes<STEP>::vector vector;
+template <int S>
+void activate_rows(const float* z, int n, int width, const float* scale, const float* shift,
+                   float* h) {
+    typedef typename Lanes<S>::vector vector;
     const vector zero{};
-    if (!scale) {
-        for (size_t i = 0; i < size_t(n) * width; i += STEP) {
-            const vector y = load<STEP>(z + i);
-            store<STEP>(h + i, zero > y ? zero : y);
-        }
-        return;
-    }
     for (int i = 0; i < n; ++i)
-        for (int j = 0; j < width; j += STEP) {
-            const size_t at = size_t(i) * width + j;
-            const vector y = load<STEP>(scale + j) * load<STEP>(z + at) + load<STEP>(shift + j);
-            store<STEP>(h + at, zero > y ? zero : y);
+        for (int j = 0; j < width; j += S) {
+            const size_t at = size_t(i) * size_t(width) + size_t(j);
+            vector y = load<S>(z + at);
+            if (scale) y = load<S>(scale + j) * y + load<S>(shift + j);
+            store<S>(h + at, zero > y ? zero : y);
         }
+}
+
+template <int S>
+void mask_rows(const float* z, Rows dh, int n, int width, const float* scale, const float* shift,
+               float* dy) {
+    typedef typename Lanes<S>::vector vector;
+    const vector zero{};
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < width; j += S) {
+            const size_t at = size_t(i) * size_t(width) + size_t(j);
+            vector y = load<S>(z + at);
+            if (scale) y = load<S>(scale + j) * y + load<S>(shift + j);
+            const vector back = load<S>(dh.data + size_t(i) * size_t(dh.stride) + j);
+            store<S>(dy + at, zero >= y ? zero : back);
+        }
+}
+
+template <int S>
+void combine_rows(const float* z, int n, int width, const float* p, const float* q, const float* s,
+                  float* dy) {
+    for (int i = 0; i < n; ++i)
+        for (int j = 0; j < width; j += S) {
+            const size_t at = size_t(i) * size_t(width) + size_t(j);
+            store<S>(dy + at, load<S>(p + j) * load<S>(dy + at) +
+                                  (load<S>(q + j) * load<S>(z + at) + load<S>(s + j)));
+        }
+}
+
+// Sums of C vectors of columns at a time, in double.
+template <int S, int C, bool PRODUCT>
+void sum_rows(const float* a, const float* b, int n, int width, double* sum, double* product) {
+    typedef typename Lanes<S>::doubles doubles;
+    typedef typename Lanes<S>::loose_doubles loose;
+    doubles total[C] = {}, both[C] = {};
+    for (int i = 0; i < n; ++i) {
+        const size_t at = size_t(i) * size_t(width);
+        Each<C>::run([&](auto c) INLINE {
+            const doubles one = __builtin_convertvector(load<S>(a + at + c.value * S), doubles);
+            total[c.value] += one;
+            if constexpr (PRODUCT)
+                both[c.value] +=
+                    one * __builtin_convertvector(load<S>(b + at + c.value * S), doubles);
+        });
+    }
+    for (int c = 0; c < C; ++c) {
+        *reinterpret_cast<loose*>(sum + c * S) += total[c];
+        if constexpr (PRODUCT) *reinterpret_cast<loose*>(product + c * S) += both[c];
+    }
+}
+
+// The widest vectors that divide the row.
+#if LANES == 16
+#define BY_WIDTH(function, ...)                              \
+    (width % 16 == 0  ? function<16>(__VA_ARGS__)            \
+     : width % 8 == 0 ? function<8>(__VA_ARGS__)             \
+                      : function<4>(__VA_ARGS__))
+#elif LANES == 8
+#define BY_WIDTH(function, ...) \
+    (width % 8 == 0 ? function<8>(__VA_ARGS__) : function<4>(__VA_ARGS__))
+#else
+#define BY_WIDTH(function, ...) function<4>(__VA_ARGS__)
+#endif
+
+void activate(const float* z, int n, int width, const float* scale, const float* shift, float* h) {
+    BY_WIDTH(activate_rows, z, n, width, scale, shift, h);
 }
 
 void mask(const float* z, Rows dh, int n, int width, const float* scale, const float* shift,
           float* dy) {
-    typedef typename Lanes<STEP>::vector vector;
-    const vector zero{};
-    for (int i = 0; i < n; ++i)
-        for (int j = 0; j < width; j += STEP) {
-            const size_t at = size_t(i) * width + j;
-            vector y = load<STEP>(z + at);
-            if (scale) y = load<STEP>(scale + j) * y + load<STEP>(shift + j);
-            const vector back = load<STEP>(dh.data + size_t(i) * dh.stride + j);
-            store<STEP>(dy + at, zero >= y ? zero : back);
-        }
+    BY_WIDTH(mask_rows, z, dh, n, width, scale, shift, dy);
 }
 
 void combine(const float* z, int n, int width, const float* p, const float* q, const float* s,
              float* dy) {
-    for (int i = 0; i < n; ++i)
-        for (int j = 0; j < width; j += STEP) {
-            const size_t at = size_t(i) * width + j;
-            store<STEP>(dy + at, load<STEP>(p + j) * load<STEP>(dy + at) +
-                                     (load<STEP>(q + j) * load<STEP>(z + at) + load<STEP>(s + j)));
-        }
+    BY_WIDTH(combine_rows, z, n, width, p, q, s, dy);
 }
 
-void column_sums(const float* a, const float* b, int n, int width, double* sum, double* product) {
-    typedef typename Lanes<STEP>::doubles doubles;
-    typedef typename Lanes<STEP>::loose_doubles loose;
-    for (int j = 0; j < width; j += STEP) {
-        doubles total = *reinterpret_cast<loose*>(sum + j);
-        doubles both = *reinterpret_cast<loose*>(product + j);
-        for (int i = 0; i < n; ++i) {
-            const size_t at = size_t(i) * width + j;
-            const doubles one = __builtin_convertvector(load<STEP>(a + at), doubles);
-            const doubles other = __builtin_convertvector(load<STEP>(b + at), doubles);
-            total += one;
-            both += one * other;
-        }
-        *reinterpret_cast<loose*>(sum + j) = total;
-        *reinterpret_cast<loose*>(product + j) = both;
-    }
+template <bool PRODUCT>
+void sum_columns(const float* a, const float* b, int n, int width, double* sum, double* product) {
+    int j = 0;
+    for (; j + 16 <= width; j += 16)
+        sum_rows<4, 4, PRODUCT>(a + j, b + j, n, width, sum + j, product + j);
+    for (; j < width; j += 4)
+        sum_rows<4, 1, PRODUCT>(a + j, b + j, n, width, sum + j, product + j);
+}
+
+void column_sums(const float* a, int n, int width, double* sum) {
+    sum_columns<false>(a, a, n, width, sum, sum);
+}
+
+void product_sums(const float* a, const float* b, int n, int width, double* sum, double* product) {
+    sum_columns<true>(a, b, n, width, sum, product);
 }
 
 // ---------------------------------------------------------------- candidates of the graph
@@ -441,3 +556,6 @@ double multiply_add(int64_t rounds, float* out) {
 }
 
 }  // namespace
+
+#undef BY_WIDTH
+#undef INLINE

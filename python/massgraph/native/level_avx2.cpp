@@ -22,8 +22,8 @@
 
 namespace massgraph {
 const Kernels& avx2_kernels() {
-    static const Kernels kernels{"avx2", convolve,    convolve_back, activate,    mask,
-                                 combine, column_sums, prefilter,     multiply_add};
+    static const Kernels kernels{"avx2", convolve,     convolve_back, activate,  mask,
+                                 combine,    column_sums,  product_sums,  prefilter, multiply_add};
     return kernels;
 }
 }  // namespace massgraph

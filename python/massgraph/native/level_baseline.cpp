@@ -6,8 +6,8 @@
 
 namespace massgraph {
 const Kernels& baseline_kernels() {
-    static const Kernels kernels{"baseline", convolve,    convolve_back, activate,    mask,
-                                 combine,    column_sums, prefilter,     multiply_add};
+    static const Kernels kernels{"baseline", convolve,     convolve_back, activate,  mask,
+                                 combine,    column_sums,  product_sums,  prefilter, multiply_add};
     return kernels;
 }
 }  // namespace massgraph

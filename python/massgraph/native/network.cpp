@@ -170,12 +170,6 @@ void unpack_gradients(const PackedLayer& layer, const Buffer<float>* parts, int 
     }
 }
 
-// total += rows of a pixel, in double: what follows the last ReLU is exact sums.
-void add_rows(const float* rows, int n, int width, double* total) {
-    for (int i = 0; i < n; ++i)
-        for (int j = 0; j < width; ++j) total[j] += double(rows[size_t(i) * size_t(width) + size_t(j)]);
-}
-
 // dpool of a pixel as the gradient that each of its n peaks receives.
 void spread(const float* pooled, int n_out, int n, Buffer<float>& row) {
     row.zero();
@@ -227,15 +221,15 @@ int mg_infer(const MgBatch* batch_in, const MgInput* features, int n_layers, con
     const Batch batch(*batch_in, INFERENCE_CHUNKS);
     const Layers layers = pack(layers_in, n_layers, batch_in->n_kinds, false);
     const size_t n_out = size_t(layers.back().n_out()), wide = size_t(layers.back().width());
-    return for_chunks(batch.n_chunks(), n_threads, [&](int chunk) {
-        Pixel pixel(layers, batch.most_peaks());
+    const auto scratch = [&] { return Pixel(layers, batch.most_peaks()); };
+    return for_chunks(batch.n_chunks(), n_threads, scratch, [&](Pixel& pixel, int chunk) {
         std::vector<double> total(wide);
         for (int64_t p = batch.begin(chunk); p < batch.end(chunk); ++p) {
             const int n = batch.n_peaks(p);
             const float* h = pixel.forward(batch.messages(p), batch.input(*features, p), n);
             if (pooled) {
                 std::fill(total.begin(), total.end(), 0.0);
-                add_rows(h, n, int(wide), total.data());
+                kernels().column_sums(h, n, int(wide), total.data());
                 for (size_t j = 0; j < n_out; ++j)
                     pooled[size_t(p) * n_out + j] = total[j] / std::max(n, 1);
             }
@@ -255,8 +249,11 @@ int mg_forward(const MgBatch* batch_in, const MgLayer* layer_in, const MgInput* 
     const size_t wide = size_t(layer.width());
     std::vector<std::vector<double>> parts(size_t(batch.n_chunks()),
                                            std::vector<double>(sums ? 2 * wide : 0));
-    const bool done = for_chunks(batch.n_chunks(), n_threads, [&](int chunk) {
-        Buffer<float> active(input->active ? size_t(batch.most_peaks()) * size_t(input->stride) : 0);
+    const auto scratch = [&] {
+        return Buffer<float>(input->active ? size_t(batch.most_peaks()) * size_t(input->stride) : 0);
+    };
+    const bool done = for_chunks(batch.n_chunks(), n_threads, scratch, [&](Buffer<float>& active,
+                                                                           int chunk) {
         for (int64_t p = batch.begin(chunk); p < batch.end(chunk); ++p) {
             const int n = batch.n_peaks(p);
             Rows x = batch.input(*input, p);
@@ -267,7 +264,7 @@ int mg_forward(const MgBatch* batch_in, const MgLayer* layer_in, const MgInput* 
             float* out = z + batch.place(p) * wide;
             kernels().convolve(batch.messages(p), layer.weights(), x, n, out);
             double* sum = parts[size_t(chunk)].data();
-            if (sums) kernels().column_sums(out, out, n, int(wide), sum, sum + wide);
+            if (sums) kernels().product_sums(out, out, n, int(wide), sum, sum + wide);
         }
     });
     if (sums) {
@@ -282,15 +279,15 @@ int mg_pool(const MgBatch* batch_in, const MgInput* z, int n_out, float* pooled,
     const Batch batch(*batch_in, CHUNKS);
     const PaddedVector scale(z->scale, n_out), shift(z->shift, n_out);
     const int wide = z->stride;
-    return for_chunks(batch.n_chunks(), n_threads, [&](int chunk) {
-        Buffer<float> h(size_t(batch.most_peaks()) * size_t(wide));
+    const auto scratch = [&] { return Buffer<float>(size_t(batch.most_peaks()) * size_t(wide)); };
+    return for_chunks(batch.n_chunks(), n_threads, scratch, [&](Buffer<float>& h, int chunk) {
         std::vector<double> total(static_cast<size_t>(wide));
         for (int64_t p = batch.begin(chunk); p < batch.end(chunk); ++p) {
             const int n = batch.n_peaks(p);
             kernels().activate(batch.input(*z, p).data, n, wide, scale.data(), shift.data(),
                                h.data());
             std::fill(total.begin(), total.end(), 0.0);
-            add_rows(h.data(), n, wide, total.data());
+            kernels().column_sums(h.data(), n, wide, total.data());
             for (int j = 0; j < n_out; ++j)
                 pooled[size_t(p) * size_t(n_out) + size_t(j)] =
                     float(total[size_t(j)] / std::max(n, 1));
@@ -304,8 +301,10 @@ int mg_pool_sums(const MgBatch* batch_in, const MgInput* z, int n_out, const flo
     const PaddedVector scale(z->scale, n_out), shift(z->shift, n_out);
     const size_t wide = size_t(z->stride);
     std::vector<std::vector<double>> parts(size_t(batch.n_chunks()), std::vector<double>(2 * wide));
-    const bool done = for_chunks(batch.n_chunks(), n_threads, [&](int chunk) {
-        Buffer<float> dy(size_t(batch.most_peaks()) * wide), row(wide);
+    const auto scratch = [&] { return Buffer<float>(size_t(batch.most_peaks()) * wide); };
+    const bool done = for_chunks(batch.n_chunks(), n_threads, scratch, [&](Buffer<float>& dy,
+                                                                           int chunk) {
+        Buffer<float> row(wide);
         double* sum = parts[size_t(chunk)].data();
         for (int64_t p = batch.begin(chunk); p < batch.end(chunk); ++p) {
             const int n = batch.n_peaks(p);
@@ -313,7 +312,7 @@ int mg_pool_sums(const MgBatch* batch_in, const MgInput* z, int n_out, const flo
             spread(dpooled + size_t(p) * size_t(n_out), n_out, n, row);
             kernels().mask(at, Rows{row.data(), 0}, n, int(wide), scale.data(), shift.data(),
                            dy.data());
-            kernels().column_sums(dy.data(), at, n, int(wide), sum, sum + wide);
+            kernels().product_sums(dy.data(), at, n, int(wide), sum, sum + wide);
         }
     });
     std::fill(sums, sums + 2 * wide, 0.0);
@@ -335,10 +334,17 @@ int mg_backward(const MgBatch* batch_in, const MgLayer* layer_in, const MgInput*
     for (int chunk = 0; chunk < batch.n_chunks(); ++chunk) parts.emplace_back(size_t(0));
     std::vector<std::vector<double>> sum_parts(size_t(batch.n_chunks()),
                                                std::vector<double>(sums ? 2 * size_t(wide_in) : 0));
-    const bool done = for_chunks(batch.n_chunks(), n_threads, [&](int chunk) {
-        const size_t most = size_t(batch.most_peaks());
-        Buffer<float> active(input->active ? most * size_t(input->stride) : 0);
-        Buffer<float> dz(most * size_t(wide)), row(static_cast<size_t>(wide));
+    struct Scratch {
+        Buffer<float> active, dz;
+    };
+    const size_t most = size_t(batch.most_peaks());
+    const auto scratch = [&] {
+        return Scratch{Buffer<float>(input->active ? most * size_t(input->stride) : 0),
+                       Buffer<float>(most * size_t(wide))};
+    };
+    const bool done = for_chunks(batch.n_chunks(), n_threads, scratch, [&](Scratch& own, int chunk) {
+        Buffer<float>&active = own.active, &dz = own.dz;
+        Buffer<float> row(static_cast<size_t>(wide));
         parts[size_t(chunk)].resize(layer.gradient_size());
         parts[size_t(chunk)].zero();
         const Gradients to = layer.gradients(parts[size_t(chunk)].data());
@@ -369,7 +375,7 @@ int mg_backward(const MgBatch* batch_in, const MgLayer* layer_in, const MgInput*
                 kernels().mask(raw.data, Rows{dx, wide_in}, n, wide_in, in_scale.data(),
                                in_shift.data(), dx);
                 if (sums)
-                    kernels().column_sums(dx, raw.data, n, wide_in, sum, sum + wide_in);
+                    kernels().product_sums(dx, raw.data, n, wide_in, sum, sum + wide_in);
             }
         }
     });
@@ -404,10 +410,18 @@ int mg_step(const MgBatch* batch_in, const MgInput* features, int n_layers, cons
     int widest = 0;
     for (const PackedLayer& layer : layers) widest = std::max(widest, layer.width());
     const float weight = 1.0f / float(std::max<int64_t>(batch_in->n_pixels, 1));
-    const bool done = for_chunks(batch.n_chunks(), n_threads, [&](int chunk) {
-        Pixel pixel(layers, batch.most_peaks());
-        const size_t most = size_t(batch.most_peaks());
-        Buffer<float> one(most * size_t(widest)), two(most * size_t(widest)), row(wide);
+    struct Scratch {
+        Pixel pixel;
+        Buffer<float> one, two;
+    };
+    const auto scratch = [&] {
+        const size_t rows = size_t(batch.most_peaks()) * size_t(widest);
+        return Scratch{Pixel(layers, batch.most_peaks()), Buffer<float>(rows), Buffer<float>(rows)};
+    };
+    const bool done = for_chunks(batch.n_chunks(), n_threads, scratch, [&](Scratch& own, int chunk) {
+        Pixel& pixel = own.pixel;
+        Buffer<float>&one = own.one, &two = own.two;
+        Buffer<float> row(wide);
         std::vector<double> total(wide);
         std::vector<float> pooled(static_cast<size_t>(n_out)), dpooled(static_cast<size_t>(n_out));
         std::vector<float> back(static_cast<size_t>(n_classes));
@@ -420,7 +434,7 @@ int mg_step(const MgBatch* batch_in, const MgInput* features, int n_layers, cons
             const Messages messages = batch.messages(p);
             const float* h = pixel.forward(messages, x, n);
             std::fill(total.begin(), total.end(), 0.0);
-            add_rows(h, n, int(wide), total.data());
+            kernels().column_sums(h, n, int(wide), total.data());
             for (size_t j = 0; j < pooled.size(); ++j)
                 pooled[j] = float(total[j] / std::max(n, 1));
             float* out = logits + size_t(p) * size_t(n_classes);

@@ -51,19 +51,20 @@ template <class T> class Buffer {
     size_t size_ = 0;
 };
 
-// `work(chunk)` for every chunk on some threads. Which thread takes a chunk does not matter: chunks
-// are fixed, each writes its own results, and these are put together in the chunks' order. Returns
-// whether all had memory enough.
-template <class Work> bool for_chunks(int n_chunks, int n_threads, const Work& work) {
+// `work(scratch, chunk)` for every chunk on some threads, each with a scratch of its own. Which
+// thread takes a chunk does not matter: chunks are fixed, each writes its own results, and these are
+// put together in the chunks' order. Returns whether all had memory enough.
+template <class Scratch, class Work>
+bool for_chunks(int n_chunks, int n_threads, const Scratch& make_scratch, const Work& work) {
     std::atomic<int> next{0};
     std::atomic<bool> failed{false};
     const auto run = [&] {
-        for (int chunk = next++; chunk < n_chunks && !failed; chunk = next++) {
-            try {
-                work(chunk);
-            } catch (const std::bad_alloc&) {
-                failed = true;
-            }
+        try {
+            auto scratch = make_scratch();
+            for (int chunk = next++; chunk < n_chunks && !failed; chunk = next++)
+                work(scratch, chunk);
+        } catch (const std::bad_alloc&) {
+            failed = true;
         }
     };
     std::vector<std::thread> threads;
