@@ -542,15 +542,13 @@ int prefilter(const float* bin, int n, float shift, const uint32_t* occupied, ui
 double multiply_add(int64_t rounds, float* out) {
     typedef typename Lanes<LANES>::vector vector;
     constexpr int CHAINS = 12;
-    vector sum[CHAINS] = {};
+    vector sum[CHAINS];
     const vector a = load<LANES>(out), b = load<LANES>(out + LANES);
-    for (int c = 0; c < CHAINS; ++c) sum[c] = a * float(c);
-    for (int64_t round = 0; round < rounds; ++round) {
-        for (int c = 0; c < CHAINS; ++c) sum[c] = sum[c] * a + b;
-        asm volatile("" ::: "memory");
-    }
+    Each<CHAINS>::run([&](auto c) INLINE { sum[c.value] = a * float(c.value); });
+    for (int64_t round = 0; round < rounds; ++round)
+        Each<CHAINS>::run([&](auto c) INLINE { sum[c.value] = sum[c.value] * a + b; });
     vector total{};
-    for (int c = 0; c < CHAINS; ++c) total += sum[c];
+    Each<CHAINS>::run([&](auto c) INLINE { total += sum[c.value]; });
     store<LANES>(out, total);
     return 2.0 * double(rounds) * CHAINS * LANES;
 }
