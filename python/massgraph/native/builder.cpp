@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 
 #include "support.h"
@@ -22,26 +23,60 @@ struct Spectrum {
     int n;
 };
 
-struct Edge {
-    uint32_t source, target;
+// A column of results that grows without being filled first.
+template <class T> class Column {
+  public:
+    T* grow(size_t by) {
+        if (size_ + by > data_.size()) {
+            Buffer<T> larger((size_ + by) * 2);
+            if (size_) std::memcpy(larger.data(), data_.data(), size_ * sizeof(T));
+            data_ = std::move(larger);
+        }
+        T* start = data_.data() + size_;
+        size_ += by;
+        return start;
+    }
+    void clear() { size_ = 0; }
+    const T* data() const { return data_.data(); }
+    T* data() { return data_.data(); }
+    size_t size() const { return size_; }
+
+  private:
+    Buffer<T> data_;
+    size_t size_ = 0;
+};
+
+// Edges of one relation in one pixel, by source then target.
+struct Edges {
+    Column<uint32_t> source, target;
+    void add(uint32_t from, uint32_t to) {
+        *source.grow(1) = from;
+        *target.grow(1) = to;
+    }
+    size_t size() const { return source.size(); }
 };
 
 // Edges of one pixel after another, relation by relation.
 class Searcher {
   public:
-    Searcher(const double* masses, int n_relations, Rule rule)
-        : masses_(masses), n_relations_(n_relations), rule_(rule) {
-        heaviest_ = *std::max_element(masses, masses + n_relations);
-    }
+    Searcher(const double* masses, Rule rule) : masses_(masses), rule_(rule) {}
 
-    // Makes the bitmap of a pixel.
+    // Makes the bitmaps of a pixel.
     void load(const Spectrum& s) {
         spectrum_ = s;
-        bins_used_ = 0;
+        n_bins_ = 0;
         if (s.n == 0) return;
-        reach_ = s.allowed[s.n - 1];
-        low_ = s.mz[0];
-        const double range = s.mz[s.n - 1] - low_;
+        const size_t n = size_t(s.n);
+        mz_.resize(n + 2);
+        allowed_.resize(n + 2);
+        std::copy(s.mz, s.mz + n, mz_.data());
+        std::copy(s.allowed, s.allowed + n, allowed_.data());
+        for (size_t end = n; end < n + 2; ++end) {
+            mz_[end] = std::numeric_limits<double>::infinity();
+            allowed_[end] = -1;
+        }
+        reach_ = s.allowed[n - 1];
+        const double low = s.mz[0], range = s.mz[n - 1] - low;
         // A query reaches 2 * reach_: with this width 0.7 bins, so that it meets two at most; the
         // rest is for the rounding of places.
         const double width = std::max(reach_ * (2 / 0.7), range / (MOST_BINS - 4));
@@ -49,62 +84,76 @@ class Searcher {
         n_bins_ = int(range * per_da_) + 3;
         const size_t words = size_t(n_bins_) / 32 + 2;
         occupied_.resize(words);
+        near_.resize(words);
         first_.resize(words);
         std::memset(occupied_.data(), 0, words * sizeof(uint32_t));
-        bin_.resize(size_t(s.n));
-        found_.resize(size_t(s.n) + 16);
-        for (int t = 0; t < s.n; ++t) {
-            bin_[size_t(t)] = float((s.mz[t] - low_) * per_da_);
-            const uint32_t bin = uint32_t(bin_[size_t(t)]);
-            // A bit stands for its own bin and the next.
+        std::memset(near_.data(), 0, words * sizeof(uint32_t));
+        bin_.resize(n);
+        found_.resize(n + 16);
+        targets_.resize(n + 16);
+        for (uint32_t t = 0; t < n; ++t) {
+            bin_[t] = float((s.mz[t] - low) * per_da_);
+            const uint32_t bin = uint32_t(bin_[t]);
+            occupied_[bin >> 5] |= 1u << (bin & 31);
             if (bin) mark(bin - 1, t);
             mark(bin, t);
         }
-        bins_used_ = n_bins_;
     }
 
-    // Edges of a relation, by source then target.
-    void search(int relation, std::vector<Edge>& edges) {
-        edges.clear();
-        if (!bins_used_) return;
+    void search(int relation, Edges& edges) {
+        edges.source.clear();
+        edges.target.clear();
+        if (!n_bins_) return;
         const double mass = masses_[relation];
         const float shift = float((mass - reach_) * per_da_ - 0.15);
         // Beyond the last bin there is nothing to be found.
-        const float* end = std::lower_bound(bin_.data(), bin_.data() + spectrum_.n, 0,
-                                            [&](float bin, int) { return bin + shift < float(n_bins_ - 1); });
-        const int n = kernels().prefilter(bin_.data(), int(end - bin_.data()), shift,
-                                          occupied_.data(), found_.data());
-        for (int i = 0; i < n; ++i) candidates(int(found_[size_t(i)]), mass, shift, edges);
+        const float* end = std::lower_bound(
+            bin_.data(), bin_.data() + spectrum_.n, float(n_bins_ - 1),
+            [&](float bin, float last) { return bin + shift < last; });
+        const Peaks peaks{mz_.data(),   allowed_.data(), bin_.data(), occupied_.data(),
+                          near_.data(), first_.data(),   reach_};
+        int n_unclear = 0;
+        const int n = kernels().match(peaks, int(end - bin_.data()), shift, mass, found_.data(),
+                                      targets_.data(), &n_unclear);
+        if (!n_unclear) {
+            std::copy(found_.data(), found_.data() + n, edges.source.grow(size_t(n)));
+            std::copy(targets_.data(), targets_.data() + n, edges.target.grow(size_t(n)));
+            return;
+        }
+        for (size_t i = 0; i < size_t(n); ++i) {
+            if (targets_[i] != UNCLEAR)
+                edges.add(found_[i], targets_[i]);
+            else
+                choose(found_[i], mass, shift, edges);
+        }
     }
 
   private:
-    void mark(uint32_t bin, int peak) {
-        uint32_t& word = occupied_[bin >> 5];
-        if (!word) first_[bin >> 5] = uint32_t(peak);
+    void mark(uint32_t bin, uint32_t peak) {
+        uint32_t& word = near_[bin >> 5];
+        if (!word) first_[bin >> 5] = peak;
         word |= 1u << (bin & 31);
     }
 
-    void candidates(int source, double mass, float shift, std::vector<Edge>& edges) {
-        const Spectrum& s = spectrum_;
-        const uint32_t bin = uint32_t(int32_t(bin_[size_t(source)] + shift));
-        const double from = s.mz[source];
+    // All peaks that may fit, by the rule.
+    void choose(uint32_t source, double mass, float shift, Edges& edges) {
+        const uint32_t bin = uint32_t(int32_t(bin_[source] + shift));
         int best = -1;
         double best_error = 0;
-        for (int t = int(first_[bin >> 5]); t < s.n; ++t) {
-            // As numpy computes it, digit for digit.
-            const double error = (s.mz[t] - from) - mass;
+        for (int t = int(first_[bin >> 5]); t < spectrum_.n; ++t) {
+            const double error = (mz_[size_t(t)] - mz_[source]) - mass;
             if (error < -reach_) continue;
             if (error > reach_) break;
             const double size = std::fabs(error);
-            if (!(size <= s.allowed[t])) continue;
+            if (!(size <= allowed_[size_t(t)])) continue;
             if (rule_ == ALL) {
-                edges.push_back(Edge{uint32_t(source), uint32_t(t)});
+                edges.add(source, uint32_t(t));
             } else if (best < 0 || better(t, size, best, best_error)) {
                 best = t;
                 best_error = size;
             }
         }
-        if (best >= 0) edges.push_back(Edge{uint32_t(source), uint32_t(best)});
+        if (best >= 0) edges.add(source, uint32_t(best));
     }
 
     // Whether a later candidate is preferred to the best so far; ties stay with the earlier.
@@ -123,13 +172,13 @@ class Searcher {
     }
 
     const double* masses_;
-    int n_relations_;
     Rule rule_;
-    double heaviest_ = 0, reach_ = 0, low_ = 0, per_da_ = 0;
-    int n_bins_ = 0, bins_used_ = 0;
+    double reach_ = 0, per_da_ = 0;
+    int n_bins_ = 0;
     Spectrum spectrum_{};
-    Buffer<uint32_t> occupied_, first_, found_;
+    Buffer<double> mz_, allowed_;
     Buffer<float> bin_;
+    Buffer<uint32_t> occupied_, near_, first_, found_, targets_;
 };
 
 struct Spectra {
@@ -148,8 +197,8 @@ struct Spectra {
 // ---------------------------------------------------------------- edges as a Graph holds them
 
 struct EdgeChunk {
-    std::vector<int32_t> source, target;
-    std::vector<uint16_t> relation;
+    Column<int32_t> source, target;
+    Column<uint16_t> relation;
 };
 
 // The edges of a pixel, from relation by relation to source by source.
@@ -157,32 +206,34 @@ class BySource {
   public:
     void clear(int n_peaks) {
         count_.assign(size_t(n_peaks) + 1, 0);
-        edges_.clear();
+        source_.clear();
+        target_.clear();
         relation_.clear();
     }
-    void add(const std::vector<Edge>& edges, int relation) {
-        for (const Edge& edge : edges) ++count_[edge.source + 1];
-        edges_.insert(edges_.end(), edges.begin(), edges.end());
-        relation_.insert(relation_.end(), edges.size(), uint16_t(relation));
+    void add(const Edges& edges, int relation) {
+        const size_t n = edges.size();
+        std::copy(edges.source.data(), edges.source.data() + n, source_.grow(n));
+        std::copy(edges.target.data(), edges.target.data() + n, target_.grow(n));
+        std::fill_n(relation_.grow(n), n, uint16_t(relation));
+        for (size_t i = 0; i < n; ++i) ++count_[edges.source.data()[i] + 1];
     }
     void append_to(EdgeChunk& out) {
         for (size_t i = 1; i < count_.size(); ++i) count_[i] += count_[i - 1];
-        const size_t base = out.source.size();
-        out.source.resize(base + edges_.size());
-        out.target.resize(base + edges_.size());
-        out.relation.resize(base + edges_.size());
-        for (size_t i = 0; i < edges_.size(); ++i) {
-            const size_t to = base + count_[edges_[i].source]++;
-            out.source[to] = int32_t(edges_[i].source);
-            out.target[to] = int32_t(edges_[i].target);
-            out.relation[to] = relation_[i];
+        const size_t n = source_.size();
+        int32_t *source = out.source.grow(n), *target = out.target.grow(n);
+        uint16_t* relation = out.relation.grow(n);
+        for (size_t i = 0; i < n; ++i) {
+            const size_t to = count_[source_.data()[i]]++;
+            source[to] = int32_t(source_.data()[i]);
+            target[to] = int32_t(target_.data()[i]);
+            relation[to] = relation_.data()[i];
         }
     }
 
   private:
     std::vector<uint32_t> count_;
-    std::vector<Edge> edges_;
-    std::vector<uint16_t> relation_;
+    Column<uint32_t> source_, target_;
+    Column<uint16_t> relation_;
 };
 
 struct EdgeResult {
@@ -209,73 +260,96 @@ struct MessageResultBase {
 };
 
 template <class Index, class Count> struct MessageChunk {
-    std::vector<Index> sender, receiver;
-    std::vector<Count> senders;
+    Column<Index> sender, receiver;
+    Column<Count> senders;
     bool too_many = false;
 };
 
-// Appends the messages of one kind of one pixel, given sorted (receiver, sender) keys.
+// Appends the messages of one kind of one pixel, by (receiver, sender).
 template <class Index, class Count> class Appender {
   public:
     typedef typename Key<Index>::type K;
-    static K key(uint32_t receiver, uint32_t sender) {
-        return K(receiver) << Key<Index>::bits | K(sender);
-    }
     explicit Appender(MessageChunk<Index, Count>& out) : out_(out) {}
 
-    // Both directions of a pixel's relation; `back` gets what goes from heavy to light.
-    void gains(const std::vector<Edge>& edges) {
-        keys_.clear();
-        for (const Edge& edge : edges) keys_.push_back(key(edge.target, edge.source));
-        sort();
+    // What heavier peaks receive.
+    size_t gains(const Edges& edges) {
+        join(edges.target, edges.source, keys_);
+        sort(keys_);
+        return append(keys_);
     }
-    void losses(const std::vector<Edge>& edges) {
-        keys_.clear();
-        for (const Edge& edge : edges) keys_.push_back(key(edge.source, edge.target));
+    // What lighter peaks receive: already in order.
+    size_t losses(const Edges& edges) {
+        join(edges.source, edges.target, keys_);
+        return append(keys_);
     }
-    void both(const std::vector<Edge>& edges) {
-        gains(edges);
-        other_.clear();
-        for (const Edge& edge : edges) other_.push_back(key(edge.source, edge.target));
-        merged_.resize(keys_.size() + other_.size());
-        std::merge(keys_.begin(), keys_.end(), other_.begin(), other_.end(), merged_.begin());
-        keys_.swap(merged_);
-    }
-    void append() {
-        const size_t base = out_.sender.size(), n = keys_.size();
-        out_.sender.resize(base + n);
-        out_.receiver.resize(base + n);
-        out_.senders.resize(base + n);
-        for (size_t i = 0; i < n;) {
-            const K receiver = keys_[i] >> Key<Index>::bits;
-            size_t end = i + 1;
-            while (end < n && keys_[end] >> Key<Index>::bits == receiver) ++end;
-            if (end - i > size_t(Count(-1))) out_.too_many = true;
-            for (; i < end; ++i) {
-                out_.sender[base + i] = Index(keys_[i]);
-                out_.receiver[base + i] = Index(receiver);
-                out_.senders[base + i] = Count(0);
-            }
-            // Runs are short: the count is written once their end is known.
-            size_t start = i;
-            while (start > 0 && keys_[start - 1] >> Key<Index>::bits == receiver) --start;
-            for (size_t k = start; k < end; ++k) out_.senders[base + k] = Count(end - start);
+    // Both as one kind.
+    size_t both(const Edges& edges) {
+        join(edges.target, edges.source, keys_);
+        sort(keys_);
+        join(edges.source, edges.target, other_);
+        merged_.clear();
+        const size_t n = 2 * edges.size();
+        *keys_.grow(1) = *other_.grow(1) = K(-1);
+        const K *one = keys_.data(), *two = other_.data();
+        K* to = merged_.grow(n);
+        for (size_t i = 0; i < n; ++i) {
+            // Which comes first cannot be foretold: no branch.
+            const bool first = *one < *two;
+            to[i] = first ? *one : *two;
+            one += first;
+            two += !first;
         }
+        return append(merged_);
     }
-    size_t size() const { return keys_.size(); }
 
   private:
+    static void join(const Column<uint32_t>& receiver, const Column<uint32_t>& sender,
+                     Column<K>& keys) {
+        keys.clear();
+        const size_t n = receiver.size();
+        K* to = keys.grow(n);
+        for (size_t i = 0; i < n; ++i)
+            to[i] = K(receiver.data()[i]) << Key<Index>::bits | K(sender.data()[i]);
+    }
     // Targets ascend with the sources but for a few.
-    void sort() {
-        for (size_t i = 1; i < keys_.size(); ++i) {
-            const K value = keys_[i];
+    static void sort(Column<K>& keys) {
+        K* key = keys.data();
+        for (size_t i = 1; i < keys.size(); ++i) {
+            const K value = key[i];
             size_t j = i;
-            for (; j > 0 && keys_[j - 1] > value; --j) keys_[j] = keys_[j - 1];
-            keys_[j] = value;
+            for (; j > 0 && key[j - 1] > value; --j) key[j] = key[j - 1];
+            key[j] = value;
+        }
+    }
+    size_t append(const Column<K>& keys) {
+        const size_t n = keys.size();
+        const K* key = keys.data();
+        Index *sender = out_.sender.grow(n), *receiver = out_.receiver.grow(n);
+        Count* senders = out_.senders.grow(n);
+        for (size_t i = 0; i < n; ++i) {
+            sender[i] = Index(key[i]);
+            receiver[i] = Index(key[i] >> Key<Index>::bits);
+        }
+        // Hardly ever are there more than two senders: one look to either side counts those.
+        bool more = false;
+        for (size_t i = 0; i < n; ++i) {
+            const bool before = i > 0 && receiver[i - 1] == receiver[i];
+            const bool after = i + 1 < n && receiver[i + 1] == receiver[i];
+            senders[i] = Count(1 + before + after);
+            more |= before & after;
+        }
+        if (more) count_runs(receiver, n, senders);
+        return n;
+    }
+    void count_runs(const Index* receiver, size_t n, Count* senders) {
+        for (size_t start = 0, end = 0; start < n; start = end) {
+            while (end < n && receiver[end] == receiver[start]) ++end;
+            if (end - start > size_t(Count(-1))) out_.too_many = true;
+            for (size_t i = start; i < end; ++i) senders[i] = Count(end - start);
         }
     }
     MessageChunk<Index, Count>& out_;
-    std::vector<K> keys_, other_, merged_;
+    Column<K> keys_, other_, merged_;
 };
 
 template <class Index, class Count> struct MessageResult : MessageResultBase {
@@ -310,29 +384,24 @@ MessageResultBase* build_messages(const Spectra& spectra, const double* masses, 
         return 16 + spectra.offsets[p + 1] - spectra.offsets[p];
     });
     const int n_kinds = directed ? 2 * n_relations : n_relations;
-    const auto scratch = [&] { return Searcher(masses, n_relations, rule); };
+    const auto scratch = [&] { return Searcher(masses, rule); };
     const bool done = for_chunks(CHUNKS, n_threads, scratch, [&](Searcher& searcher, int chunk) {
         auto& out = result->chunks[size_t(chunk)];
         Appender<Index, Count> appender(out);
-        std::vector<std::vector<Edge>> edges(static_cast<size_t>(n_relations));
+        std::vector<Edges> edges(static_cast<size_t>(n_relations));
         for (int64_t p = bounds[size_t(chunk)]; p < bounds[size_t(chunk) + 1]; ++p) {
             searcher.load(spectra.pixel(p));
             int32_t* offsets = kind_offsets + size_t(p) * size_t(n_kinds + 1);
             offsets[0] = 0;
-            int kind = 0;
-            const auto append = [&] {
-                appender.append();
-                offsets[kind + 1] = offsets[kind] + int32_t(appender.size());
-                ++kind;
-            };
             for (int r = 0; r < n_relations; ++r) {
-                searcher.search(r, edges[size_t(r)]);
-                directed ? appender.gains(edges[size_t(r)]) : appender.both(edges[size_t(r)]);
-                append();
+                Edges& found = edges[size_t(r)];
+                searcher.search(r, found);
+                const size_t n = directed ? appender.gains(found) : appender.both(found);
+                offsets[r + 1] = offsets[r] + int32_t(n);
             }
-            for (int r = 0; directed && r < n_relations; ++r) {
-                appender.losses(edges[size_t(r)]);
-                append();
+            for (int kind = n_relations; kind < n_kinds; ++kind) {
+                const size_t n = appender.losses(edges[size_t(kind - n_relations)]);
+                offsets[kind + 1] = offsets[kind] + int32_t(n);
             }
             message_counts[p] = offsets[n_kinds];
         }
@@ -357,11 +426,11 @@ void* mg_build_edges(const double* mz, const float* intensity, const double* all
         const auto bounds = equal_chunks(n_pixels, CHUNKS, [&](int64_t p) {
             return 16 + offsets[p + 1] - offsets[p];
         });
-        const auto scratch = [&] { return Searcher(masses, n_relations, Rule(rule)); };
+        const auto scratch = [&] { return Searcher(masses, Rule(rule)); };
         const bool done = for_chunks(CHUNKS, n_threads, scratch, [&](Searcher& searcher, int chunk) {
             EdgeChunk& out = result->chunks[size_t(chunk)];
             BySource by_source;
-            std::vector<Edge> edges;
+            Edges edges;
             for (int64_t p = bounds[size_t(chunk)]; p < bounds[size_t(chunk) + 1]; ++p) {
                 const Spectrum spectrum = spectra.pixel(p);
                 const size_t before = out.source.size();
@@ -384,10 +453,11 @@ void* mg_build_edges(const double* mz, const float* intensity, const double* all
 void mg_copy_edges(const void* handle, int32_t* source, int32_t* target, uint16_t* relation) {
     size_t at = 0;
     for (const EdgeChunk& chunk : static_cast<const EdgeResult*>(handle)->chunks) {
-        std::copy(chunk.source.begin(), chunk.source.end(), source + at);
-        std::copy(chunk.target.begin(), chunk.target.end(), target + at);
-        std::copy(chunk.relation.begin(), chunk.relation.end(), relation + at);
-        at += chunk.source.size();
+        const size_t n = chunk.source.size();
+        std::copy(chunk.source.data(), chunk.source.data() + n, source + at);
+        std::copy(chunk.target.data(), chunk.target.data() + n, target + at);
+        std::copy(chunk.relation.data(), chunk.relation.data() + n, relation + at);
+        at += n;
     }
 }
 

@@ -45,6 +45,17 @@ struct Rows {
     int stride;
 };
 
+// A pixel's peaks as the search for partners sees them; mz and allowed end with what fits nothing.
+struct Peaks {
+    const double *mz, *allowed;  // n + 2
+    const float* bin;            // place in bins of m/z
+    const uint32_t* occupied;    // bit b: a peak is in bin b
+    const uint32_t* near;        // bit b: a peak is in bin b or b + 1
+    const uint32_t* first;       // the first peak that set a bit of a word of `near`
+    double reach;                // the largest `allowed`
+};
+constexpr uint32_t UNCLEAR = 0xffffffffu;
+
 struct Kernels {
     const char* name;
     // z (n, padded(n_out)) = bias + x root + sum over kinds of mean over senders of x weight
@@ -66,9 +77,10 @@ struct Kernels {
     // sum += columns of a; product += columns of a b
     void (*product_sums)(const float* a, const float* b, int n, int width, double* sum,
                          double* product);
-    // Peaks whose bin or the next is occupied, once moved by `shift` bins; returns their number.
-    int (*prefilter)(const float* bin, int n, float shift, const uint32_t* occupied,
-                     uint32_t* found);
+    // Partners one mass above the first n peaks, which `shift` bins below that mass' window are
+    // looked up; returns their number. Where several peaks may fit, the target is UNCLEAR.
+    int (*match)(const Peaks&, int n, float shift, double mass, uint32_t* source, uint32_t* target,
+                 int* n_unclear);
     // n sums of `lanes` products on as many chains as hide the latency: the measured peak.
     double (*multiply_add)(int64_t rounds, float* out);
 };

@@ -499,6 +499,7 @@ void product_sums(const float* a, const float* b, int n, int width, double* sum,
 
 // ---------------------------------------------------------------- candidates of the graph
 
+// Peaks whose bin or the next is occupied, once moved by `shift` bins; returns their number.
 int prefilter(const float* bin, int n, float shift, const uint32_t* occupied, uint32_t* found) {
     int n_found = 0, i = 0;
 #if LANES == 16
@@ -535,6 +536,30 @@ int prefilter(const float* bin, int n, float shift, const uint32_t* occupied, ui
         n_found += (occupied[at >> 5] >> (at & 31)) & 1;
     }
     return n_found;
+}
+
+int match(const massgraph::Peaks& peaks, int n, float shift, double mass, uint32_t* source,
+          uint32_t* target, int* n_unclear) {
+    // The places found are read before the sources are written over them.
+    const int n_found = prefilter(peaks.bin, n, shift, peaks.near, source);
+    int n_matches = 0, unclear = 0;
+    for (int i = 0; i < n_found; ++i) {
+        const uint32_t from = source[i];
+        const uint32_t bin = static_cast<uint32_t>(static_cast<int32_t>(peaks.bin[from] + shift));
+        const uint32_t below = peaks.occupied[bin >> 5] & ((1u << (bin & 31)) - 1);
+        const uint32_t t = peaks.first[bin >> 5] + static_cast<uint32_t>(__builtin_popcount(below));
+        // As numpy computes it, digit for digit.
+        const double error = (peaks.mz[t] - peaks.mz[from]) - mass;
+        const double next = (peaks.mz[t + 1] - peaks.mz[from]) - mass;
+        const bool several = (error < -peaks.reach) | (next <= peaks.reach);
+        const bool fits = __builtin_fabs(error) <= peaks.allowed[t];
+        source[n_matches] = from;
+        target[n_matches] = several ? massgraph::UNCLEAR : t;
+        n_matches += several | fits;
+        unclear += several;
+    }
+    *n_unclear = unclear;
+    return n_matches;
 }
 
 // ---------------------------------------------------------------- the peak of the processor

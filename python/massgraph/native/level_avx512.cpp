@@ -23,7 +23,7 @@
 namespace massgraph {
 const Kernels& avx512_kernels() {
     static const Kernels kernels{"avx512", convolve,     convolve_back, activate,  mask,
-                                 combine,    column_sums,  product_sums,  prefilter, multiply_add};
+                                 combine,    column_sums,  product_sums,  match,     multiply_add};
     return kernels;
 }
 }  // namespace massgraph

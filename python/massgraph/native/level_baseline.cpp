@@ -7,7 +7,7 @@
 namespace massgraph {
 const Kernels& baseline_kernels() {
     static const Kernels kernels{"baseline", convolve,     convolve_back, activate,  mask,
-                                 combine,    column_sums,  product_sums,  prefilter, multiply_add};
+                                 combine,    column_sums,  product_sums,  match,     multiply_add};
     return kernels;
 }
 }  // namespace massgraph
