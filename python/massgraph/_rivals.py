@@ -89,7 +89,7 @@ class PygNetwork(nn.Module):
         kind = FastRGCNConv if fast else RGCNConv
         self.layers, self.norms = nn.ModuleList(), nn.ModuleList()
         for layer, norm in zip(model.layers, model.norms, strict=True):
-            n_kinds, n_in, n_out = layer.weight.shape
+            n_kinds, n_in, n_out = next(layer.parameters()).shape
             conv = kind(n_in, n_out, n_kinds, aggr="mean")
             conv.load_state_dict(layer.state_dict())
             self.layers.append(conv)

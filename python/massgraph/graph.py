@@ -290,10 +290,8 @@ def _slow_edges(
             )
         )
     empty = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint16))
-    source, target, relation = (
-        np.concatenate(column) for column in zip(empty, *parts, strict=True)
-    )
-    return counts, source, target, relation
+    source, target, relation = zip(empty, *parts, strict=True)
+    return counts, np.concatenate(source), np.concatenate(target), np.concatenate(relation)
 
 
 def _check_tolerance(spectra: Spectra, relations: Relations, tolerance: float, unit: str) -> None:

@@ -70,7 +70,7 @@ class CompactMessages:
     @property
     def n_kinds(self) -> int:
         """Number of message types."""
-        return self.kind_offsets.shape[1] - 1
+        return int(self.kind_offsets.shape[1]) - 1
 
     @property
     def wide(self) -> bool:

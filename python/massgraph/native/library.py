@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-__all__ = ["address", "library", "levels", "simd_level", "status"]
+__all__ = ["address", "levels", "library", "simd_level", "status"]
 
 # Raised together with `mg_interface` in library.cpp.
 INTERFACE = 1

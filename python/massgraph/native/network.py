@@ -28,7 +28,7 @@ def padded(width: int) -> int:
 
 
 class _Batch(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012  read by ctypes when the class is made
+    _fields_ = [
         ("n_pixels", Long),
         *((name, Pointer) for name in ("graph", "first_peak", "place", "first_message")),
         *((name, Pointer) for name in ("kind_offsets", "sender", "receiver", "senders")),
@@ -38,7 +38,7 @@ class _Batch(ctypes.Structure):
 
 
 class _Layer(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("n_in", Int),
         ("n_out", Int),
         *((name, Pointer) for name in ("weight", "root", "bias", "scale", "shift")),
@@ -46,7 +46,7 @@ class _Layer(ctypes.Structure):
 
 
 class _Input(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("data", Pointer),
         ("stride", Int),
         ("by_place", Int),
@@ -57,7 +57,7 @@ class _Input(ctypes.Structure):
 
 
 class _Back(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("dh", Pointer),
         ("pooled", Int),
         *((name, Pointer) for name in ("z", "p", "q", "s")),
@@ -65,11 +65,11 @@ class _Back(ctypes.Structure):
 
 
 class _Gradients(ctypes.Structure):
-    _fields_ = [(name, Pointer) for name in ("weight", "root", "bias")]  # noqa: RUF012
+    _fields_ = [(name, Pointer) for name in ("weight", "root", "bias")]
 
 
 class _Head(ctypes.Structure):
-    _fields_ = [("n_classes", Int), ("weight", Pointer), ("bias", Pointer)]  # noqa: RUF012
+    _fields_ = [("n_classes", Int), ("weight", Pointer), ("bias", Pointer)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +122,7 @@ class GraphBatch:
         """The batch as the library takes it."""
         places = {name: address(array) for name, array in self._arrays.items()}
         wide = int(self.messages.wide)
-        batch = _Batch(
-            n_pixels=self.n_pixels, n_kinds=self.messages.n_kinds, wide=wide, **places
-        )
+        batch = _Batch(n_pixels=self.n_pixels, n_kinds=self.messages.n_kinds, wide=wide, **places)
         return ctypes.byref(batch)
 
 
@@ -144,12 +142,12 @@ class Layer:
     @property
     def n_in(self) -> int:
         """Number of input features."""
-        return self.root.shape[0]
+        return int(self.root.shape[0])
 
     @property
     def n_out(self) -> int:
         """Number of output features."""
-        return self.root.shape[1]
+        return int(self.root.shape[1])
 
     @property
     def struct(self) -> _Layer:
@@ -266,9 +264,7 @@ def pool_sums(batch: GraphBatch, z: Input, dpooled: Floats) -> NDArray[np.float6
     """Sums over the peaks of dy and of dy z, where dy is what the pooled gradient leaves there."""
     n_out = dpooled.shape[1]
     sums = np.empty((2, z.data.shape[1]))
-    _call(
-        "mg_pool_sums", batch.reference, z.reference, n_out, address(dpooled), address(sums)
-    )
+    _call("mg_pool_sums", batch.reference, z.reference, n_out, address(dpooled), address(sums))
     return sums[:, :n_out]
 
 

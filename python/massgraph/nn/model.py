@@ -75,7 +75,7 @@ class RGCN(nn.Module):
     def _check_graphs(self, graphs: PeakGraphs) -> None:
         """The compiled library reads as many features and types as the weights say."""
         found = graphs.features.shape[1], graphs.messages.n_kinds
-        n_kinds, n_features, _ = self.layers[0].weight.shape
+        n_kinds, n_features, _ = next(self.layers.parameters()).shape
         if found != (n_features, n_kinds):
             msg = (
                 f"graphs of {found[0]} features and {found[1]} message types for a network of "

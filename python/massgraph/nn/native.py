@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def convolve(
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         x: torch.Tensor,
         weight: torch.Tensor,
@@ -62,8 +62,8 @@ class _Convolution(torch.autograd.Function):
         return torch.from_numpy(z)[:, : layer.n_out].contiguous()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, dz: torch.Tensor) -> Any:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, dz: torch.Tensor) -> Any:
         x, weight, root, bias = ctx.saved_tensors
         layer = Layer(_array(weight), _array(root), _array(bias))
         batch = _as_one_graph(_array(x), ctx.messages)
@@ -94,14 +94,14 @@ class NativeNetwork:
         The modules of the network: one norm, a BatchNorm1d or an Identity, to a layer.
     """
 
-    def __init__(self, layers: Sequence[Any], norms: Sequence[nn.Module]) -> None:
+    def __init__(self, layers: Iterable[Any], norms: Iterable[nn.Module]) -> None:
         self.layers: list[RelationalConv] = list(layers)
         self.norms = list(norms)
         self._free: list[Floats] = []
 
     def parameters(self) -> list[torch.Tensor]:
         """Parameters of layers and norms, in the order of the gradients of `pooled`."""
-        found = []
+        found: list[torch.Tensor] = []
         for layer, norm in zip(self.layers, self.norms, strict=True):
             found += [layer.weight, layer.root, layer.bias]
             found += [norm.weight, norm.bias] if isinstance(norm, nn.BatchNorm1d) else []
@@ -217,9 +217,7 @@ class _Pooled(torch.autograd.Function):
     """All layers and the mean over peaks, in training mode."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, net: NativeNetwork, batch: GraphBatch, *_: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(ctx: Any, net: NativeNetwork, batch: GraphBatch, *_: torch.Tensor) -> torch.Tensor:
         x, layers, outputs, statistics = Input(batch.features), [], [], []
         for module, norm in zip(net.layers, net.norms, strict=True):
             layer = _layer(module, None, None)
@@ -240,8 +238,8 @@ class _Pooled(torch.autograd.Function):
         return torch.from_numpy(network.pool(batch, x, layers[-1].n_out))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, dpooled: torch.Tensor) -> Any:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, dpooled: torch.Tensor) -> Any:
         net, batch, layers, outputs = ctx.net, ctx.batch, ctx.layers, ctx.outputs
         if outputs is None:
             msg = "the way back through a batch was taken already: call the network again"
@@ -274,7 +272,7 @@ class _Loss(torch.autograd.Function):
     """Everything up to the cross-entropy, forward and backward, each pixel while in the cache."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         net: NativeNetwork,
         batch: GraphBatch,
@@ -290,7 +288,7 @@ class _Loss(torch.autograd.Function):
         return torch.tensor(loss), scores
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, dloss: torch.Tensor, _: Any) -> Any:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, dloss: torch.Tensor, _: Any) -> Any:
         scaled = [torch.from_numpy(one) * dloss for one in ctx.gradients]
         return None, None, None, *scaled
