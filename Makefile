@@ -7,12 +7,14 @@ DEMO ?= demo
 JOBS ?= 2
 
 BIN := $(VENV)/bin
+NATIVE := setup.py $(wildcard python/massgraph/native/*.cpp python/massgraph/native/*.h) \
+    python/massgraph/native/kernels.inl
 READY := $(VENV)/.installed
 NUMPY1 := .venv-numpy1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-numpy1 setup r lint format clean distclean
+.PHONY: help demo test test-numpy1 sanitize setup r lint format clean distclean
 
 help: ## list these commands
 	@echo "make VARIABLE=value COMMAND, with these commands:"
@@ -31,6 +33,16 @@ test: setup ## set up, then run every check and test, Python and R; name what co
 
 test-numpy1: $(NUMPY1)/.installed ## run the Python tests with numpy 1.26 in an environment of its own
 	OMP_NUM_THREADS=1 $(NUMPY1)/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+sanitize: $(READY) ## run the compiled part's tests under AddressSanitizer and UBSan (needs g++)
+	rm -rf build/sanitize && mkdir -p build/sanitize && cp -r python/massgraph build/sanitize/
+	rm -f build/sanitize/massgraph/_native*
+	g++ -std=gnu++17 -O1 -g -fPIC -shared -pthread -ffp-contract=fast \
+	    -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer \
+	    python/massgraph/native/*.cpp -o build/sanitize/massgraph/_native.so
+	PYTHONPATH=build/sanitize LD_PRELOAD="$$(g++ -print-file-name=libasan.so)" OMP_NUM_THREADS=1 \
+	    ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m pytest -q -n 0 -p no:cacheprovider \
+	    tests/python/test_native_*.py tests/python/test_graph.py
 
 setup: $(READY) r ## make the Python environment in .venv/ and install R where that can be done
 
@@ -53,7 +65,7 @@ clean: ## remove what demo, tests and builds leave behind; keep the environments
 distclean: clean ## remove the environments as well
 	rm -rf .venv $(NUMPY1) python/massgraph.egg-info
 
-$(READY): pyproject.toml constraints.txt tools/python_environment.sh
+$(READY): pyproject.toml constraints.txt tools/python_environment.sh $(NATIVE)
 	@tools/python_environment.sh "$(PYTHON)" "$(VENV)" constraints.txt
 	@touch $@
 

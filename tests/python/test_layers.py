@@ -37,10 +37,12 @@ def make_batch(name: str, dtype: torch.dtype = torch.float32) -> PeakBatch:
     )
 
 
-def make_layers(dtype: torch.dtype) -> tuple[RelationalConv, RelationalConv]:
-    """The same weights behind both backends."""
+def make_layers(
+    dtype: torch.dtype, backend: str = "torch"
+) -> tuple[RelationalConv, RelationalConv]:
+    """The same weights behind a backend and PyTorch Geometric's."""
     torch.manual_seed(0)
-    ours = RelationalConv(3, 5, KINDS, backend="torch").to(dtype)
+    ours = RelationalConv(3, 5, KINDS, backend=backend).to(dtype)
     torch.nn.init.uniform_(ours.bias)
     theirs = RelationalConv(3, 5, KINDS, backend="pyg").to(dtype)
     theirs.load_state_dict(ours.state_dict())
