@@ -259,6 +259,39 @@ void convolve(const Messages& messages, const Weights& weights, Rows x, int n, f
     }
 }
 
+// ---------------------------------------------------------------- sums over the peaks
+
+// Sums of C vectors of columns at a time, in double.
+template <int S, int C, bool PRODUCT>
+void sum_rows(const float* a, const float* b, int n, int width, double* sum, double* product) {
+    typedef typename Lanes<S>::doubles doubles;
+    typedef typename Lanes<S>::loose_doubles loose;
+    doubles total[C] = {}, both[C] = {};
+    for (int i = 0; i < n; ++i) {
+        const size_t at = size_t(i) * size_t(width);
+        Each<C>::run([&](auto c) INLINE {
+            const doubles one = __builtin_convertvector(load<S>(a + at + c.value * S), doubles);
+            total[c.value] += one;
+            if constexpr (PRODUCT)
+                both[c.value] +=
+                    one * __builtin_convertvector(load<S>(b + at + c.value * S), doubles);
+        });
+    }
+    for (int c = 0; c < C; ++c) {
+        *reinterpret_cast<loose*>(sum + c * S) += total[c];
+        if constexpr (PRODUCT) *reinterpret_cast<loose*>(product + c * S) += both[c];
+    }
+}
+
+// total += columns of a, each pixel's sum taken in double.
+inline void add_columns(const float* a, int n, int width, float* total) {
+    for (int j = 0; j < width; j += 4) {
+        double sum[4] = {};
+        sum_rows<4, 1, false>(a + j, a + j, n, width, sum, sum);
+        for (int c = 0; c < 4; ++c) total[j + c] += static_cast<float>(sum[c]);
+    }
+}
+
 // ---------------------------------------------------------------- gradients of the weights
 
 // gradient[i, :] += sum over messages of x[from][i] share dz[to][:], for I inputs.
@@ -371,9 +404,7 @@ void all_gradients(const Messages& messages, const Weights& weights, Rows x, con
     Same same{};
     same.size = n;
     gradient(same, x, n_in, dz, stride, out.root);
-    for (int i = 0; i < n; ++i)
-        for (int j = 0; j < stride; j += 4)
-            store<4>(out.bias + j, load<4>(out.bias + j) + load<4>(dz + size_t(i) * stride + j));
+    add_columns(dz, n, stride, out.bias);
     if (dx)
         multiply<Index, Count>(messages, receiver, sender, Rows{dz, stride}, n, weights.n_out, n_in,
                                weights.transposed, weights.root_transposed, nullptr, dx);
@@ -429,28 +460,6 @@ void combine_rows(const float* z, int n, int width, const float* p, const float*
             store<S>(dy + at, load<S>(p + j) * load<S>(dy + at) +
                                   (load<S>(q + j) * load<S>(z + at) + load<S>(s + j)));
         }
-}
-
-// Sums of C vectors of columns at a time, in double.
-template <int S, int C, bool PRODUCT>
-void sum_rows(const float* a, const float* b, int n, int width, double* sum, double* product) {
-    typedef typename Lanes<S>::doubles doubles;
-    typedef typename Lanes<S>::loose_doubles loose;
-    doubles total[C] = {}, both[C] = {};
-    for (int i = 0; i < n; ++i) {
-        const size_t at = size_t(i) * size_t(width);
-        Each<C>::run([&](auto c) INLINE {
-            const doubles one = __builtin_convertvector(load<S>(a + at + c.value * S), doubles);
-            total[c.value] += one;
-            if constexpr (PRODUCT)
-                both[c.value] +=
-                    one * __builtin_convertvector(load<S>(b + at + c.value * S), doubles);
-        });
-    }
-    for (int c = 0; c < C; ++c) {
-        *reinterpret_cast<loose*>(sum + c * S) += total[c];
-        if constexpr (PRODUCT) *reinterpret_cast<loose*>(product + c * S) += both[c];
-    }
 }
 
 // The widest vectors that divide the row.
