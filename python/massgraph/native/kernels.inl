@@ -5,7 +5,12 @@
 // serves several messages. As peaks ascend in m/z and a kind is one mass difference, senders and
 // receivers of a kind both go up through the pixel: gathering is nearly streaming.
 
+#ifdef MASSGRAPH_SANITIZE
+#define INLINE  // every check of a sanitizer in every copy would take the compiler minutes
+#else
 #define INLINE __attribute__((always_inline))
+#endif
+#define INLINED inline INLINE
 
 namespace {
 
@@ -82,7 +87,7 @@ template <int L, int N, int M> struct Tile {
     vector sum[M][N];
     const float* row[M];
 
-    INLINE void start(int k, const float* weight) {
+    INLINED void start(int k, const float* weight) {
         vector w[N];
         Each<N>::run([&](auto j) INLINE { w[j.value] = load<L>(weight + j.value * L); });
         Each<M>::run([&](auto m) INLINE {
@@ -91,7 +96,7 @@ template <int L, int N, int M> struct Tile {
             });
         });
     }
-    INLINE void add(int k, const float* weight) {
+    INLINED void add(int k, const float* weight) {
         vector w[N];
         Each<N>::run([&](auto j) INLINE { w[j.value] = load<L>(weight + j.value * L); });
         Each<M>::run([&](auto m) INLINE {
@@ -120,7 +125,7 @@ template <int L, int N, int M> struct Tile {
 
 // out[to] += share x[from] W for messages first to first + M, columns of N vectors.
 template <int L, int N, int M, int K, class G>
-INLINE void tile(const G& group, int first, Rows x, int n_in, const float* weight, int stride,
+INLINED void tile(const G& group, int first, Rows x, int n_in, const float* weight, int stride,
                  float* out) {
     Tile<L, N, M> t;
     const auto* from = group.from + first;
@@ -142,7 +147,7 @@ INLINE void tile(const G& group, int first, Rows x, int n_in, const float* weigh
 
 // out[i] = bias + x[i] W for rows first to first + M.
 template <int L, int N, int M>
-INLINE void root_tile(int first, Rows x, int n_in, const float* weight, int stride,
+INLINED void root_tile(int first, Rows x, int n_in, const float* weight, int stride,
                       const float* bias, float* out) {
     Tile<L, N, M> t;
     Each<M>::run([&](auto m) INLINE { t.row[m.value] = x.data + size_t(first + m.value) * x.stride; });
@@ -296,7 +301,7 @@ inline void add_columns(const float* a, int n, int width, float* total) {
 
 // gradient[i, :] += sum over messages of x[from][i] share dz[to][:], for I inputs.
 template <int L, int N, int I, class G>
-INLINE void gradient_tile(const G& group, Rows x, const float* dz, int stride, float* gradient) {
+INLINED void gradient_tile(const G& group, Rows x, const float* dz, int stride, float* gradient) {
     typedef typename Lanes<L>::vector vector;
     vector sum[I][N];
     Each<I>::run([&](auto i) INLINE {
@@ -590,4 +595,5 @@ double multiply_add(int64_t rounds, float* out) {
 }  // namespace
 
 #undef BY_WIDTH
+#undef INLINED
 #undef INLINE
