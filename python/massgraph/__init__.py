@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from massgraph.segmentation import Segmentation
     from massgraph.simulate import Simulation
     from massgraph.spectra import Spectra
+    from massgraph.versions import show_versions
 
 # Where each public name lives: importing massgraph stays quick, torch is loaded when needed.
 _HOMES = {
@@ -48,6 +49,7 @@ _HOMES = {
     "read_imzml": "io.imzml",
     "read_labels": "io.labels",
     "relations_from_masses": "chemistry",
+    "show_versions": "versions",
     "write_report": "report",
 }
 
@@ -71,6 +73,7 @@ __all__ = [
     "read_imzml",
     "read_labels",
     "relations_from_masses",
+    "show_versions",
     "simulate",
     "write_report",
 ]

@@ -23,8 +23,9 @@ from massgraph._provenance import provenance
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder, degraded_copy, preprocess
 from massgraph.features import feature_names
+from massgraph.native.network import GraphBatch
 from massgraph.nn.batch import PeakBatch, PeakGraphs
-from massgraph.nn.layers import BACKENDS
+from massgraph.nn.layers import resolve_backend
 from massgraph.nn.model import RGCN
 from massgraph.segmentation import Segmentation, uncertainty_of
 from massgraph.settings import Settings, resolve_settings
@@ -80,7 +81,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     batch_size, learning_rate, weight_decay
         Of AdamW (64, 0.01, 0.0001).
     backend
-        ``"torch"`` (``"auto"`` chooses it) or ``"pyg"`` for PyTorch Geometric's `RGCNConv`.
+        ``"native"`` for the compiled library, ``"torch"``, or ``"pyg"`` for PyTorch Geometric's
+        `RGCNConv`; ``"auto"`` is native where it was built, else torch (`massgraph.show_versions`
+        says which).
     device
         ``"auto"`` (a GPU where torch sees one) or the name of a torch device such as ``"cpu"``.
     mz
@@ -223,9 +226,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _resolve(self, spectra: Spectra) -> Settings:
-        if self.backend not in BACKENDS:
-            msg = f"backend {self.backend!r} is none of {BACKENDS}"
-            raise ValueError(msg)
+        resolve_backend(self.backend)
         self.device_()  # where there is none such, better now than after the graphs are built
         parameters = self.get_params(deep=False)
         given = {name: value for name, value in parameters.items() if name not in NOT_SETTINGS}
@@ -366,10 +367,10 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def embed(self, X: Spectra | ArrayLike) -> NDArray[np.float32]:
         """Mean peak features of each pixel, shape ``(n_pixels, hidden[-1])``; NaN without peaks."""
-        return self._per_pixel(X, lambda batch: self.model_.pool(self.model_.nodes(batch), batch))
+        return self._per_pixel(X, lambda batch: self.model_.embedding(batch).float())
 
     def _per_pixel(
-        self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch], torch.Tensor]
+        self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch | GraphBatch], torch.Tensor]
     ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
         spectra = self._new_spectra(X)

@@ -1,4 +1,4 @@
-"""The command line: ``massgraph demo | validate | fit | predict | explain``."""
+"""The command line: ``massgraph demo | validate | fit | predict | explain | benchmark``."""
 
 from __future__ import annotations
 
@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fit(commands)
     _add_predict(commands)
     _add_explain(commands)
+    _add_benchmark(commands)
     return parser
 
 
@@ -199,6 +200,14 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("model", type=Path, help="the folder results/model of a fit")
     _add_inputs(parser, nargs="+")
     _add_output(parser)
+
+
+def _add_benchmark(commands: Any) -> None:
+    text = "Measure how fast graphs and networks are here, beside PyTorch Geometric and numpy."
+    writes = "writes into DIR, all or nothing:\n  benchmark.json, cost.png, cost.pdf"
+    parser = _command(commands, "benchmark", _benchmark, text, writes)
+    _add_output(parser, default="benchmark")
+    parser.add_argument("--quick", action="store_true", help="fewer sizes, under a minute")
 
 
 def _add_inputs(parser: argparse.ArgumentParser, nargs: str) -> None:
@@ -320,6 +329,15 @@ def _explain(arguments: argparse.Namespace) -> dict[str, Any]:
     segmentation = _segment(arguments)
     write_explanation(segmentation, arguments.out, overwrite=arguments.overwrite)
     return _summary(arguments, segmentation, started)
+
+
+def _benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
+    from massgraph.benchmark import Plan, benchmark, summary, write
+
+    _check_output(arguments)
+    result = benchmark(Plan.quick() if arguments.quick else Plan())
+    write(result, arguments.out, overwrite=arguments.overwrite)
+    return result if arguments.json else summary(result)
 
 
 def _segment(arguments: argparse.Namespace) -> Segmentation:

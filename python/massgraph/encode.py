@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from massgraph import degrade
 from massgraph.features import node_features
-from massgraph.graph import Graph, build_graph
+from massgraph.graph import Graph, build_graph, build_messages
 from massgraph.nn.batch import PeakGraphs
 from massgraph.settings import Settings
 from massgraph.spectra import Spectra
@@ -59,24 +60,21 @@ class PeakEncoder:
 
     def graph(self, spectra: Spectra) -> Graph:
         """Typed edges of preprocessed spectra."""
-        settings = self.settings
-        return build_graph(
-            spectra,
-            settings.relations,
-            tolerance=settings.tolerance,
-            tolerance_unit=settings.tolerance_unit,
-            rule=settings.rule,
-            directed=settings.directed,
-        )
+        return build_graph(spectra, self.settings.relations, **self._options())
 
-    def encode(self, spectra: Spectra, graph: Graph | None = None) -> PeakGraphs:
+    def _options(self) -> dict[str, Any]:
+        names = ("tolerance", "tolerance_unit", "rule", "directed")
+        return {name: getattr(self.settings, name) for name in names}
+
+    def encode(self, spectra: Spectra) -> PeakGraphs:
         """Graphs and standardised features of preprocessed spectra."""
-        graph = self.graph(spectra) if graph is None else graph
         features = node_features(spectra, self.settings.features, self.feature_range)
+        features -= self.mean
+        features /= self.scale
         return PeakGraphs(
-            features=(features - self.mean) / self.scale,
+            features=features,
             offsets=spectra.offsets,
-            messages=graph.messages(),
+            messages=build_messages(spectra, self.settings.relations, **self._options()),
         )
 
 

@@ -17,7 +17,6 @@ from massgraph.training import batches, model_output
 
 if TYPE_CHECKING:
     from massgraph.classifier import RGCNClassifier
-    from massgraph.graph import Graph
 
 __all__ = ["Explanation", "explain"]
 
@@ -125,7 +124,7 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     spectra = classifier.encoder_.preprocess(spectra)
     mz, ion = spectra.align(settings.tolerance, settings.tolerance_unit)
     graph = classifier.encoder_.graph(spectra)
-    cam = _peak_activations(classifier, graph)
+    cam = _peak_activations(classifier, spectra)
     classes = tuple(str(name) for name in classifier.classes_)
     activation = {
         name: _per_ion(cam[:, index], ion, spectra.offsets, mz.size)
@@ -161,9 +160,9 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     )
 
 
-def _peak_activations(classifier: RGCNClassifier, graph: Graph) -> NDArray[np.float64]:
+def _peak_activations(classifier: RGCNClassifier, spectra: Spectra) -> NDArray[np.float64]:
     """Class activation of every peak, shape ``(n_peaks, n_classes)``."""
-    graphs = classifier.encoder_.encode(graph.spectra, graph)
+    graphs = classifier.encoder_.encode(spectra)
     blocks = list(batches(graphs.offsets))
     parts = [
         model_output(

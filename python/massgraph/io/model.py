@@ -28,6 +28,7 @@ from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder
 from massgraph.io._imzml_xml import one_line
 from massgraph.io.model_card import model_card
+from massgraph.native.library import library
 from massgraph.settings import PRESETS, Settings, check_settings
 from massgraph.spectra import POLARITIES
 
@@ -388,6 +389,8 @@ def _parameters(values: dict[str, Any]) -> dict[str, Any]:
     _check(bool(is_device), values, "device", "no name of a device")
     is_seed = seed is None or (type(seed) is int and seed >= 0)
     _check(is_seed, values, "random_state", "no whole number of 0 or more")
+    if values["backend"] == "native" and library() is None:
+        values = {**values, "backend": "auto"}  # the same weights on a machine without a compiler
     if mz is None:
         return values
     _check(_is_list_of(mz, int, float), values, "mz", "no list of numbers")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from massgraph.graph import Messages
+from massgraph.messages import CompactMessages, Messages
+from massgraph.native.network import GraphBatch
 
 __all__ = ["PeakBatch", "PeakGraphs", "TypedMessages"]
 
@@ -39,6 +41,19 @@ class TypedMessages:
     senders: torch.Tensor
     receiver: torch.Tensor
     pairs_per_kind: tuple[int, ...]
+
+    @cached_property
+    def compact(self) -> CompactMessages:
+        """The messages as those of one graph, in the wide compact form."""
+        sender, pair = self.sender.numpy(), self.pair.numpy()
+        ends = np.concatenate(([0], np.cumsum(self.pairs_per_kind)))
+        return CompactMessages(
+            offsets=np.array([0, len(sender)]),
+            kind_offsets=np.searchsorted(pair, ends).astype(np.int32)[None],
+            sender=sender.astype(np.uint32),
+            receiver=self.receiver.numpy()[pair].astype(np.uint32),
+            senders=self.senders.numpy()[pair, 0].astype(np.uint32),
+        )
 
     def edge_index(self) -> torch.Tensor:
         """Sender and receiver of each message, shape ``(2, n_messages)``, as PyG wants them."""
@@ -106,12 +121,12 @@ class PeakGraphs:
     offsets
         int64, shape ``(n_pixels + 1,)``: peaks of each pixel.
     messages
-        Messages of the same pixels.
+        Messages of the same pixels, in either form.
     """
 
     features: NDArray[np.float32]
     offsets: NDArray[np.int64]
-    messages: Messages
+    messages: Messages | CompactMessages
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -122,14 +137,17 @@ class PeakGraphs:
         return cls(
             features=np.concatenate([part.features for part in parts]),
             offsets=_join_offsets([part.offsets for part in parts]),
-            messages=Messages(
-                offsets=_join_offsets([part.messages.offsets for part in parts]),
-                sender=np.concatenate([part.messages.sender for part in parts]),
-                receiver=np.concatenate([part.messages.receiver for part in parts]),
-                kind=np.concatenate([part.messages.kind for part in parts]),
-                n_kinds=parts[0].messages.n_kinds,
-            ),
+            messages=CompactMessages.concatenate([part.compact for part in parts]),
         )
+
+    @cached_property
+    def compact(self) -> CompactMessages:
+        """The messages in compact form."""
+        return CompactMessages.of(self.messages)
+
+    def view(self, pixels: NDArray[np.int64]) -> GraphBatch:
+        """Graphs of these pixels as the compiled network reads them: nothing is copied."""
+        return GraphBatch(self.features, self.offsets, self.compact, pixels)
 
     def batch(self, pixels: NDArray[np.int64]) -> PeakBatch:
         """Graphs of these pixels, in this order; a pixel may occur more than once."""
