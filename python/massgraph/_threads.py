@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 __all__ = ["n_threads", "one_thread"]
 
+
 class _Users:
     """How many blocks are running, and what the number of threads was before the first."""
 
