@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["progress"]
+__all__ = ["progress", "progress_by"]
 
 T = TypeVar("T")
 
 
 def progress(items: Iterable[T], total: int | None, description: str) -> Iterable[T]:
     """Iterate over `items` with a bar that appears after two seconds, if stderr is a terminal."""
-    bar: Iterable[T] = tqdm(
-        items,
-        total=total,
-        desc=description,
-        delay=2.0,
-        disable=not sys.stderr.isatty(),
-        file=sys.stderr,
-        leave=False,
-    )
+    bar: Iterable[T] = tqdm(items, **_settings(total, description))
     return bar
+
+
+def progress_by(
+    items: Iterable[T], size: Callable[[T], int], total: int, description: str
+) -> Iterator[T]:
+    """As `progress`, for items of different sizes: `total` is the sum of them."""
+    with tqdm(**_settings(total, description)) as bar:
+        for item in items:
+            yield item
+            bar.update(size(item))
+
+
+def _settings(total: int | None, description: str) -> dict[str, Any]:
+    return {
+        "total": total,
+        "desc": description,
+        "delay": 2.0,
+        "disable": not sys.stderr.isatty(),
+        "file": sys.stderr,
+        "leave": False,
+    }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -35,8 +35,12 @@ from massgraph.training import LabelledGraphs, batches, model_output, train
 
 if TYPE_CHECKING:
     from massgraph.explain import Explanation
+    from massgraph.streaming import SpectraSource
 
 __all__ = ["RGCNClassifier"]
+
+# Pixels to predict: in memory, on the axis `mz`, or block by block.
+Input: TypeAlias = "Spectra | SpectraSource | ArrayLike"
 
 # Constructor parameters that are not settings of the network and its training.
 NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
@@ -99,12 +103,13 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     history_
         Learning curve: see `massgraph.training.train`.
     training_, validation_
-        bool, one per pixel of the spectra given to `fit`: learnt from, and held out to stop the
+        bool, one per pixel of what was given to `fit`: learnt from, and held out to stop the
         training.
     settings_
         The resolved settings.
     polarity_, fingerprint_
-        Polarity of the training spectra, and their `Spectra.fingerprint`.
+        Polarity of the training spectra, and their `Spectra.fingerprint`; that of the pixels learnt
+        from and held out, where the others were not read.
     provenance_
         Counts that describe the data of the fit, and the versions of the packages, for the card of
         a saved model.
@@ -170,14 +175,15 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # ---------------------------------------------------------------- fitting
 
     def fit(
-        self, X: Spectra | ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
+        self, X: Spectra | SpectraSource | ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
     ) -> RGCNClassifier:
         """Learn from the labelled pixels.
 
         Parameters
         ----------
         X
-            `Spectra`, or a matrix (pixels x features) on the axis `mz`.
+            `Spectra`, or a matrix (pixels x features) on the axis `mz`; or what
+            `massgraph.open_imzml` gives, of which only the labelled pixels are read.
         y
             One label per pixel; missing (None, NaN, pandas.NA) means unlabelled.
         groups
@@ -193,6 +199,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         FloatingPointError
             Where the loss is not finite.
         """
+        if is_source(X):
+            return self._fit_labelled(X, y, groups)
         for name in ("model_", "n_features_in_"):  # a fit that fails leaves no half-new model
             self.__dict__.pop(name, None)
         spectra = self._as_spectra(X, fitting=True)
@@ -223,6 +231,24 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             device=self.device_(),
             rng=np.random.default_rng(0 if settings.as_published else seeds[3]),
         )
+        return self
+
+    def _fit_labelled(
+        self, source: SpectraSource, y: ArrayLike, groups: ArrayLike | None
+    ) -> RGCNClassifier:
+        """Learn from a source, which is read where it has labels."""
+        from massgraph.streaming import take
+
+        classes, codes = _encode_labels(y, source.n_pixels)
+        rows = np.flatnonzero(codes >= 0)
+        chosen = None if groups is None else _groups(groups, rows, source.n_pixels)
+        labelled = take(source, rows)
+        self.fit(labelled, classes[codes[rows]], chosen)
+        self.fingerprint_ = labelled[self.training_ | self.validation_].fingerprint()
+        for name in ("training_", "validation_"):
+            mask = np.zeros(source.n_pixels, dtype=bool)
+            mask[rows] = getattr(self, name)
+            setattr(self, name, mask)
         return self
 
     def _resolve(self, spectra: Spectra) -> Settings:
@@ -258,7 +284,10 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _new_spectra(self, X: Any) -> Spectra:
         """Spectra for a fitted model; those of the other polarity hold other ions."""
         check_is_fitted(self, "model_")
-        spectra = self._as_spectra(X)
+        return self.checked(self._as_spectra(X))
+
+    def checked(self, spectra: Spectra) -> Spectra:
+        """The spectra themselves; ValueError where they have the polarity that the model has not."""
         if len({self.polarity_, spectra.polarity} - {None}) > 1:
             msg = (
                 f"the spectra are of {spectra.polarity} polarity, but the model was fitted to "
@@ -334,24 +363,24 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     # ---------------------------------------------------------------- prediction
 
-    def logits(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
+    def logits(self, X: Input) -> NDArray[np.float64]:
         """Logits, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks.
 
         Raises ValueError, as all that predicts, for no pixels or those of the other polarity.
         """
         return self._per_pixel(X, lambda batch: self.model_(batch))  # noqa: PLW0108  not there before fit
 
-    def decision_function(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
+    def decision_function(self, X: Input) -> NDArray[np.float64]:
         """Logits as scikit-learn wants them: for two classes their difference, ``(n_pixels,)``."""
         logits = self.logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict_proba(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
+    def predict_proba(self, X: Input) -> NDArray[np.float64]:
         """Class probabilities, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks."""
         probability: NDArray[np.float64] = softmax(self.logits(X), axis=1)
         return probability
 
-    def predict(self, X: Spectra | ArrayLike) -> NDArray[Any]:
+    def predict(self, X: Input) -> NDArray[Any]:
         """Class of each pixel; None (and an object array) where a pixel has no peaks."""
         logits = self.logits(X)
         empty = np.isnan(logits).any(axis=1)
@@ -361,42 +390,60 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             labels[empty] = None
         return labels
 
-    def uncertainty(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
+    def uncertainty(self, X: Input) -> NDArray[np.float64]:
         """Entropy of the probabilities over its largest value, in [0, 1]; 1 without peaks."""
         return uncertainty_of(self.predict_proba(X))
 
-    def embed(self, X: Spectra | ArrayLike) -> NDArray[np.float32]:
+    def embed(self, X: Input) -> NDArray[np.float32]:
         """Mean peak features of each pixel, shape ``(n_pixels, hidden[-1])``; NaN without peaks."""
         return self._per_pixel(X, lambda batch: self.model_.embedding(batch).float())
 
     def _per_pixel(
-        self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch | GraphBatch], torch.Tensor]
+        self, X: Input, compute: Callable[[PeakBatch | GraphBatch], torch.Tensor]
     ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
-        spectra = self._new_spectra(X)
-        spectra = self.encoder_.preprocess(spectra)
         parts = []
-        for block in batches(spectra.offsets):
-            graphs = self.encoder_.encode(spectra[block])
-            rows = np.arange(len(graphs))
-            values = model_output(self.model_, graphs, rows, self.device_(), compute)
-            values[np.diff(graphs.offsets) == 0] = np.nan
-            parts.append(values)
+        for part in self._new_parts(X):
+            spectra = self.encoder_.preprocess(part)
+            for block in batches(spectra.offsets):
+                graphs = self.encoder_.encode(spectra[block])
+                rows = np.arange(len(graphs))
+                values = model_output(self.model_, graphs, rows, self.device_(), compute)
+                values[np.diff(graphs.offsets) == 0] = np.nan
+                parts.append(values)
         if not parts:
             msg = "there are no pixels to predict"
             raise ValueError(msg)
         return np.concatenate(parts)
 
+    def _new_parts(self, X: Input) -> Iterator[Spectra]:
+        """Spectra for a fitted model: all at once, or those of a source in order."""
+        check_is_fitted(self, "model_")
+        if not is_source(X):
+            yield self._new_spectra(X)
+            return
+        from massgraph.streaming import parts
+
+        yield from map(self.checked, parts(X))
+
     # ---------------------------------------------------------------- results
 
-    def explain(self, X: Spectra | ArrayLike) -> Explanation:
-        """Which ions and families decided: see `massgraph.explain.Explanation`."""
+    def explain(self, X: Input) -> Explanation:
+        """Which ions and families decided: see `massgraph.explain.Explanation`.
+
+        Of what `massgraph.open_imzml` gives, a `massgraph.streaming.StreamedExplanation`.
+        """
+        if is_source(X):
+            from massgraph.streaming import explain_source
+
+            check_is_fitted(self, "model_")
+            return explain_source(self, X)
         from massgraph.explain import explain
 
         return explain(self, self._new_spectra(X))
 
     def segment(
-        self, X: Spectra | ArrayLike, y: ArrayLike | None = None, *, explain: bool = True
+        self, X: Input, y: ArrayLike | None = None, *, explain: bool = True
     ) -> Segmentation:
         """Classes, probabilities, uncertainty and explanation of all pixels.
 
@@ -409,6 +456,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         explain
             Whether to explain too, which costs about one more prediction.
         """
+        if is_source(X):
+            return self._segment_source(X, y, explain=explain)
         spectra = self._new_spectra(X)
         trained_here = spectra.fingerprint() == self.fingerprint_
         return Segmentation.from_probability(
@@ -421,6 +470,25 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             explanation=self.explain(spectra) if explain else None,
             history=self.history_,
             parameters=self.summary(),
+        )
+
+    def _segment_source(
+        self, source: SpectraSource, y: ArrayLike | None, *, explain: bool
+    ) -> Segmentation:
+        from massgraph.streaming import segment_source, take
+
+        check_is_fitted(self, "model_")
+        trained_here = len(self.training_) == source.n_pixels
+        if trained_here:
+            learnt = take(source, np.flatnonzero(self.training_ | self.validation_))
+            trained_here = learnt.fingerprint() == self.fingerprint_
+        return segment_source(
+            self,
+            source,
+            None if y is None else self._names(y),
+            explain=explain,
+            training=self.training_ if trained_here else None,
+            validation=self.validation_ if trained_here else None,
         )
 
     def _names(self, y: Any) -> NDArray[Any]:
@@ -458,6 +526,13 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+def is_source(X: Any) -> TypeGuard[SpectraSource]:
+    """Whether spectra are to be read block by block."""
+    from massgraph.streaming import SpectraSource
+
+    return isinstance(X, SpectraSource)
 
 
 def _encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:

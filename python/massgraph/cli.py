@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,14 @@ if TYPE_CHECKING:
     from massgraph.classifier import RGCNClassifier
     from massgraph.segmentation import Segmentation
     from massgraph.spectra import Spectra
+    from massgraph.streaming import JoinedSpectra, SpectraSource
 
 __all__ = ["main"]
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+# Bytes of binary data from which imzML files are read block by block: some ten million peaks, which
+# with graphs and activations take more than 2 GB in memory.
+LARGE = 1 << 27
 DELETION_PIXELS = 500  # a sample is enough for the deletion curve, which predicts many times
 
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input (one line on stderr says where)"
@@ -34,6 +39,8 @@ RESULTS = f"""writes into DIR, all or nothing:
   segmentation.h5ad      classes, probabilities and activations, for AnnData
   {TABLES}
   figures/               each picture as PNG and PDF"""
+BLOCKWISE = """imzML files with more than 128 MB of binary data are read block by block, in bounded memory:
+segmentation.h5ad then holds no matrices, and there are no images of single ions."""
 MODEL = "  model/                 the fitted model, for predict and explain"
 
 EXAMPLES = f"""
@@ -187,7 +194,7 @@ def _seed(text: str) -> int:
 
 def _add_predict(commands: Any) -> None:
     text = "Segment and explain new pixels with a fitted model; write a results folder."
-    parser = _command(commands, "predict", _predict, text, RESULTS)
+    parser = _command(commands, "predict", _predict, text, f"{RESULTS}\n\n{BLOCKWISE}")
     parser.add_argument("model", type=Path, help="the folder results/model of a fit")
     _add_inputs(parser, nargs="+")
     _add_output(parser)
@@ -343,6 +350,9 @@ def _benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
 def _segment(arguments: argparse.Namespace) -> Segmentation:
     """Segment and explain new pixels with a saved model, if they are of its polarity."""
     classifier = mg.load(arguments.model)
+    if _is_large(arguments.input):
+        with ExitStack() as opened:
+            return classifier.segment(_open_all(arguments, opened))
     spectra = _read_all(arguments)
     if len({classifier.polarity_, spectra.polarity} - {None}) > 1:
         msg = (
@@ -461,6 +471,28 @@ def _read_all(arguments: argparse.Namespace) -> Spectra:
     except ValueError as error:
         msg = f"{', '.join(map(str, arguments.input))} cannot be joined: {error}"
         raise ValueError(msg) from error
+
+
+def _is_large(paths: list[Path]) -> bool:
+    """Whether the imzML files together are better not read into memory."""
+    from massgraph.io._ibd import find_ibd
+
+    runs = [path for path in paths if path.suffix.lower() == ".imzml" and path.is_file()]
+    return sum(find_ibd(path).stat().st_size for path in runs) > LARGE
+
+
+def _open_all(arguments: argparse.Namespace, opened: ExitStack) -> JoinedSpectra:
+    """All inputs as one source; imzML files stay open until `opened` is closed."""
+    from massgraph.streaming import JoinedSpectra
+
+    sources: list[SpectraSource | Spectra] = []
+    options = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
+    for path in arguments.input:
+        if path.suffix.lower() == ".h5ad":
+            sources.append(_read(path))
+        else:
+            sources.append(opened.enter_context(mg.open_imzml(path, **options)))
+    return JoinedSpectra(sources, polarity=arguments.polarity)
 
 
 def _read(path: Path, **imzml_options: Any) -> Spectra:

@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from massgraph._ion_sums import IonSums
 from massgraph._progress import progress
 from massgraph.families import build_ion_network, family_table, find_families
 from massgraph.spectra import Spectra
@@ -18,7 +19,7 @@ from massgraph.training import batches, model_output
 if TYPE_CHECKING:
     from massgraph.classifier import RGCNClassifier
 
-__all__ = ["Explanation", "explain"]
+__all__ = ["Explanation", "explain", "ion_tables", "peak_activations", "region_table"]
 
 # Ions are taken into families from the strongest down, until these carry this share of what
 # separates their class; each must occur in this share of the pixels of some class.
@@ -104,15 +105,23 @@ class Explanation:
         region = np.full(len(values), -1)
         region[known] = codes
         parts = _contributions(self.activation, self.peak_counts)
-        means = [_group_means(part, region, len(names)) for part in parts]
-        return pd.DataFrame(
-            {
-                "region": np.repeat(names, len(self.classes) * len(self.mz)),
-                "class": np.tile(np.repeat(self.classes, len(self.mz)), len(names)),
-                "mz": np.tile(self.mz, len(names) * len(self.classes)),
-                "activation": np.stack(means, axis=1).ravel(),
-            }
-        )
+        means = np.stack([_group_means(part, region, len(names)) for part in parts], axis=1)
+        return region_table(names, self.classes, self.mz, means)
+
+
+def region_table(
+    names: ArrayLike, classes: tuple[str, ...], mz: NDArray[np.float64], means: NDArray[np.float64]
+) -> pd.DataFrame:
+    """The table of `Explanation.by_region`; means are ``(n_regions, n_classes, n_ions)``."""
+    names = np.asarray(names)
+    return pd.DataFrame(
+        {
+            "region": np.repeat(names, len(classes) * len(mz)),
+            "class": np.tile(np.repeat(classes, len(mz)), len(names)),
+            "mz": np.tile(mz, len(names) * len(classes)),
+            "activation": means.ravel(),
+        }
+    )
 
 
 def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
@@ -124,7 +133,7 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     spectra = classifier.encoder_.preprocess(spectra)
     mz, ion = spectra.align(settings.tolerance, settings.tolerance_unit)
     graph = classifier.encoder_.graph(spectra)
-    cam = _peak_activations(classifier, spectra)
+    cam = peak_activations(classifier, spectra)
     classes = tuple(str(name) for name in classifier.classes_)
     activation = {
         name: _per_ion(cam[:, index], ion, spectra.offsets, mz.size)
@@ -133,20 +142,10 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     intercept = classifier.model_.intercept().detach().cpu().numpy().astype(np.float64)
     best = np.argmax(_logits(activation, intercept, spectra.peak_counts), axis=1)
     labels = np.where(spectra.peak_counts > 0, best, -1)
-    ions = _ion_table(mz, activation, spectra, ion, labels, classes)
-    families, family_edges = find_families(
-        mz,
-        np.where(_common(activation, labels), ions["class"].cat.codes, -1),
-        ions["score"],
-        build_ion_network(ion, graph),
-        settings.relations,
-        polarity=spectra.polarity,
-        classes=classes,
-        coverage=COVERAGE,
-        # True pairs lie near the relation's mass, chance pairs anywhere within the tolerance.
-        max_error_ppm=settings.tolerance / 2 if settings.tolerance_unit == "ppm" else None,
-    )
-    ions["family"] = families["family"].reindex(ions.index).astype("Int64")
+    sums = IonSums(len(classes), mz.size)
+    sums.add(spectra, cam, ion, labels)
+    network = build_ion_network(ion, graph)
+    ions, families, family_edges = ion_tables(classifier, mz, sums, network, spectra.polarity)
     return Explanation(
         classes=classes,
         mz=mz,
@@ -155,12 +154,41 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
         peak_counts=spectra.peak_counts,
         labels=labels,
         ions=ions,
-        families=family_table(families, ions),
+        families=families,
         family_edges=family_edges,
     )
 
 
-def _peak_activations(classifier: RGCNClassifier, spectra: Spectra) -> NDArray[np.float64]:
+def ion_tables(
+    classifier: RGCNClassifier,
+    mz: NDArray[np.float64],
+    sums: IonSums,
+    network: pd.DataFrame,
+    polarity: str | None,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The tables `ions`, `families` and `family_edges` of an `Explanation`."""
+    settings = classifier.encoder_.settings
+    classes = tuple(str(name) for name in classifier.classes_)
+    ions = _ion_table(mz, sums, classes)
+    _, _, presence = sums.means()
+    common = (presence >= MIN_PRESENCE).any(axis=0)
+    families, family_edges = find_families(
+        mz,
+        np.where(common, ions["class"].cat.codes, -1),
+        ions["score"],
+        network,
+        settings.relations,
+        polarity=polarity,
+        classes=classes,
+        coverage=COVERAGE,
+        # True pairs lie near the relation's mass, chance pairs anywhere within the tolerance.
+        max_error_ppm=settings.tolerance / 2 if settings.tolerance_unit == "ppm" else None,
+    )
+    ions["family"] = families["family"].reindex(ions.index).astype("Int64")
+    return ions, family_table(families, ions), family_edges
+
+
+def peak_activations(classifier: RGCNClassifier, spectra: Spectra) -> NDArray[np.float64]:
     """Class activation of every peak, shape ``(n_peaks, n_classes)``."""
     graphs = classifier.encoder_.encode(spectra)
     blocks = list(batches(graphs.offsets))
@@ -200,32 +228,15 @@ def _logits(
     return np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None] + intercept
 
 
-def _ion_table(
-    mz: NDArray[np.float64],
-    activation: dict[str, sp.csr_matrix],
-    spectra: Spectra,
-    ion: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    classes: tuple[str, ...],
-) -> pd.DataFrame:
+def _ion_table(mz: NDArray[np.float64], sums: IonSums, classes: tuple[str, ...]) -> pd.DataFrame:
     """The table `Explanation.ions`, but for the families."""
-    n = len(classes)
-    # means[c, g]: mean contribution to the logit of class c over the pixels of class g, per ion
-    means = np.stack(
-        [
-            _group_means(contribution, labels, n)
-            for contribution in _contributions(activation, spectra.peak_counts)
-        ]
-    )
-    speaks_for, score = _score(means, np.bincount(labels[labels >= 0], minlength=n) > 0)
+    means, intensity, _ = sums.means()
+    speaks_for, score = _score(means, sums.pixels > 0)
     rank = np.empty(mz.size, dtype=np.int64)
     rank[np.lexsort((mz, -score))] = np.arange(1, mz.size + 1)
-    normalized = spectra.normalize("tic").intensity
-    intensity = _group_means(_per_ion(normalized, ion, spectra.offsets, mz.size), labels, n)
-    present = next(iter(activation.values()))
     table = {
         "mz": mz,
-        "n_pixels": np.bincount(present.indices, minlength=mz.size),
+        "n_pixels": sums.present.sum(axis=0).astype(np.int64),
         "class": pd.Categorical.from_codes(speaks_for, pd.Index(classes, dtype=object)),
         "score": score,
         "rank": rank,
@@ -234,14 +245,6 @@ def _ion_table(
         **{f"intensity_{name}": intensity[c] for c, name in enumerate(classes)},
     }
     return pd.DataFrame(table)
-
-
-def _common(activation: dict[str, sp.csr_matrix], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Ions present in enough pixels of some class to be told from chance."""
-    present = next(iter(activation.values())).copy()
-    present.data = np.ones_like(present.data)
-    shares = _group_means(present, labels, len(activation))
-    return np.asarray((shares >= MIN_PRESENCE).any(axis=0))
 
 
 def _score(

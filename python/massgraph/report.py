@@ -134,7 +134,9 @@ def _render(
         "agreement": _agreement(segmentation),
         "mirrors": None if explanation is None else _mirrors(segmentation, explanation),
         "mirrors_missing": [name for name, n in segmentation.counts().items() if n == 0],
-        "families": _families(segmentation, n_families, with_images=not no_map),
+        "families": _families(
+            segmentation, n_families, with_images=not no_map and segmentation.spectra.n_peaks > 0
+        ),
         "deletion": None if deletion is None else _deletion(deletion),
         "settings": _settings(segmentation),
     }

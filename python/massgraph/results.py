@@ -192,7 +192,8 @@ def _explanation_drawings(
             f"family_{family}",
             lambda family=family: pl.relations(explanation, family),  # type: ignore[misc]
         )
-        if segmentation.coordinates is not None:
+        # Spectra read block by block have left no peaks to draw.
+        if segmentation.coordinates is not None and segmentation.spectra.n_peaks:
             mz = families.loc[families["family"] == family, "mz"].head(4).tolist()
             yield (
                 f"family_{family}_images",

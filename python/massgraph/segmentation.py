@@ -46,7 +46,7 @@ class Segmentation:
     uncertainty
         float64 in [0, 1], shape ``(n_pixels,)``: see `uncertainty_of`.
     spectra
-        The pixels that were segmented.
+        The pixels that were segmented; without their peaks where these were read block by block.
     coordinates, run, names, pixel_size, pixel_size_unit, polarity
         As in `Spectra`; `run` holds the name of the run of each pixel.
     reference
@@ -134,7 +134,8 @@ class Segmentation:
         spectra, classes, explanation, history, parameters
             As for the class.
         probability
-            Shape ``(n_pixels, n_classes)``; the rows of pixels without peaks are made NaN.
+            Shape ``(n_pixels, n_classes)``; the rows of pixels without peaks are made NaN, where
+            `spectra` has peaks at all (without any it says where the pixels are, and no more).
         reference
             One label per pixel; None, NaN and NA are missing, every other value is taken as text.
             Labels that are none of `classes` are kept as further levels, in order of appearance.
@@ -151,7 +152,8 @@ class Segmentation:
         classes = tuple(str(name) for name in classes)
         probability = np.array(probability, dtype=np.float64)
         _check_shape(probability, spectra.n_pixels, classes)
-        probability[spectra.peak_counts == 0] = np.nan
+        if spectra.n_peaks:
+            probability[spectra.peak_counts == 0] = np.nan
         missing = np.isnan(probability).any(axis=1)
         codes = np.argmax(np.nan_to_num(probability), axis=1).astype(np.int64)
         codes[missing] = -1

@@ -151,7 +151,7 @@ def test_chunks_join_to_the_whole(tmp_path: Path, n_pixels: int, layout: str) ->
         for pixel in pixels:
             pixel.mz = pixels[0].mz
     with open_imzml(Builder(pixels, layout=layout).write(tmp_path)) as reader:
-        chunks = list(reader.chunks(n_pixels))
+        chunks = list(reader.blocks(n_pixels))
         assert all(chunk.n_pixels <= n_pixels for chunk in chunks)
         joined = Spectra.concatenate(chunks)
         assert_same(joined, reader.read())
@@ -178,7 +178,7 @@ def test_chunk_size_must_be_positive(tmp_path: Path) -> None:
         open_imzml(Builder().write(tmp_path)) as reader,
         pytest.raises(ValueError, match="at least one pixel, got n_pixels=0"),
     ):
-        reader.chunks(0)
+        reader.blocks(0)
 
 
 def test_a_closed_reader_says_so(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ class ImzMLReader:
         weight = np.cumsum(self._arrays.size.sum(axis=1) + 64) // CHUNK_BYTES
         return [0, *(np.flatnonzero(np.diff(weight)) + 1).tolist(), self.n_pixels]
 
-    def chunks(self, n_pixels: int | None = None) -> Iterator[Spectra]:
+    def blocks(self, n_pixels: int | None = None) -> Iterator[Spectra]:
         """Read all pixels in order, some at a time.
 
         Parameters
@@ -432,7 +432,7 @@ def read_imzml(
     with reader:
         _warn(reader.path, reader.warnings, stacklevel=3)
         for part in progress(
-            reader.chunks(), len(reader.bounds()) - 1, f"reading {reader.path.name}"
+            reader.blocks(), len(reader.bounds()) - 1, f"reading {reader.path.name}"
         ):
             ranged = part if mz_range is None else part.mz_range(*mz_range)
             parts.append(ranged if max_peaks is None else ranged.top_peaks(max_peaks))
@@ -467,7 +467,7 @@ def validate_imzml(path: str | Path, *, check_uuid: bool = True) -> dict[str, An
     counts, tics, lows, highs = [], [], [], []
     with reader:
         for part in progress(
-            reader.chunks(), len(reader.bounds()) - 1, f"checking {reader.path.name}"
+            reader.blocks(), len(reader.bounds()) - 1, f"checking {reader.path.name}"
         ):
             counts.append(part.peak_counts)
             tics.append(part.tic())

@@ -43,13 +43,8 @@ def predict(arguments: Arguments) -> NDArray[np.float64]:
     from massgraph.r.results import model_from_bytes
 
     classifier = model_from_bytes(from_r(arguments["state"]))
-    source = _open(arguments)
-    out = np.empty((source.n_pixels, len(classifier.classes_)))
-    first = 0
-    for block in source.blocks():
-        out[first : first + block.n_pixels] = classifier.predict_proba(block)
-        first += block.n_pixels
-    return out
+    probability: NDArray[np.float64] = classifier.predict_proba(_open(arguments))
+    return probability
 
 
 def relations(arguments: Arguments) -> pd.DataFrame:

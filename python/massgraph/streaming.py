@@ -1,0 +1,378 @@
+"""Images larger than memory: spectra read block by block, predicted and explained in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+
+from massgraph._alignment import assign_to_axis, tolerance_in_da
+from massgraph._ion_sums import IonSums
+from massgraph._progress import progress_by
+from massgraph._validation import PixelError
+from massgraph.explain import Explanation, ion_tables, region_table
+from massgraph.families import build_ion_network
+from massgraph.segmentation import Segmentation
+from massgraph.spectra import Spectra
+from massgraph.training import batches, model_output
+
+if TYPE_CHECKING:
+    from massgraph.classifier import RGCNClassifier
+
+__all__ = [
+    "JoinedSpectra",
+    "SpectraSource",
+    "StreamedExplanation",
+    "explain_source",
+    "parts",
+    "segment_source",
+    "take",
+]
+
+# Peaks in memory at a time; about 300 bytes each with graph and activations.
+PART_PEAKS = 1 << 19
+# Peaks that the ions and the relations between them are found on.
+SAMPLE_PEAKS = 1 << 21
+# Neighbouring pixels that such a sample is read by.
+STRETCH = 64
+
+
+@runtime_checkable
+class SpectraSource(Protocol):
+    """Spectra that are read some at a time.
+
+    What `massgraph.open_imzml` gives is one, and so are Cardinal's objects
+    (`massgraph.r.cardinal.CardinalSpectra`) and several of them joined (`JoinedSpectra`).
+    """
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels."""
+
+    @property
+    def read(self) -> Callable[[int, int], Spectra]:
+        """Reads the pixels from one index up to another."""
+
+    def blocks(self) -> Iterator[Spectra]:
+        """All pixels in order, as many at a time as are read best."""
+
+
+class JoinedSpectra:
+    """Several sources, or spectra in memory, one after the other.
+
+    Parameters
+    ----------
+    sources
+        At least one.
+    polarity
+        ``"positive"`` or ``"negative"``, for sources that do not say.
+
+    Raises
+    ------
+    ValueError
+        Where there is no source; while reading, for one of another polarity, or for a run of the
+        same name in two.
+    """
+
+    def __init__(
+        self, sources: Sequence[SpectraSource | Spectra], *, polarity: str | None = None
+    ) -> None:
+        if not sources:
+            msg = "nothing to join: give at least one source of spectra"
+            raise ValueError(msg)
+        self.sources, self.polarity = list(sources), polarity
+        self._source_of_run: dict[str, int] = {}
+        self._starts = np.cumsum([0, *(source.n_pixels for source in self.sources)])
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels of all."""
+        return int(self._starts[-1])
+
+    def read(self, first: int, stop: int) -> Spectra:
+        """The pixels from one index up to another."""
+        found = []
+        for number, (begin, end) in enumerate(pairwise(self._starts.tolist())):
+            low, high = max(first, begin), min(stop, end)
+            if low < high:
+                part = _read(self.sources[number], low - begin, high - begin)
+                found.append(self._checked(part, number))
+        return Spectra.concatenate(found or [_read(self.sources[0], 0, 0)])
+
+    def _checked(self, part: Spectra, number: int) -> Spectra:
+        """A part of a source with the polarity that all have."""
+        if self.polarity is None:
+            self.polarity = part.polarity
+        if part.polarity not in (None, self.polarity):
+            msg = f"a file is of {part.polarity} polarity, but the others of {self.polarity}"
+            raise ValueError(msg)
+        for name in part.run_names:
+            if self._source_of_run.setdefault(name, number) != number:
+                msg = f"two inputs hold a run named {name!r}: rename one of the files"
+                raise ValueError(msg)
+        return part if part.polarity == self.polarity else replace(part, polarity=self.polarity)
+
+    def blocks(self) -> Iterator[Spectra]:
+        """The blocks of the first, then those of the next.
+
+        Raises
+        ------
+        PixelError
+            For pixels that `Spectra` refuses, by their index among those of all.
+        """
+        for number, source in enumerate(self.sources):
+            start = int(self._starts[number])
+            try:
+                for part in [source] if isinstance(source, Spectra) else source.blocks():
+                    yield self._checked(part, number)
+            except PixelError as error:
+                raise PixelError(start + error.pixel, error.problem) from None
+
+
+def _read(source: SpectraSource | Spectra, first: int, stop: int) -> Spectra:
+    return source[first:stop] if isinstance(source, Spectra) else source.read(first, stop)
+
+
+def parts(
+    source: SpectraSource, description: str = "predicting", max_peaks: int = PART_PEAKS
+) -> Iterator[Spectra]:
+    """All pixels in order, at most `max_peaks` peaks at a time (or one pixel), with a bar.
+
+    Raises
+    ------
+    PixelError
+        For pixels that `Spectra` refuses, by their index among all.
+    ValueError
+        Where the blocks are not all the pixels that the source says it has.
+    """
+    done = 0
+    found = (block[rows] for block in source.blocks() for rows in batches(block.offsets, max_peaks))
+    for part in progress_by(found, len, source.n_pixels, description):
+        yield part
+        done += part.n_pixels
+    if done != source.n_pixels:
+        msg = f"the source gave {done} pixels, but says that it has {source.n_pixels}"
+        raise ValueError(msg)
+
+
+def take(source: SpectraSource, pixels: NDArray[np.int64]) -> Spectra:
+    """Some pixels, by ascending index; the others are not read."""
+    ends = np.flatnonzero(np.diff(pixels) != 1) + 1
+    runs = np.split(pixels, ends) if pixels.size else []
+    found = [source.read(int(run[0]), int(run[-1]) + 1) for run in runs]
+    return Spectra.concatenate(found or [source.read(0, 0)])
+
+
+# -------------------------------------------------------------------- explanation
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StreamedExplanation(Explanation):
+    """Explanation of pixels that were never in memory together.
+
+    As `Explanation`, but `activation` is empty: of the activations only means are kept. Where the
+    source has more than two million peaks, ions (`mz`) and the relations between them are found on
+    an evenly spread sample of about so many; the tables of ions are over all pixels. A peak farther
+    than two tolerances from every ion counts in the logits of its pixel and for no ion.
+
+    Parameters
+    ----------
+    pixel_logits
+        Logits put together from the activations of the peaks, shape ``(n_pixels, n_classes)``.
+    run
+        Name of the run of each pixel.
+    run_names
+        Names of the runs, sorted.
+    run_means
+        Mean contribution of each ion to each class over the pixels of each run, shape
+        ``(n_runs, n_classes, n_ions)``.
+    """
+
+    pixel_logits: NDArray[np.float64]
+    run: NDArray[np.str_]
+    run_names: tuple[str, ...]
+    run_means: NDArray[np.float64]
+
+    def logits(self) -> NDArray[np.float64]:
+        """Logits put together from the peaks, shape ``(n_pixels, n_classes)``."""
+        return self.pixel_logits
+
+    def by_region(self, regions: ArrayLike) -> pd.DataFrame:
+        """As `Explanation.by_region`, where the regions are the runs: others were not kept.
+
+        Raises
+        ------
+        ValueError
+            For other regions.
+        """
+        if not np.array_equal(np.asarray(regions).astype(str), self.run):
+            msg = (
+                "of pixels read block by block only the means by run are kept: explain the pixels "
+                "of the regions in memory, as read_imzml gives them"
+            )
+            raise ValueError(msg)
+        return region_table(self.run_names, self.classes, self.mz, self.run_means)
+
+
+class _Explainer:
+    """Takes in parts of a source, in order, and keeps what an explanation needs of them."""
+
+    def __init__(self, classifier: RGCNClassifier, source: SpectraSource) -> None:
+        self.classifier, settings = classifier, classifier.encoder_.settings
+        self.tolerance, self.unit = settings.tolerance, settings.tolerance_unit
+        self.classes = tuple(str(name) for name in classifier.classes_)
+        sample = classifier.encoder_.preprocess(classifier.checked(_sample(source)))
+        self.mz, ion = sample.align(self.tolerance, self.unit)
+        self.network = build_ion_network(ion, classifier.encoder_.graph(sample))
+        self.polarity, self.on_axis = sample.polarity, sample.axis is not None
+        self.sums = IonSums(len(self.classes), self.mz.size)
+        self.intercept = classifier.model_.intercept().detach().cpu().numpy().astype(np.float64)
+        self.logits: list[NDArray[np.float64]] = []
+        self.counts: list[NDArray[np.int64]] = []
+        self.runs: dict[str, NDArray[np.float64]] = {}
+        self.run: list[NDArray[np.str_]] = []
+
+    def add(self, spectra: Spectra, cam: NDArray[np.float64]) -> None:
+        """Take in preprocessed pixels with the class activations of their peaks."""
+        counts, pixel = spectra.peak_counts, spectra.pixel_of_peak
+        sums = [np.bincount(pixel, weights=one, minlength=spectra.n_pixels) for one in cam.T]
+        logits = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None] + self.intercept
+        labels = np.where(counts > 0, np.argmax(logits, axis=1), -1)
+        ion = self._ions(spectra)
+        self.sums.add(spectra, cam, ion, labels)
+        self.logits.append(logits)
+        self.counts.append(counts)
+        self.run.append(spectra.run)
+        self._add_runs(spectra, cam, ion)
+
+    def _ions(self, spectra: Spectra) -> NDArray[np.int64]:
+        """Ion of each peak, -1 where it is far from all."""
+        if self.on_axis:
+            return np.searchsorted(self.mz, spectra.mz)
+        if not self.mz.size:
+            return np.full(spectra.n_peaks, -1)
+        ion = assign_to_axis(spectra.mz, self.mz)
+        reach = tolerance_in_da(spectra.mz, 2 * self.tolerance, self.unit) * (1 + 1e-9)
+        ion[np.abs(spectra.mz - self.mz[ion]) > reach] = -1
+        return ion
+
+    def _add_runs(self, spectra: Spectra, cam: NDArray[np.float64], ion: NDArray[np.int64]) -> None:
+        run = spectra.run
+        for name in np.unique(run).tolist():
+            total = self.runs.setdefault(name, np.zeros((len(self.classes), self.mz.size)))
+            peaks = np.repeat(run == name, spectra.peak_counts) & (ion >= 0)
+            weight = np.repeat(1.0 / np.maximum(spectra.peak_counts, 1), spectra.peak_counts)[peaks]
+            for c, values in enumerate(cam[peaks].T):
+                total[c] += np.bincount(ion[peaks], values * weight, minlength=self.mz.size)
+
+    def explanation(self) -> StreamedExplanation:
+        """Everything taken in, as an explanation."""
+        ions, families, edges = ion_tables(
+            self.classifier, self.mz, self.sums, self.network, self.polarity
+        )
+        logits, counts = np.concatenate(self.logits), np.concatenate(self.counts)
+        run = np.concatenate(self.run)
+        names, sizes = np.unique(run, return_counts=True)
+        totals = np.stack([self.runs[name] for name in names.tolist()])
+        return StreamedExplanation(
+            classes=self.classes,
+            mz=self.mz,
+            activation={},
+            intercept=self.intercept,
+            peak_counts=counts,
+            labels=np.where(counts > 0, np.argmax(logits, axis=1), -1),
+            ions=ions,
+            families=families,
+            family_edges=edges,
+            pixel_logits=logits,
+            run=run,
+            run_names=tuple(names.tolist()),
+            run_means=totals / sizes[:, None, None],
+        )
+
+
+def _sample(source: SpectraSource) -> Spectra:
+    """All pixels, or stretches of them drawn evenly until they hold enough peaks."""
+    starts = np.random.default_rng(0).permutation(np.arange(0, source.n_pixels, STRETCH))
+    found: dict[int, Spectra] = {}
+    n_peaks = 0
+    for start in starts.tolist():
+        found[start] = source.read(start, min(start + STRETCH, source.n_pixels))
+        n_peaks += found[start].n_peaks
+        if n_peaks >= SAMPLE_PEAKS:
+            break
+    return Spectra.concatenate([found[start] for start in sorted(found)] or [source.read(0, 0)])
+
+
+def explain_source(classifier: RGCNClassifier, source: SpectraSource) -> StreamedExplanation:
+    """Explanation of a source; called by `RGCNClassifier.explain`."""
+    _check_pixels(source)
+    explainer = _Explainer(classifier, source)
+    for part in parts(source, "explaining"):
+        spectra = classifier.encoder_.preprocess(classifier.checked(part))
+        explainer.add(spectra, _outputs(classifier, spectra, [classifier.model_.cam])[0])
+    return explainer.explanation()
+
+
+def _outputs(classifier: RGCNClassifier, spectra: Spectra, functions: list[Any]) -> list[Any]:
+    """Outputs of the model for preprocessed pixels, whose graphs are built once."""
+    graphs = classifier.encoder_.encode(spectra)
+    rows, device = np.arange(len(graphs)), classifier.device_()
+    return [
+        model_output(classifier.model_, graphs, rows, device, function) for function in functions
+    ]
+
+
+def _check_pixels(source: SpectraSource) -> None:
+    if source.n_pixels == 0:
+        msg = "there are no pixels to explain"
+        raise ValueError(msg)
+
+
+# -------------------------------------------------------------------- segmentation
+
+
+def segment_source(
+    classifier: RGCNClassifier,
+    source: SpectraSource,
+    reference: NDArray[Any] | None,
+    *,
+    explain: bool,
+    training: NDArray[np.bool_] | None,
+    validation: NDArray[np.bool_] | None,
+) -> Segmentation:
+    """Segmentation of a source in one pass; called by `RGCNClassifier.segment`.
+
+    Its `spectra` have the places of the pixels and no peaks, as those of a segmentation that R
+    holds: pictures of single ions and the matrices of an h5ad file need the spectra in memory.
+    """
+    _check_pixels(source)
+    explainer = _Explainer(classifier, source) if explain else None
+    logits, places = [], []
+    for part in parts(source, "predicting and explaining" if explain else "predicting"):
+        spectra = classifier.encoder_.preprocess(classifier.checked(part))
+        functions = [classifier.model_.forward, *([classifier.model_.cam] if explain else [])]
+        values, *cam = _outputs(classifier, spectra, functions)
+        values[spectra.peak_counts == 0] = np.nan
+        logits.append(values)
+        places.append(part.keep_peaks(np.zeros(part.n_peaks, dtype=bool)))
+        if explainer is not None:
+            explainer.add(spectra, cam[0])
+    pixels = Spectra.concatenate(places)
+    return Segmentation.from_probability(
+        pixels,
+        [str(name) for name in classifier.classes_],
+        softmax(np.concatenate(logits), axis=1),
+        reference=reference,
+        training=training,
+        validation=validation,
+        explanation=None if explainer is None else explainer.explanation(),
+        history=classifier.history_,
+        parameters=classifier.summary(),
+    )
