@@ -287,7 +287,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self.checked(self._as_spectra(X))
 
     def checked(self, spectra: Spectra) -> Spectra:
-        """The spectra themselves; ValueError where they have the polarity that the model has not."""
+        """The spectra; ValueError where they have the polarity that the model has not."""
         if len({self.polarity_, spectra.polarity} - {None}) > 1:
             msg = (
                 f"the spectra are of {spectra.polarity} polarity, but the model was fitted to "

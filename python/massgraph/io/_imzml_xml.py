@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph._progress import progress
+from massgraph.io._imzml_alike import Patterns
 
 __all__ = ["ArrayKind", "Document", "ImzMLError", "SpectrumTable", "parse_document"]
 
@@ -30,7 +31,8 @@ SCAN_LIST, SCAN = f"{NS}scanList", f"{NS}scan"
 ARRAY_LIST, ARRAY = f"{NS}binaryDataArrayList", f"{NS}binaryDataArray"
 
 PROLOG_LIMIT = 1 << 20
-FEED_BYTES = 1 << 16
+FEED_BYTES = 1 << 19
+SPECTRUM_BEGINS, SPECTRUM_ENDS = b"<spectrum ", b"</spectrum>"
 # mzML nests about 12 levels deep; real files never come near this.
 MAX_DEPTH = 64
 LONGEST_MESSAGE = 2000
@@ -226,13 +228,24 @@ def _decode_prolog(head: bytes, path: Path) -> str:
 # -------------------------------------------------------------------- the pass
 
 
-def _events(stream: BinaryIO, path: Path) -> Iterator[tuple[str, ET.Element]]:
+def _events(
+    stream: BinaryIO, path: Path, skip: Callable[[bytes, int, int], int]
+) -> Iterator[tuple[str, ET.Element]]:
+    """Events of the parser; after each spectrum `skip` says up to where it need not look."""
     parser: ET.XMLPullParser[Any] = ET.XMLPullParser(events=("start", "end"))
     try:
         blocks = iter(lambda: stream.read(FEED_BYTES), b"")
         n_blocks = -(-path.stat().st_size // FEED_BYTES)
         for block in progress(blocks, n_blocks, f"parsing {path.name}"):
-            parser.feed(block)
+            at = 0
+            while (end := block.find(SPECTRUM_ENDS, at)) >= 0:
+                end += len(SPECTRUM_ENDS)
+                parser.feed(block[at:end])
+                yield from parser.read_events()  # type: ignore[misc]
+                at = skip(block, at, end)
+                # So that the parser still tells the line of an error.
+                parser.feed(b"\n" * block.count(b"\n", end, at))
+            parser.feed(block[at:])
             yield from parser.read_events()  # type: ignore[misc]
         parser.close()
         yield from parser.read_events()  # type: ignore[misc]
@@ -250,7 +263,14 @@ def _collect(stream: BinaryIO, path: Path) -> Document:
     spectra: ET.Element | None = None
     collector: _Collector | None = None
     depth = level = 0
-    for event, element in _events(stream, path):
+
+    def skip(data: bytes, begin: int, end: int) -> int:
+        # What ended may also have stood in a comment: then the parser has seen no spectrum.
+        if collector is None or not collector.fresh or depth != level:
+            return end
+        return collector.add_alike(data, begin, end)
+
+    for event, element in _events(stream, path, skip):
         tag = element.tag
         if event == "end":
             depth -= 1
@@ -278,7 +298,7 @@ def _collect(stream: BinaryIO, path: Path) -> Document:
             spectra, level = element, depth
             if collector is not None:
                 collector.count(element.get("count"))
-    if root is None or collector is None or not collector.rows:
+    if root is None or collector is None or not collector.n_spectra:
         msg = f"{path}: holds no spectra"
         raise ImzMLError(msg)
     return collector.document(root)
@@ -313,6 +333,11 @@ class _Collector:
         self.path = path
         self.groups = {group.get("id", ""): _terms(group) for group in root.iter(GROUP)}
         self.rows: list[tuple[int, ...]] = []
+        self.alike: list[NDArray[np.int64]] = []
+        self.n_spectra = 0
+        self.fresh = False
+        self.roles: list[str] = []
+        self.patterns = Patterns()
         self.run_ids: list[str] = []
         self.declared: int | None = 0
         self.other_end = 0
@@ -337,7 +362,7 @@ class _Collector:
         """Make the error for a spectrum, with its position where it has one."""
         found = {cv.get("accession"): cv.get("value") for cv in element.iter(CV)}
         x, y = (found.get(accession) for accession in POSITIONS[:2])
-        where = f"pixel {len(self.rows)} (id {element.get('id')!r}, x {x}, y {y})"
+        where = f"pixel {self.n_spectra} (id {element.get('id')!r}, x {x}, y {y})"
         return ImzMLError(f"{self.path}: {where}: {reason}")
 
     def number(self, element: ET.Element, text: str | None, what: str) -> int:
@@ -373,6 +398,38 @@ class _Collector:
         traits = self._traits(tuple(keys))
         numbers = self._arrays(element, arrays)
         self.rows.append((x, y, z_number, *numbers, traits, len(self.run_ids) - 1))
+        self.n_spectra += 1
+        self.fresh = True
+
+    def add_alike(self, data: bytes, begin: int, end: int) -> int:
+        """Take in the spectra after one parsed in full, to the first unlike all before.
+
+        Parameters
+        ----------
+        data
+            A piece of the file; the last spectrum parsed ends at `end`, and begins after `begin`
+            where it is whole in this piece.
+
+        Returns
+        -------
+        int
+            Where the spectra that were taken in end.
+        """
+        self.fresh = False
+        found, at = self.patterns.match(data, end, len(self.run_ids) - 1)
+        if not found and (start := data.rfind(SPECTRUM_BEGINS, begin, end)) >= 0:
+            self.patterns.learn(data[start:end], self.rows[-1], self.roles)
+            found, at = self.patterns.match(data, end, len(self.run_ids) - 1)
+        if found:
+            self._join_rows()
+            self.alike += found
+            self.n_spectra += sum(map(len, found))
+        return at
+
+    def _join_rows(self) -> None:
+        if self.rows:
+            self.alike.append(np.asarray(self.rows, dtype=np.int64))
+            self.rows = []
 
     def _own_terms(
         self,
@@ -420,9 +477,11 @@ class _Collector:
     def _arrays(self, spectrum: ET.Element, arrays: list[ET.Element]) -> tuple[int, ...]:
         """Offsets, lengths, encoded lengths and kinds of the m/z and the intensity array."""
         found: dict[str, tuple[int, int, int, int]] = {}
+        self.roles = []
         for array in arrays:
             kind, code, numbers = self._array(spectrum, array)
             role = kind.role
+            self.roles.append(role)
             if role == "other":
                 self._skip(spectrum, numbers)
                 continue
@@ -484,7 +543,8 @@ class _Collector:
 
     def document(self, root: ET.Element) -> Document:
         """Turn the gathered rows into arrays."""
-        rows = np.asarray(self.rows, dtype=np.int64)
+        self._join_rows()
+        rows = np.concatenate(self.alike)
         if self.declared not in (None, len(rows)):
             self.notes.append(f"announces {self.declared} spectra but holds {len(rows)}")
         if self.missing_groups:
