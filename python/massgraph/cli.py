@@ -39,7 +39,7 @@ RESULTS = f"""writes into DIR, all or nothing:
   segmentation.h5ad      classes, probabilities and activations, for AnnData
   {TABLES}
   figures/               each picture as PNG and PDF"""
-BLOCKWISE = """imzML files of more than 128 MB of binary data are read block by block in little memory;
+BLOCKWISE = """imzML files of more than 128 MB (ibd) are read block by block, in little memory:
 their segmentation.h5ad holds no matrices, and there are no images of single ions."""
 MODEL = "  model/                 the fitted model, for predict and explain"
 
