@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from imzml_builder import PIXELS, Builder, Pixel, edit
 
 import massgraph as mg
+from imzml_builder import PIXELS, Builder, Pixel, edit
 from massgraph.io import _imzml_alike
 from massgraph.io._imzml_alike import MOST_PATTERNS, Pattern, Patterns
-from massgraph.io._imzml_xml import Document, parse_document
+from massgraph.io._imzml_xml import Document, ImzMLError, parse_document
 
 FIELDS = ("position", "offset", "length", "encoded", "kind", "traits", "run")
 
@@ -30,7 +30,7 @@ def spectrum(x: int | str, i: int = 0) -> bytes:
 
 def many(n: int = 40, **options: object) -> Builder:
     pixels = [
-        Pixel(i + 1, 1 + i % 2, *zip(*[(100.0 + k, 1.0 + i) for k in range(1 + i % 5)]))
+        Pixel(i + 1, 1 + i % 2, *([start + i for i in range(1 + i % 5)] for start in (100.0, 1.0)))
         for i in range(n)
     ]
     return Builder(pixels, **options)  # type: ignore[arg-type]
@@ -115,7 +115,7 @@ def test_pieces_of_a_file_end_anywhere(tmp_path: Path, monkeypatch: pytest.Monke
 )
 def test_damage_among_spectra_alike(old: str, new: str, message: str, tmp_path: Path) -> None:
     path = edit(many().write(tmp_path), old, new)
-    with pytest.raises(mg.ImzMLError, match=message):
+    with pytest.raises(ImzMLError, match=message):
         mg.open_imzml(path)
 
 
@@ -124,7 +124,7 @@ def test_error_after_the_spectra_names_its_line(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("</mzML>", "</mzML>\n</mzML>")
     path.write_text(text, encoding="utf-8")
     line = text.count("\n", 0, text.rindex("</mzML>")) + 1
-    with pytest.raises(mg.ImzMLError, match=f"line {line}"):
+    with pytest.raises(ImzMLError, match=f"line {line}"):
         mg.open_imzml(path)
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from imzml_builder import Builder, Pixel
 
 import massgraph as mg
+from imzml_builder import Builder, Pixel
 from massgraph._validation import PixelError
 from massgraph.cli import main
+from massgraph.io.imzml import ImzMLError
 from massgraph.simulate import OFF_TISSUE
 from massgraph.spectra import Spectra
 from massgraph.streaming import JoinedSpectra, SpectraSource, StreamedExplanation, parts, take
@@ -270,7 +271,7 @@ def test_damage_in_a_late_block_of_a_file(
         place = int(reader._arrays.offset[100, 0])
         data[place : place + 8] = np.array([np.nan]).tobytes()
         path.with_suffix(".ibd").write_bytes(data)
-        with pytest.raises(mg.ImzMLError, match="pixel 100 "):
+        with pytest.raises(ImzMLError, match="pixel 100 "):
             classifier.predict(reader)
 
 
