@@ -25,7 +25,6 @@ Edge = tuple[int, int, int, int]  # pixel, source, relation, target
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 
 
-
 @pytest.fixture(scope="module", autouse=True, params=["native", "numpy"])
 def path(request: pytest.FixtureRequest) -> Iterator[None]:
     """Everything here holds for the compiled builder and for the one in numpy."""

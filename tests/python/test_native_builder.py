@@ -120,9 +120,7 @@ def test_the_last_digit_decides_alike(offset: int, level: str) -> None:
     low = np.random.default_rng(2).uniform(100, 900, 200)
     edge = low + 21.98194 + (0.001 + 1e-9)
     high = edge + offset * np.spacing(edge)
-    spectra = Spectra.from_peaks(
-        [(np.array(pair), [1, 1]) for pair in zip(low, high, strict=True)]
-    )
+    spectra = Spectra.from_peaks([(np.array(pair), [1, 1]) for pair in zip(low, high, strict=True)])
     assert_same(
         spectra, relations_from_masses({"d": 21.98194}), tolerance=0.001, tolerance_unit="Da"
     )

@@ -370,9 +370,7 @@ def test_the_number_of_threads_changes_no_bit(batch_norm: bool, level: str) -> N
     results = []
     for threads in (1, 2, 7, 1):
         model = make_model("native", batch_norm=batch_norm)
-        _, logits, found = on_threads(
-            threads, lambda m=model: gradients(m, take(m, graphs), y)
-        )
+        _, logits, found = on_threads(threads, lambda m=model: gradients(m, take(m, graphs), y))
         with torch.inference_mode():
             predicted = on_threads(threads, lambda m=model: m.eval()(take(m, graphs)))
         results.append([logits, predicted, *found])
@@ -403,7 +401,9 @@ def test_both_presets_learn_as_on_torch(preset: str) -> None:
     options = {"preset": preset, "epochs": 2, "augment": 0, "device": "cpu"}
     ours = mg.RGCNClassifier(**options, backend="native").fit(spectra, labels)
     plain = mg.RGCNClassifier(**options, backend="torch").fit(spectra, labels)
-    assert isinstance(ours.model_.take(ours.encoder_.encode(spectra), np.arange(2), CPU), GraphBatch)
+    assert isinstance(
+        ours.model_.take(ours.encoder_.encode(spectra), np.arange(2), CPU), GraphBatch
+    )
     one, other = ours.history_.iloc[0], plain.history_.iloc[0]
     assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-3)
     plain.model_.load_state_dict(ours.model_.state_dict())
