@@ -27,6 +27,13 @@ skip_without_python <- local({
     }
 })
 
+# A new folder for the files of one test.
+new_folder <- function() {
+    folder <- tempfile("test-")
+    dir.create(folder)
+    folder
+}
+
 # Run R on a line of code in a process of its own; an error there is an error here.
 run_r <- function(code, env = character(), ...) {
     script <- tempfile(fileext = ".R")
@@ -47,9 +54,10 @@ run_r_cmd <- function(...) {
     invisible(output)
 }
 
-# Build the package once for all tests, or take the one that tools/run_r_tests.R built. R CMD build copies the whole folder before it leaves out
-# what .Rbuildignore names, so the environments (gigabytes) stay behind here, and small files in
-# their place show that they would have been left out.
+# Build the package once for all tests, or take the one that tools/run_r_tests.R built. R CMD build
+# copies the whole folder before it leaves out what .Rbuildignore names, so the environments
+# (gigabytes) stay behind here, and small files in their place show that they would have been left
+# out. The vignettes take minutes, and R CMD check builds them.
 tarball <- local({
     built <- getOption("massgraph.tests.tarball")
     function(root) {
@@ -71,7 +79,7 @@ tarball <- local({
             }
             here <- setwd(folder)
             on.exit(setwd(here))
-            run_r_cmd("build", "source")
+            run_r_cmd("build", "--no-build-vignettes", "source")
             built <<- normalizePath(list.files(folder, pattern = "^massgraph_.*[.]tar[.]gz$",
                 full.names = TRUE))
         }
