@@ -112,7 +112,8 @@ class JoinedSpectra:
         if part.polarity not in (None, self.polarity):
             msg = f"a file is of {part.polarity} polarity, but the others of {self.polarity}"
             raise ValueError(msg)
-        for name in part.run_names:
+        for code in np.unique(part.run_codes).tolist():
+            name = part.run_names[code]
             if self._source_of_run.setdefault(name, number) != number:
                 msg = f"two inputs hold a run named {name!r}: rename one of the files"
                 raise ValueError(msg)

@@ -99,6 +99,9 @@ class Pattern:
     def _column(self, accession: bytes) -> int | None:
         """Where in a row the value of a term stands."""
         if accession in ARRAY_NUMBERS:
+            if self._role not in ROLES:
+                msg = "the spectrum has the place of an array outside of one"
+                raise ValueError(msg)
             return ARRAY_NUMBERS[accession] + ROLES.index(self._role)
         return POSITIONS.get(accession)
 
