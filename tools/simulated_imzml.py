@@ -56,6 +56,9 @@ HEAD = """<?xml version="1.0" encoding="utf-8"?>
 <cvParam cvRef="IMS" accession="IMS:1000042" name="max count of pixels x" value="{side}"/>
 <cvParam cvRef="IMS" accession="IMS:1000043" name="max count of pixels y" value="{side}"/>
 </scanSettings></scanSettingsList>
+<instrumentConfigurationList count="1"><instrumentConfiguration id="none">
+<cvParam cvRef="MS" accession="MS:1000031" name="instrument model" value="simulated"/>
+</instrumentConfiguration></instrumentConfigurationList>
 <run id="run1"><spectrumList count="{count}">
 """
 TERM = '<cvParam cvRef="IMS" accession="IMS:{}" name="{}" value="{}"/>'

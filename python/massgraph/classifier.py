@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from numbers import Real
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -15,10 +14,16 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import DataConversionWarning
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from massgraph._class_labels import (
+    check_classes,
+    encode_labels,
+    group_codes,
+    label_array,
+    seed_number,
+    seed_of,
+)
 from massgraph._provenance import provenance
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder, degraded_copy, preprocess
@@ -207,13 +212,13 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings = self._resolve(spectra)
         self.polarity_, self.fingerprint_ = spectra.polarity, spectra.fingerprint()
         spectra = preprocess(spectra, settings)
-        self.classes_, codes = _encode_labels(y, spectra.n_pixels)
+        self.classes_, codes = encode_labels(y, spectra.n_pixels)
         rows = np.flatnonzero((codes >= 0) & (spectra.peak_counts > 0))
         labelled, y_codes = spectra[rows], codes[rows]
-        self._check_classes(y_codes)
-        seeds = np.random.SeedSequence(_seed(self.random_state)).spawn(4)
-        group_codes = None if groups is None else _groups(groups, rows, spectra.n_pixels)
-        held_out = self._hold_out(labelled, y_codes, group_codes, np.random.default_rng(seeds[0]))
+        check_classes(y_codes, self.classes_)
+        seeds = np.random.SeedSequence(seed_of(self.random_state)).spawn(4)
+        chosen = None if groups is None else group_codes(groups, rows, spectra.n_pixels)
+        held_out = self._hold_out(labelled, y_codes, chosen, np.random.default_rng(seeds[0]))
         self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
         self.training_[rows[~held_out]] = True
         self.validation_[rows[held_out]] = True
@@ -239,9 +244,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Learn from a source, which is read where it has labels."""
         from massgraph.streaming import take
 
-        classes, codes = _encode_labels(y, source.n_pixels)
+        classes, codes = encode_labels(y, source.n_pixels)
         rows = np.flatnonzero(codes >= 0)
-        chosen = None if groups is None else _groups(groups, rows, source.n_pixels)
+        chosen = None if groups is None else group_codes(groups, rows, source.n_pixels)
         labelled = take(source, rows)
         self.fit(labelled, classes[codes[rows]], chosen)
         self.fingerprint_ = labelled[self.training_ | self.validation_].fingerprint()
@@ -295,22 +300,6 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
             raise ValueError(msg)
         return spectra
-
-    def _check_classes(self, codes: NDArray[np.int64]) -> None:
-        counts = np.bincount(codes, minlength=len(self.classes_))
-        if len(counts) < 2:
-            msg = (
-                f"labelled pixels are of one class only, {self.classes_.tolist()}: a classifier "
-                "needs at least two classes"
-            )
-            raise ValueError(msg)
-        few = np.flatnonzero(counts < 2)
-        if few.size:
-            msg = (
-                f"class {self.classes_.tolist()[few[0]]!r} has {counts[few[0]]} labelled pixel "
-                "with peaks: at least 2 are needed, one to learn from and one to check on"
-            )
-            raise ValueError(msg)
 
     def _hold_out(
         self,
@@ -402,29 +391,31 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, X: Input, compute: Callable[[PeakBatch | GraphBatch], torch.Tensor]
     ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
-        parts = []
-        for part in self._new_parts(X):
-            spectra = self.encoder_.preprocess(part)
-            for block in batches(spectra.offsets):
-                graphs = self.encoder_.encode(spectra[block])
-                rows = np.arange(len(graphs))
-                values = model_output(self.model_, graphs, rows, self.device_(), compute)
-                values[np.diff(graphs.offsets) == 0] = np.nan
-                parts.append(values)
-        if not parts:
+        check_is_fitted(self, "model_")
+        work = partial(self._outputs, compute)
+        if is_source(X):
+            from massgraph.streaming import in_order, parts
+
+            found = list(in_order(work, map(self.checked, parts(X))))
+        else:
+            found = [work(self._new_spectra(X))]
+        if not found:
             msg = "there are no pixels to predict"
             raise ValueError(msg)
-        return np.concatenate(parts)
+        return np.concatenate(found)
 
-    def _new_parts(self, X: Input) -> Iterator[Spectra]:
-        """Spectra for a fitted model: all at once, or those of a source in order."""
-        check_is_fitted(self, "model_")
-        if not is_source(X):
-            yield self._new_spectra(X)
-            return
-        from massgraph.streaming import parts
-
-        yield from map(self.checked, parts(X))
+    def _outputs(
+        self, compute: Callable[[PeakBatch | GraphBatch], torch.Tensor], part: Spectra
+    ) -> NDArray[Any]:
+        spectra = self.encoder_.preprocess(part)
+        found = []
+        for block in batches(spectra.offsets):
+            graphs = self.encoder_.encode(spectra[block])
+            rows = np.arange(len(graphs))
+            values = model_output(self.model_, graphs, rows, self.device_(), compute)
+            values[np.diff(graphs.offsets) == 0] = np.nan
+            found.append(values)
+        return np.concatenate(found)
 
     # ---------------------------------------------------------------- results
 
@@ -493,7 +484,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _names(self, y: Any) -> NDArray[Any]:
         """Labels as names of classes: 1.0, as integers beside NaN become, is the class 1."""
-        values = _label_array(y)
+        values = label_array(y)
         names = {value: str(value) for value in self.classes_.tolist()}
         text = [None if pd.isna(value) else names.get(value, str(value)) for value in values.flat]
         return np.array(text, dtype=object)
@@ -533,102 +524,6 @@ def is_source(X: Any) -> TypeGuard[SpectraSource]:
     from massgraph.streaming import SpectraSource
 
     return isinstance(X, SpectraSource)
-
-
-def _encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted classes and the code of each pixel, -1 where the label is missing."""
-    if y is None:
-        msg = "a classifier requires y to be passed, but the target y is None"
-        raise ValueError(msg)
-    values = _label_array(y)
-    if values.ndim == 2 and values.shape[1] == 1:
-        msg = "A column-vector y was passed when a 1d array was expected: its column is taken"
-        warnings.warn(msg, DataConversionWarning, stacklevel=3)
-        values = values[:, 0]
-    if values.shape != (n_pixels,):
-        msg = f"y has shape {values.shape}, need one label for each of {n_pixels} pixels"
-        raise ValueError(msg)
-    known = ~pd.isna(values)
-    if not known.any():
-        msg = "no pixel has a label"
-        raise ValueError(msg)
-    labels = values[known]
-    if labels.dtype.kind == "O":
-        _check_one_type(labels)
-    # Objects become what they are, and text no wider than the longest label.
-    labels = np.asarray(labels.tolist()) if labels.dtype.kind in "OU" else labels
-    check_classification_targets(labels)
-    if labels.dtype.kind not in "Uiufb":
-        msg = f"labels are of type {labels.dtype}: use text, whole numbers or truth values"
-        raise ValueError(msg)
-    classes, present = np.unique(labels, return_inverse=True)
-    codes = np.full(n_pixels, -1, dtype=np.int64)
-    codes[known] = present.reshape(-1)
-    return classes, codes
-
-
-def _label_array(y: Any) -> NDArray[Any]:
-    """Labels as an array in which the missing stay missing and whole numbers whole."""
-    if isinstance(y, np.ma.MaskedArray):
-        labels: NDArray[Any] = y.data.astype(object)
-        labels[np.ma.getmaskarray(y)] = None
-        return labels
-    # As text a NaN in a list would be the label "nan".
-    if isinstance(y, (list, tuple)):
-        return np.asarray(y, dtype=object)
-    # Integers of a Categorical or of Int64 would become floats where some are missing.
-    if isinstance(y, pd.Categorical) or pd.api.types.is_extension_array_dtype(y):
-        return pd.Series(y).astype(object).to_numpy()
-    return np.asarray(y)
-
-
-def _check_one_type(labels: NDArray[Any]) -> None:
-    """Refuse 0 beside "0", or 1 beside True, which would become one class."""
-    examples: dict[str, Any] = {}
-    for label in labels:
-        kind = type(label).__name__
-        if isinstance(label, (bool, np.bool_)):
-            kind = "truth value"
-        elif isinstance(label, str):
-            kind = "text"
-        elif isinstance(label, Real):
-            kind = "number"
-        examples.setdefault(kind, label)
-    if len(examples) > 1:
-        shown = ", ".join(f"{label!r} ({kind})" for kind, label in examples.items())
-        msg = f"labels are of several types, {shown}: make them all text or all numbers"
-        raise ValueError(msg)
-
-
-def _groups(groups: Any, rows: NDArray[np.int64], n_pixels: int) -> NDArray[np.int64]:
-    """Codes of the groups of the labelled pixels `rows`."""
-    values = _label_array(groups)
-    if values.shape != (n_pixels,):
-        msg = f"groups have shape {values.shape}, need one for each of {n_pixels} pixels"
-        raise ValueError(msg)
-    codes = pd.factorize(values[rows], sort=True)[0]
-    if (codes < 0).any():
-        pixel = rows[np.argmin(codes)]
-        msg = f"pixel {pixel} has a label but no group (it is {values[pixel]}): give it one"
-        raise ValueError(msg)
-    return np.asarray(codes, dtype=np.int64)
-
-
-def _seed(random_state: Any) -> int | None:
-    """An integer to seed from; only a given generator is advanced."""
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    if random_state is None:
-        return None
-    if not isinstance(random_state, (int, np.integer)) or random_state < 0:
-        msg = f"random_state {random_state!r} is no whole number of 0 or more, RandomState or None"
-        raise ValueError(msg)
-    return int(random_state)
-
-
-def seed_number(random_state: Any) -> int | None:
-    """The seed as JSON can hold it; None where there is no number."""
-    return int(random_state) if isinstance(random_state, (int, np.integer)) else None
 
 
 def _torch_seed(seed: np.random.SeedSequence) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,7 @@ from scipy.special import softmax
 from massgraph._alignment import assign_to_axis, tolerance_in_da
 from massgraph._ion_sums import IonSums
 from massgraph._progress import progress_by
+from massgraph._threads import n_threads
 from massgraph._validation import PixelError
 from massgraph.explain import Explanation, ion_tables, region_table
 from massgraph.families import build_ion_network
@@ -30,10 +34,14 @@ __all__ = [
     "SpectraSource",
     "StreamedExplanation",
     "explain_source",
+    "in_order",
     "parts",
     "segment_source",
     "take",
 ]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Peaks in memory at a time; about 300 bytes each with graph and activations.
 PART_PEAKS = 1 << 19
@@ -112,8 +120,7 @@ class JoinedSpectra:
         if part.polarity not in (None, self.polarity):
             msg = f"a file is of {part.polarity} polarity, but the others of {self.polarity}"
             raise ValueError(msg)
-        for code in np.unique(part.run_codes).tolist():
-            name = part.run_names[code]
+        for name in np.unique(part.run).tolist():
             if self._source_of_run.setdefault(name, number) != number:
                 msg = f"two inputs hold a run named {name!r}: rename one of the files"
                 raise ValueError(msg)
@@ -160,6 +167,26 @@ def parts(
     if done != source.n_pixels:
         msg = f"the source gave {done} pixels, but says that it has {source.n_pixels}"
         raise ValueError(msg)
+
+
+def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """``function(item)`` of each item, in order, on as many threads as the compiled part has.
+
+    The items are made by the caller's thread, because R allows no other; one more than there are
+    threads is held at a time.
+    """
+    n = n_threads()
+    if n == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(n) as pool:
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > n:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def take(source: SpectraSource, pixels: NDArray[np.int64]) -> Spectra:
@@ -315,17 +342,21 @@ def explain_source(classifier: RGCNClassifier, source: SpectraSource) -> Streame
     """Explanation of a source; called by `RGCNClassifier.explain`."""
     _check_pixels(source)
     explainer = _Explainer(classifier, source)
-    for part in parts(source, "explaining"):
-        spectra = classifier.encoder_.preprocess(classifier.checked(part))
-        explainer.add(spectra, _outputs(classifier, spectra, [classifier.model_.cam])[0])
+    functions = [classifier.model_.cam]
+    work = partial(_outputs, classifier, functions)
+    for spectra, (cam,) in in_order(work, parts(source, "explaining")):
+        explainer.add(spectra, cam)
     return explainer.explanation()
 
 
-def _outputs(classifier: RGCNClassifier, spectra: Spectra, functions: list[Any]) -> list[Any]:
-    """Outputs of the model for preprocessed pixels, whose graphs are built once."""
+def _outputs(
+    classifier: RGCNClassifier, functions: list[Any], part: Spectra
+) -> tuple[Spectra, list[Any]]:
+    """Preprocessed pixels, and outputs of the model for them; their graphs are built once."""
+    spectra = classifier.encoder_.preprocess(classifier.checked(part))
     graphs = classifier.encoder_.encode(spectra)
     rows, device = np.arange(len(graphs)), classifier.device_()
-    return [
+    return spectra, [
         model_output(classifier.model_, graphs, rows, device, function) for function in functions
     ]
 
@@ -355,14 +386,14 @@ def segment_source(
     """
     _check_pixels(source)
     explainer = _Explainer(classifier, source) if explain else None
+    functions = [classifier.model_.forward, *([classifier.model_.cam] if explain else [])]
+    work = partial(_outputs, classifier, functions)
+    found = parts(source, "predicting and explaining" if explain else "predicting")
     logits, places = [], []
-    for part in parts(source, "predicting and explaining" if explain else "predicting"):
-        spectra = classifier.encoder_.preprocess(classifier.checked(part))
-        functions = [classifier.model_.forward, *([classifier.model_.cam] if explain else [])]
-        values, *cam = _outputs(classifier, spectra, functions)
+    for spectra, (values, *cam) in in_order(work, found):
         values[spectra.peak_counts == 0] = np.nan
         logits.append(values)
-        places.append(part.keep_peaks(np.zeros(part.n_peaks, dtype=bool)))
+        places.append(spectra.keep_peaks(np.zeros(spectra.n_peaks, dtype=bool)))
         if explainer is not None:
             explainer.add(spectra, cam[0])
     pixels = Spectra.concatenate(places)

@@ -31,7 +31,8 @@ CHECK_SECONDS = 0.5
 MOST_MEMORY = 2**30
 # Where the line coverage of each target is looked at.
 MODULES = {
-    "imzml": "imzml.py _ibd.py _imzml_header.py _imzml_xml.py _peaks.py _centroid.py",
+    "imzml": "imzml.py _ibd.py _imzml_header.py _imzml_xml.py _imzml_spectra.py _imzml_alike.py "
+    "_peaks.py _centroid.py",
     "model": "model.py",
     "labels": "labels.py",
     "h5ad": "anndata.py",

@@ -11,7 +11,8 @@ import massgraph as mg
 from imzml_builder import PIXELS, Builder, Pixel, edit
 from massgraph.io import _imzml_alike
 from massgraph.io._imzml_alike import MOST_PATTERNS, Pattern, Patterns
-from massgraph.io._imzml_xml import Document, ImzMLError, parse_document
+from massgraph.io._imzml_spectra import Document, ImzMLError
+from massgraph.io._imzml_xml import parse_document
 
 FIELDS = ("position", "offset", "length", "encoded", "kind", "traits", "run")
 

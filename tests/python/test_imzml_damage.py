@@ -14,7 +14,7 @@ import pytest
 
 from imzml_builder import PIXELS, UUID_HEX, Builder, Pixel, edit, resize, term
 from imzml_faults import length, offset, one, refused, warned
-from massgraph.io._imzml_xml import MAX_NUMBER, whole_number
+from massgraph.io._imzml_spectra import MAX_NUMBER, whole_number
 from massgraph.io.imzml import ImzMLError, read_imzml, validate_imzml
 
 Damage = Callable[[Path], object]

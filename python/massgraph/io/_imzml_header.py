@@ -15,7 +15,7 @@ from pathlib import Path
 from pyimzml.metadata import Metadata, ParamGroup
 from pyimzml.ontology.ontology import convert_term_name
 
-from massgraph.io._imzml_xml import CV, MODES, NS, POLARITIES, Document, ImzMLError
+from massgraph.io._imzml_spectra import CV, MODES, NS, POLARITIES, Document, ImzMLError
 
 __all__ = ["Header", "read_header"]
 

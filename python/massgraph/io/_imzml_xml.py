@@ -11,154 +11,32 @@ import codecs
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from massgraph._progress import progress
-from massgraph.io._imzml_alike import Patterns
+from massgraph.io._imzml_spectra import (
+    NS,
+    RUN,
+    SPECTRUM,
+    SPECTRUM_LIST,
+    Document,
+    ImzMLError,
+    SpectrumCollector,
+)
 
-__all__ = ["ArrayKind", "Document", "ImzMLError", "SpectrumTable", "parse_document"]
-
-NS = "{http://psi.hupo.org/ms/mzml}"
-CV, REF, GROUP = f"{NS}cvParam", f"{NS}referenceableParamGroupRef", f"{NS}referenceableParamGroup"
-SPECTRUM, SPECTRUM_LIST, RUN = f"{NS}spectrum", f"{NS}spectrumList", f"{NS}run"
-SCAN_LIST, SCAN = f"{NS}scanList", f"{NS}scan"
-ARRAY_LIST, ARRAY = f"{NS}binaryDataArrayList", f"{NS}binaryDataArray"
+__all__ = ["parse_document"]
 
 PROLOG_LIMIT = 1 << 20
 FEED_BYTES = 1 << 19
-SPECTRUM_BEGINS, SPECTRUM_ENDS = b"<spectrum ", b"</spectrum>"
+SPECTRUM_ENDS = b"</spectrum>"
 # mzML nests about 12 levels deep; real files never come near this.
 MAX_DEPTH = 64
-LONGEST_MESSAGE = 2000
-# No file reaches 2^59 bytes; the limit keeps offset + 8 * length inside int64.
-MAX_NUMBER = 1 << 59
 
 # What may stand before the first element: declarations and instructions, and comments.
 ASIDES = (("<?", "?>"), ("<!--", "-->"))
 SPACE = re.compile("[\ufeff \t\r\n]*")
 ENCODINGS = re.compile(r"utf-8|utf-8-sig|utf-16(-[lb]e)?|ascii|iso8859-\d+|cp125\d")
-
-POSITIONS = ("IMS:1000050", "IMS:1000051", "IMS:1000052")
-AXES = dict(zip(POSITIONS, "xyz", strict=True))
-OFFSET, LENGTH, ENCODED = "IMS:1000102", "IMS:1000103", "IMS:1000104"
-MZ_ARRAY, INTENSITY_ARRAY = "MS:1000514", "MS:1000515"
-
-PRECISIONS = {
-    "MS:1000521": "<f4",
-    "MS:1000523": "<f8",
-    "MS:1000519": "<i4",
-    "MS:1000522": "<i8",
-    "IMS:1000141": "<i4",
-    "IMS:1000142": "<i8",
-    "IMS:1100000": "<i1",
-    "IMS:1100001": "<i2",
-}
-PRECISION_NAMES = {
-    "32-bit float": "<f4",
-    "64-bit float": "<f8",
-    "8-bit integer": "<i1",
-    "16-bit integer": "<i2",
-    "32-bit integer": "<i4",
-    "64-bit integer": "<i8",
-}
-NO_COMPRESSION = "MS:1000576"
-COMPRESSIONS = frozenset(
-    {
-        "MS:1000574",
-        *(f"MS:100{number}" for number in (2312, 2313, 2314, 2746, 2747, 2748, 3088, 3089, 3090)),
-    }
-)
-POLARITIES = {"MS:1000129": "negative", "MS:1000130": "positive"}
-MODES = {"MS:1000127": "centroid", "MS:1000128": "profile"}
-
-Term = tuple[str, str]
-
-
-class ImzMLError(ValueError):
-    """An imzML file cannot be read as it stands; the message says in one line where and why."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
-
-
-def one_line(message: str) -> str:
-    """Replace line ends and other control characters, which values from a file may hold.
-
-    Of a very long message, whose length can only come from a value, the middle is left out.
-    """
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", message)
-    if len(line) <= LONGEST_MESSAGE:
-        return line
-    half = LONGEST_MESSAGE // 2
-    return f"{line[:half]} [...] {line[-half:]}"
-
-
-@dataclass(frozen=True)
-class ArrayKind:
-    """What the terms of a binary array say: its role and how its numbers are stored.
-
-    Parameters
-    ----------
-    role
-        ``"mz"``, ``"intensity"`` or ``"other"``.
-    dtypes
-        numpy types the terms allow; more than one where accession and name of a term disagree.
-    problem
-        Why the array cannot be read, or the empty string.
-    """
-
-    role: str
-    dtypes: tuple[str, ...]
-    problem: str
-
-
-@dataclass
-class SpectrumTable:
-    """One row per spectrum; pairs of columns hold the m/z array and the intensity array."""
-
-    position: NDArray[np.int64]
-    offset: NDArray[np.int64]
-    length: NDArray[np.int64]
-    encoded: NDArray[np.int64]
-    kind: NDArray[np.int64]
-    traits: NDArray[np.int64]
-    run: NDArray[np.int64]
-
-
-@dataclass
-class Document:
-    """Everything one pass over the XML yields.
-
-    Parameters
-    ----------
-    root
-        The mzML element without its spectra.
-    table
-        Numbers per spectrum.
-    kinds, traits
-        What the codes in ``table.kind`` and ``table.traits`` mean; a trait is the set of
-        polarities and modes a spectrum declares.
-    run_ids
-        The ids of the run elements, in order.
-    other_end
-        Where the last array that is neither m/z nor intensity ends in the ibd, in bytes.
-    notes
-        Warnings for the reader of the file.
-    """
-
-    root: ET.Element
-    table: SpectrumTable
-    kinds: list[ArrayKind]
-    traits: list[frozenset[str]]
-    run_ids: list[str]
-    other_end: int = 0
-    notes: list[str] = field(default_factory=list)
 
 
 def parse_document(path: Path) -> Document:
@@ -261,7 +139,7 @@ def _events(
 def _collect(stream: BinaryIO, path: Path) -> Document:
     root: ET.Element | None = None
     spectra: ET.Element | None = None
-    collector: _Collector | None = None
+    collector: SpectrumCollector | None = None
     depth = level = 0
 
     def skip(data: bytes, begin: int, end: int) -> int:
@@ -292,7 +170,7 @@ def _collect(stream: BinaryIO, path: Path) -> Document:
         elif tag == RUN and collector is not None:
             collector.run_ids.append(element.get("id", ""))
         elif tag == RUN:
-            collector = _Collector(path, root)
+            collector = SpectrumCollector(path, root)
             collector.run_ids.append(element.get("id", ""))
         elif tag == SPECTRUM_LIST:
             spectra, level = element, depth
@@ -320,304 +198,3 @@ def _root(element: ET.Element, path: Path) -> ET.Element | None:
         f"namespace {NS[1:-1]}"
     )
     raise ImzMLError(msg)
-
-
-def _terms(element: ET.Element) -> list[Term]:
-    return [(cv.get("accession", ""), cv.get("name", "")) for cv in element.iter(CV)]
-
-
-class _Collector:
-    """Gathers the numbers of the spectra, and the meaning of each distinct set of terms once."""
-
-    def __init__(self, path: Path, root: ET.Element) -> None:
-        self.path = path
-        self.groups = {group.get("id", ""): _terms(group) for group in root.iter(GROUP)}
-        self.rows: list[tuple[int, ...]] = []
-        self.alike: list[NDArray[np.int64]] = []
-        self.n_spectra = 0
-        self.fresh = False
-        self.roles: list[str] = []
-        self.patterns = Patterns()
-        self.run_ids: list[str] = []
-        self.declared: int | None = 0
-        self.other_end = 0
-        self.missing_groups: set[str] = set()
-        self.notes: list[str] = []
-        self.kinds: dict[ArrayKind, int] = {}
-        self.kind_of: dict[tuple[str, ...], tuple[ArrayKind, int]] = {}
-        self.traits: dict[frozenset[str], int] = {}
-        self.trait_of: dict[tuple[str, ...], int] = {}
-
-    def count(self, text: str | None) -> None:
-        """Note what a spectrumList says about its own length."""
-        try:
-            count = whole_number(text)
-        except ValueError:
-            self.notes.append(f"announces {text!r} spectra, which is no number")
-            self.declared = None
-        else:
-            self.declared = None if self.declared is None else self.declared + count
-
-    def fail(self, element: ET.Element, reason: str) -> ImzMLError:
-        """Make the error for a spectrum, with its position where it has one."""
-        found = {cv.get("accession"): cv.get("value") for cv in element.iter(CV)}
-        x, y = (found.get(accession) for accession in POSITIONS[:2])
-        where = f"pixel {self.n_spectra} (id {element.get('id')!r}, x {x}, y {y})"
-        return ImzMLError(f"{self.path}: {where}: {reason}")
-
-    def number(self, element: ET.Element, text: str | None, what: str) -> int:
-        """Parse a number of a spectrum, naming it where it is none."""
-        if text is None:
-            raise self.fail(element, f"has no {what}")
-        # The common case, without the detour that odd spellings need.
-        if len(text) < 18 and text.isascii() and text.isdigit():
-            return int(text)
-        try:
-            return whole_number(text)
-        except ValueError as error:
-            raise self.fail(element, f"{what} is {text[:40]!r}, {error}") from None
-
-    def add(self, element: ET.Element) -> None:
-        """Take in one spectrum."""
-        keys: list[str] = []
-        position: dict[str, str | None] = {}
-        arrays: list[ET.Element] = []
-        for child in element:
-            if child.tag == ARRAY_LIST:
-                arrays.extend(child.iter(ARRAY))
-            elif child.tag == SCAN_LIST:
-                for scan in child.iter(SCAN):
-                    self._own_terms(element, scan, keys, position)
-        self._own_terms(element, element, keys, position)
-        x, y = (
-            self.number(element, position.get(accession), f"position {AXES[accession]}")
-            for accession in POSITIONS[:2]
-        )
-        z = position.get(POSITIONS[2])
-        z_number = 1 if z is None else self.number(element, z, "position z")
-        traits = self._traits(tuple(keys))
-        numbers = self._arrays(element, arrays)
-        self.rows.append((x, y, z_number, *numbers, traits, len(self.run_ids) - 1))
-        self.n_spectra += 1
-        self.fresh = True
-
-    def add_alike(self, data: bytes, begin: int, end: int) -> int:
-        """Take in the spectra after one parsed in full, to the first unlike all before.
-
-        Parameters
-        ----------
-        data
-            A piece of the file; the last spectrum parsed ends at `end`, and begins after `begin`
-            where it is whole in this piece.
-
-        Returns
-        -------
-        int
-            Where the spectra that were taken in end.
-        """
-        self.fresh = False
-        found, at = self.patterns.match(data, end, len(self.run_ids) - 1)
-        if not found and (start := data.rfind(SPECTRUM_BEGINS, begin, end)) >= 0:
-            self.patterns.learn(data[start:end], self.rows[-1], self.roles)
-            found, at = self.patterns.match(data, end, len(self.run_ids) - 1)
-        if found:
-            self._join_rows()
-            self.alike += found
-            self.n_spectra += sum(map(len, found))
-        return at
-
-    def _join_rows(self) -> None:
-        if self.rows:
-            self.alike.append(np.asarray(self.rows, dtype=np.int64))
-            self.rows = []
-
-    def _own_terms(
-        self,
-        spectrum: ET.Element,
-        holder: ET.Element,
-        keys: list[str],
-        position: dict[str, str | None],
-    ) -> None:
-        """Collect the terms of a spectrum or scan: positions by value, all others by accession."""
-        for child in holder:
-            if child.tag == CV:
-                accession = child.get("accession", "")
-                if accession in AXES:
-                    value = child.get("value")
-                    if position.setdefault(accession, value) != value:
-                        reason = f"position {AXES[accession]} is given as {value} and as "
-                        raise self.fail(spectrum, f"{reason}{position[accession]}")
-                else:
-                    keys.append(accession)
-            elif child.tag == REF:
-                keys.append("#" + child.get("ref", ""))
-
-    def _group(self, name: str) -> list[Term]:
-        if name not in self.groups:
-            self.missing_groups.add(name)
-        return self.groups.get(name, [])
-
-    def _traits(self, keys: tuple[str, ...]) -> int:
-        """Code of the polarity and mode that a set of terms declares."""
-        code = self.trait_of.get(keys)
-        if code is None:
-            terms: set[str] = set()
-            for key in keys:
-                terms.update([a for a, _ in self._group(key[1:])] if key[:1] == "#" else [key])
-            meaning = frozenset(
-                meanings[term]
-                for term in terms
-                for meanings in (POLARITIES, MODES)
-                if term in meanings
-            )
-            code = self.traits.setdefault(meaning, len(self.traits))
-            self.trait_of[keys] = code
-        return code
-
-    def _arrays(self, spectrum: ET.Element, arrays: list[ET.Element]) -> tuple[int, ...]:
-        """Offsets, lengths, encoded lengths and kinds of the m/z and the intensity array."""
-        found: dict[str, tuple[int, int, int, int]] = {}
-        self.roles = []
-        for array in arrays:
-            kind, code, numbers = self._array(spectrum, array)
-            role = kind.role
-            self.roles.append(role)
-            if role == "other":
-                self._skip(spectrum, numbers)
-                continue
-            if role in found:
-                raise self.fail(spectrum, f"has two {role} arrays")
-            offset = self.number(spectrum, numbers.get(OFFSET), f"{role} external offset")
-            length = self.number(spectrum, numbers.get(LENGTH), f"{role} array length")
-            encoded = -1
-            if ENCODED in numbers:
-                encoded = self.number(spectrum, numbers[ENCODED], f"{role} encoded length")
-            found[role] = (offset, length, encoded, code)
-        if not arrays:
-            return 0, 0, 0, 0, -1, -1, -1, -1
-        if len(found) < 2:
-            lacking = "intensity" if "mz" in found else "m/z"
-            unknown = f" (unknown parameter groups: {', '.join(sorted(self.missing_groups))})"
-            reason = f"has no {lacking} array{unknown if self.missing_groups else ''}"
-            raise self.fail(spectrum, reason)
-        return tuple(n for pair in zip(found["mz"], found["intensity"], strict=True) for n in pair)
-
-    def _array(
-        self, spectrum: ET.Element, array: ET.Element
-    ) -> tuple[ArrayKind, int, dict[str, str | None]]:
-        """Kind of an array with its code, and the text of its offset and lengths."""
-        numbers: dict[str, str | None] = {}
-        keys: list[str] = []
-        for child in array:
-            if child.tag == CV:
-                accession = child.get("accession", "")
-                if accession in (OFFSET, LENGTH, ENCODED):
-                    numbers[accession] = child.get("value")
-                else:
-                    keys.extend((accession, child.get("name", "")))
-            elif child.tag == REF:
-                keys.extend(("#", child.get("ref", "")))
-        kind, code = self._kind(tuple(keys))
-        if kind.problem:
-            raise self.fail(spectrum, kind.problem)
-        return kind, code, numbers
-
-    def _skip(self, spectrum: ET.Element, numbers: dict[str, str | None]) -> None:
-        """Remember how far an array that is not read reaches, so that it is no trailing waste."""
-        offset, size = (numbers.get(OFFSET), numbers.get(ENCODED) or numbers.get(LENGTH))
-        if offset is not None:
-            end = self.number(spectrum, offset, "external offset")
-            end += self.number(spectrum, size, "external encoded length")
-            self.other_end = max(self.other_end, end)
-
-    def _kind(self, keys: tuple[str, ...]) -> tuple[ArrayKind, int]:
-        known = self.kind_of.get(keys)
-        if known is None:
-            terms: list[Term] = []
-            for first, second in zip(keys[::2], keys[1::2], strict=True):
-                terms.extend(self._group(second) if first == "#" else [(first, second)])
-            kind = _array_kind(terms)
-            known = kind, self.kinds.setdefault(kind, len(self.kinds))
-            self.kind_of[keys] = known
-        return known
-
-    def document(self, root: ET.Element) -> Document:
-        """Turn the gathered rows into arrays."""
-        self._join_rows()
-        rows = np.concatenate(self.alike)
-        if self.declared not in (None, len(rows)):
-            self.notes.append(f"announces {self.declared} spectra but holds {len(rows)}")
-        if self.missing_groups:
-            names = ", ".join(repr(name) for name in sorted(self.missing_groups))
-            self.notes.append(f"refers to parameter groups that are not defined: {names}")
-        return Document(
-            root=root,
-            table=SpectrumTable(
-                position=rows[:, :3],
-                offset=rows[:, 3:5],
-                length=rows[:, 5:7],
-                encoded=rows[:, 7:9],
-                kind=rows[:, 9:11],
-                traits=rows[:, 11],
-                run=rows[:, 12],
-            ),
-            kinds=list(self.kinds),
-            traits=list(self.traits),
-            run_ids=self.run_ids,
-            other_end=self.other_end,
-            notes=self.notes,
-        )
-
-
-def _array_kind(terms: list[Term]) -> ArrayKind:
-    """Role, types and problem of an array from all its terms."""
-    accessions = {accession for accession, _ in terms}
-    if {MZ_ARRAY, INTENSITY_ARRAY} <= accessions:
-        return ArrayKind("other", (), "an array is declared both m/z and intensity")
-    if not accessions & {MZ_ARRAY, INTENSITY_ARRAY}:
-        return ArrayKind("other", (), "")
-    role = "mz" if MZ_ARRAY in accessions else "intensity"
-    for accession, name in terms:
-        if accession in COMPRESSIONS or (
-            accession != NO_COMPRESSION and re.search("compression|numpress", name, re.I)
-        ):
-            problem = f"the {role} array is stored with {name or accession} ({accession}), which "
-            return ArrayKind(role, (), f"{problem}is not supported; export without compression")
-    stored = {
-        tuple(dict.fromkeys(t for t in (PRECISIONS.get(a), PRECISION_NAMES.get(n)) if t)): a
-        for a, n in terms
-    }
-    stored.pop((), None)
-    if len(stored) == 1:
-        return ArrayKind(role, next(iter(stored)), "")
-    if not stored:
-        problem = f"the {role} array has no precision term (such as MS:1000521, 32-bit float)"
-    else:
-        terms_text = " and ".join(sorted(stored.values()))
-        problem = f"the {role} array has {len(stored)} precision terms ({terms_text})"
-    return ArrayKind(role, (), f"{problem}; state the one it is stored with")
-
-
-def whole_number(text: str | None) -> int:
-    """Parse an integer, also one written as ``1.156e+09``; ValueError says what is wrong.
-
-    Cardinal has written offsets in scientific notation; such numbers are exact where integral.
-    """
-    if text is None or len(text) > 60:
-        msg = "which is no whole number"
-        raise ValueError(msg)
-    text = text.strip()
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal("nan")
-    if not value.is_finite() or "_" in text:
-        msg = "which is no whole number"
-    # The exponent is looked at first: 1e999999999 would otherwise be written out in full.
-    elif value.adjusted() > 18 or abs(value) >= MAX_NUMBER:
-        msg = "which is too large"
-    elif value != value.to_integral_value():
-        msg = "which is no whole number"
-    else:
-        return int(value)
-    raise ValueError(msg)

@@ -8,7 +8,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from massgraph.io._imzml_xml import ImzMLError
+from massgraph.io._imzml_spectra import ImzMLError
 
 __all__ = ["PeakCleaner"]
 

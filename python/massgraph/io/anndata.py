@@ -29,7 +29,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from massgraph.io._h5_check import check_h5
-from massgraph.io._imzml_xml import one_line
+from massgraph.io._imzml_spectra import one_line
 from massgraph.spectra import POLARITIES, Spectra
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from massgraph._progress import progress
 from massgraph.io._centroid import centroid, looks_like_profile
 from massgraph.io._ibd import Arrays, IbdFile, find_ibd, locate_arrays
 from massgraph.io._imzml_header import Header, read_header
-from massgraph.io._imzml_xml import Document, ImzMLError, one_line, parse_document
+from massgraph.io._imzml_spectra import Document, ImzMLError, one_line
+from massgraph.io._imzml_xml import parse_document
 from massgraph.io._peaks import PeakCleaner
 from massgraph.spectra import POLARITIES, Spectra
 

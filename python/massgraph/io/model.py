@@ -21,12 +21,13 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from massgraph import __version__
+from massgraph._class_labels import seed_number
 from massgraph._files import atomic_directory
 from massgraph._provenance import check_provenance
 from massgraph._validation import check_axis
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder
-from massgraph.io._imzml_xml import one_line
+from massgraph.io._imzml_spectra import one_line
 from massgraph.io.model_card import model_card
 from massgraph.native.library import library
 from massgraph.settings import PRESETS, Settings, check_settings
@@ -158,8 +159,6 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
-    from massgraph.classifier import seed_number
-
     settings = classifier.settings_
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     del values["relations"]
