@@ -17,54 +17,45 @@ __all__ = ["PeakBatch", "PeakGraphs", "TypedMessages"]
 
 @dataclass(frozen=True)
 class TypedMessages:
-    """Messages grouped by their non-empty (type, receiver) pairs, sorted by type.
-
-    Nearly all pairs have one sender, so the pairs are what is worth storing: the mean over the
-    senders of each pair is taken once, and each type is one matrix product.
+    """Messages of some pixels as plain torch reads them, sorted by (type, pixel, receiver).
 
     Parameters
     ----------
-    sender
-        int64, shape ``(n_messages,)``: row of the node that sends.
-    pair
-        int64, shape ``(n_messages,)``, ascending: the pair that each message belongs to.
+    sender, receiver
+        int64, shape ``(n_messages,)``: rows of the nodes that send and receive.
     senders
-        float32, shape ``(n_pairs, 1)``: number of messages of each pair.
-    receiver
-        int64, shape ``(n_pairs,)``: row of the node that receives.
-    pairs_per_kind
-        Number of pairs of each type, length ``n_kinds``.
+        float32, shape ``(n_messages, 1)``: how many messages of this type the receiver has, which
+        its mean divides by.
+    per_kind
+        Number of messages of each type, length ``n_kinds``.
     """
 
     sender: torch.Tensor
-    pair: torch.Tensor
-    senders: torch.Tensor
     receiver: torch.Tensor
-    pairs_per_kind: tuple[int, ...]
+    senders: torch.Tensor
+    per_kind: tuple[int, ...]
 
     @cached_property
     def compact(self) -> CompactMessages:
         """The messages as those of one graph, in the wide compact form."""
-        sender, pair = self.sender.numpy(), self.pair.numpy()
-        ends = np.concatenate(([0], np.cumsum(self.pairs_per_kind)))
+        ends = np.concatenate(([0], np.cumsum(self.per_kind)))
         return CompactMessages(
-            offsets=np.array([0, len(sender)]),
-            kind_offsets=np.searchsorted(pair, ends).astype(np.int32)[None],
-            sender=sender.astype(np.uint32),
-            receiver=self.receiver.numpy()[pair].astype(np.uint32),
-            senders=self.senders.numpy()[pair, 0].astype(np.uint32),
+            offsets=np.array([0, len(self.sender)]),
+            kind_offsets=ends.astype(np.int32)[None],
+            sender=self.sender.numpy().astype(np.uint32),
+            receiver=self.receiver.numpy().astype(np.uint32),
+            senders=self.senders.numpy()[:, 0].astype(np.uint32),
         )
 
     def edge_index(self) -> torch.Tensor:
         """Sender and receiver of each message, shape ``(2, n_messages)``, as PyG wants them."""
-        return torch.stack([self.sender, self.receiver[self.pair]])
+        return torch.stack([self.sender, self.receiver])
 
     def edge_type(self) -> torch.Tensor:
         """Type of each message, int64, shape ``(n_messages,)``."""
-        device = self.pair.device
-        kinds = torch.arange(len(self.pairs_per_kind), device=device)
-        counts = torch.tensor(self.pairs_per_kind, dtype=torch.int64, device=device)
-        return torch.repeat_interleave(kinds, counts)[self.pair]
+        device = self.sender.device
+        kinds = torch.arange(len(self.per_kind), device=device)
+        return torch.repeat_interleave(kinds, torch.tensor(self.per_kind, device=device))
 
 
 @dataclass(frozen=True)
@@ -102,10 +93,9 @@ class PeakBatch:
             counts=self.counts.to(device),
             messages=TypedMessages(
                 sender=messages.sender.to(device),
-                pair=messages.pair.to(device),
-                senders=messages.senders.to(device),
                 receiver=messages.receiver.to(device),
-                pairs_per_kind=messages.pairs_per_kind,
+                senders=messages.senders.to(device),
+                per_kind=messages.per_kind,
             ),
         )
 
@@ -162,25 +152,18 @@ class PeakGraphs:
         )
 
     def _typed_messages(self, pixels: NDArray[np.int64], first: NDArray[np.int64]) -> TypedMessages:
-        messages = self.messages
+        messages = self.compact
         counts = np.diff(messages.offsets)[pixels]
         rows = _ranges(messages.offsets[:-1][pixels], counts)
+        kind, base = messages.kind[rows], np.repeat(first, counts)
         # Within a pixel messages are sorted by (type, receiver): one stable sort by type is enough.
-        order = np.argsort(messages.kind[rows], kind="stable")
-        rows, base = rows[order], np.repeat(first, counts)[order]
-        kind = messages.kind[rows]
-        receiver = base + messages.receiver[rows]
-        new = np.ones(len(rows), dtype=bool)
-        new[1:] = (kind[1:] != kind[:-1]) | (receiver[1:] != receiver[:-1])
-        pair = np.cumsum(new) - 1
-        size = np.bincount(pair, minlength=int(new.sum()))
-        pairs_per_kind = np.bincount(kind[new], minlength=messages.n_kinds)
+        order = np.argsort(kind, kind="stable")
+        rows, base = rows[order], base[order]
         return TypedMessages(
             sender=torch.from_numpy(base + messages.sender[rows]),
-            pair=torch.from_numpy(pair),
-            senders=torch.from_numpy(size.astype(np.float32)[:, None]),
-            receiver=torch.from_numpy(receiver[new]),
-            pairs_per_kind=tuple(pairs_per_kind.tolist()),
+            receiver=torch.from_numpy(base + messages.receiver[rows]),
+            senders=torch.from_numpy(messages.senders[rows].astype(np.float32)[:, None]),
+            per_kind=tuple(np.bincount(kind, minlength=messages.n_kinds).tolist()),
         )
 
 
