@@ -70,6 +70,7 @@ format: $(READY) ## put the Python files into the house format
 
 clean: ## remove what demo, tests and builds leave behind; keep the environments
 	rm -rf demo build dist *.Rcheck massgraph_*.tar.gz .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f python/massgraph/_native.so
 	find python tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments as well

@@ -187,6 +187,28 @@ askInterpreter <- function(python, arguments, variables = character()) {
         error = function(e) structure(conditionMessage(e), status = 127L))
 }
 
+#' Which path the networks take in a Python that has everything
+#'
+#' @return "compiled, avx512" or "plain torch (why)"; empty where it cannot be told.
+#' @noRd
+describeLayers <- function(python) {
+    script <- tempfile("massgraph-layers-", fileext = ".py")
+    on.exit(unlink(script))
+    writeLines(c("import sys",
+        "sys.path.insert(0, sys.argv[1])",
+        "from massgraph.versions import versions",
+        "found = versions()",
+        "compiled = found['path'] == 'native'",
+        "print('massgraph:', 'compiled' if compiled else 'torch', sep='')",
+        "print('massgraph:', found['simd' if compiled else 'native'], sep='')"), script)
+    said <- grep("^massgraph:", askInterpreter(python, c(script, pythonSource())), value = TRUE)
+    said <- sub("^massgraph:", "", said)
+    if (length(said) != 2L)
+        return("")
+    if (said[1L] == "compiled") paste0("compiled, ", said[2L]) else
+        paste0("plain torch, many times slower (", said[2L], ")")
+}
+
 #' Say what a chosen Python has, and what is wrong with it
 #'
 #' @param choice What [choosePython()] gives, other than basilisk.
@@ -381,7 +403,8 @@ runWithSources <- function(.fun, .arguments) {
 #' @param verbose Print the check?
 #' @return Invisibly, a list of class `massgraphCheck`: `ready` (`TRUE` or `FALSE`), `python` (path
 #'   of the interpreter, `NA` where there is none), `reason` (why this one), `versions` (a named
-#'   character vector), `problem` and `todo` (text, empty when ready).
+#'   character vector), `layers` (which path the networks take: `"compiled, avx2"`, or plain torch
+#'   and why; empty when not ready), `problem` and `todo` (text, empty when ready).
 #' @examples
 #' check <- checkMassgraph()
 #' check$ready
@@ -401,8 +424,10 @@ checkMassgraph <- function(verbose = TRUE) {
         if (!nzchar(examined$problem) && choice$source != "running")
             examined <- examineLibrary(choice, examined)
     }
-    check <- structure(list(ready = !nzchar(examined$problem), python = choice$python,
-        reason = choice$reason, versions = c(versionsOfR(), examined$versions),
+    ready <- !nzchar(examined$problem)
+    check <- structure(list(ready = ready, python = choice$python, reason = choice$reason,
+        versions = c(versionsOfR(), examined$versions),
+        layers = if (ready && length(examined$versions)) describeLayers(choice$python) else "",
         problem = examined$problem, todo = examined$todo), class = "massgraphCheck")
     if (isTRUE(verbose))
         print(check)
@@ -444,6 +469,7 @@ print.massgraphCheck <- function(x, ...) {
         Python = python,
         chosen = if (is.na(x$python)) "" else paste("because", x$reason),
         packages = paste(listed(ofPython), collapse = ", "),
+        layers = x$layers,
         ready = if (x$ready) "yes" else paste("no: this Python", x$problem),
         "to do" = x$todo)
     fields <- fields[nzchar(fields)]

@@ -17,18 +17,15 @@ reasons <- unlist(lapply(names(required), function(name) {
         sprintf("%s is %s and has to be >= %s", name, packageVersion(name), required[[name]])
 }))
 
-# The package's own helper builds the tarball, once for this script and the tests.
+# The package's own helper builds and installs it, once for this script and the tests.
 install_package <- function() {
     helper <- new.env()
     sys.source("tests/testthat/helper-package.R", envir = helper)
-    tarball <- helper$tarball(".")
-    library <- tempfile("massgraph-library-")
-    dir.create(library)
-    helper$run_r_cmd("INSTALL", paste0("--library=", shQuote(library)), shQuote(tarball))
+    library <- helper$installed(".")
     .libPaths(c(library, .libPaths()))
     # Processes that tests start must find the same package.
     Sys.setenv(R_LIBS = paste(.libPaths(), collapse = .Platform$path.sep))
-    options(massgraph.tests.tarball = tarball)
+    options(massgraph.tests.tarball = helper$tarball("."), massgraph.tests.library = library)
 }
 
 test_installed <- function() {

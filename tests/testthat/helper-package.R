@@ -86,3 +86,16 @@ tarball <- local({
         built
     }
 })
+
+# A library with the package installed from that tarball: once for all tests, because it compiles.
+installed <- local({
+    library <- getOption("massgraph.tests.library")
+    function(root) {
+        if (is.null(library)) {
+            library <<- tempfile("massgraph-library-")
+            dir.create(library)
+            run_r_cmd("INSTALL", paste0("--library=", shQuote(library)), shQuote(tarball(root)))
+        }
+        library
+    }
+})

@@ -193,6 +193,17 @@ test_that("a Python without a library that R can load is not ready", {
     expect_match(check$problem, "no shared library")
 })
 
+test_that("a Python that is ready says which path its networks take", {
+    skip_without_python()
+    check <- checkMassgraph(verbose = FALSE)
+    expect_match(check$layers, "^(compiled, |plain torch, )")
+    expect_match(capture.output(print(check)), "^layers +(compiled|plain torch)", all = FALSE)
+    restore <- setVariables(c(MASSGRAPH_NATIVE = "0"))
+    on.exit(restore(), add = TRUE)
+    expect_match(checkMassgraph(verbose = FALSE)$layers,
+        "plain torch, many times slower (turned off by MASSGRAPH_NATIVE=0)", fixed = TRUE)
+})
+
 # ---- running in it ------------------------------------------------------------------------------
 
 test_that("Python starts on first use, with the package's sources, and the choice then holds", {

@@ -38,12 +38,13 @@ test_that("the tarball carries the Python sources and nothing that is ignored", 
     root <- skip_outside_source_tree()
     file <- tarball(root)
     content <- sub("^massgraph/", "", untar(file, list = TRUE))
-    expect_true("inst/python/massgraph/spectra.py" %in% content)
+    expect_true(all(c("inst/python/massgraph/spectra.py", "configure",
+        "inst/python/massgraph/native/kernels.inl") %in% content))
     expect_true(all(c("DESCRIPTION", "NAMESPACE", "NEWS.md", "R/python-source.R",
         "inst/pyproject.toml", "inst/constraints.txt") %in% content))
     ignored <- paste0("^(python|tests/python|tools|docs|benchmarks|shared|demo|results)/",
         "|^(dist|build)/|^\\.|^Makefile$|^pyproject\\.toml$|^constraints",
-        "|__pycache__|\\.py[co]$|\\.egg-info")
+        "|__pycache__|\\.(py[co]|so)$|\\.egg-info")
     expect_identical(grep(ignored, content, value = TRUE), character())
     expect_lt(file.size(file), 5e6)
 })
@@ -54,10 +55,7 @@ test_that("the installed package finds its Python sources and starts no Python",
     folder <- tempfile("massgraph-install-")
     dir.create(folder)
     on.exit(unlink(folder, recursive = TRUE))
-    library <- file.path(folder, "library")
-    dir.create(library)
-    run_r_cmd("INSTALL", paste0("--library=", shQuote(library)), shQuote(tarball(root)))
-
+    library <- installed(root)
     # A "Python" that leaves a note when it is started.
     note <- file.path(folder, "python-was-started")
     python <- file.path(folder, "python3")
@@ -75,6 +73,28 @@ test_that("the installed package finds its Python sources and starts no Python",
     expect_false(file.exists(note))
 })
 
+test_that("installing compiles the networks, and goes on where there is no compiler", {
+    root <- skip_outside_source_tree()
+    skip_on_os("windows")
+    folder <- new_folder()
+    on.exit(unlink(folder, recursive = TRUE))
+    untar(tarball(root), exdir = folder)
+    here <- setwd(file.path(folder, "massgraph"))
+    on.exit(setwd(here), add = TRUE, after = FALSE)
+    library <- file.path("inst", "python", "massgraph", "_native.so")
+    writeLines("CXX17 = no-such-compiler", file.path(folder, "Makevars"))
+    said <- system2("./configure", stdout = TRUE, env = "R_MAKEVARS_USER=../Makevars")
+    expect_null(attr(said, "status"))
+    expect_match(said, "massgraph runs on plain torch", all = FALSE)
+    expect_false(file.exists(library))
+    if (!nzchar(Sys.which("g++")))
+        skip("there is no g++")
+    said <- system2("./configure", stdout = TRUE)
+    expect_match(said, "compiled the networks of massgraph", all = FALSE)
+    expect_true(file.exists(library))
+    expect_match(system2("./configure", stdout = TRUE), "up to date", all = FALSE)
+})
+
 test_that("a package without its Python sources says how to mend that", {
     lost <- pythonSource
     environment(lost) <- list2env(list(system.file = function(...) ""),
@@ -85,11 +105,7 @@ test_that("a package without its Python sources says how to mend that", {
 test_that("library(massgraph) attaches Cardinal", {
     root <- skip_outside_source_tree()
     skip_without_cardinal()
-    folder <- tempfile("massgraph-cardinal-")
-    dir.create(folder)
-    on.exit(unlink(folder, recursive = TRUE))
-    run_r_cmd("INSTALL", paste0("--library=", shQuote(folder)), shQuote(tarball(root)))
-    output <- run_r(c(sprintf("library(massgraph, lib.loc = %s)", deparse(folder)),
+    output <- run_r(c(sprintf("library(massgraph, lib.loc = %s)", deparse(installed(root))),
         "cat('package:Cardinal' %in% search())"))
     expect_match(output[length(output)], "TRUE")
 })

@@ -12,6 +12,7 @@ namespace massgraph {
 namespace {
 
 constexpr int CHUNKS = 64;
+constexpr size_t USUAL = 12;  // messages to a peak: more are made room for when they come
 constexpr int MOST_BINS = 1 << 20;  // places stay exact to 1/16 of a bin in single precision
 
 enum Rule { INTENSITY = 0, NEAREST = 1, ALL = 2, REFERENCE = 3 };
@@ -26,12 +27,12 @@ struct Spectrum {
 // A column of results that grows without being filled first.
 template <class T> class Column {
   public:
+    // Room for so many before the first is added: memory that is not written costs nothing.
+    void reserve(size_t size) {
+        if (size > data_.size()) move_to(size);
+    }
     T* grow(size_t by) {
-        if (size_ + by > data_.size()) {
-            Buffer<T> larger((size_ + by) * 2);
-            if (size_) std::memcpy(larger.data(), data_.data(), size_ * sizeof(T));
-            data_ = std::move(larger);
-        }
+        if (size_ + by > data_.size()) move_to((size_ + by) * 2);
         T* start = data_.data() + size_;
         size_ += by;
         return start;
@@ -42,6 +43,12 @@ template <class T> class Column {
     size_t size() const { return size_; }
 
   private:
+    void move_to(size_t size) {
+        Buffer<T> larger(size);
+        if (size_) std::memcpy(larger.data(), data_.data(), size_ * sizeof(T));
+        data_ = std::move(larger);
+    }
+
     Buffer<T> data_;
     size_t size_ = 0;
 };
@@ -192,6 +199,9 @@ struct Spectra {
         return Spectrum{mz + start, intensity + start, allowed + start,
                         int(offsets[p + 1] - start)};
     }
+    size_t n_peaks(int64_t first, int64_t stop) const {
+        return size_t(offsets[stop] - offsets[first]);
+    }
 };
 
 // ---------------------------------------------------------------- edges as a Graph holds them
@@ -199,6 +209,11 @@ struct Spectra {
 struct EdgeChunk {
     Column<int32_t> source, target;
     Column<uint16_t> relation;
+    void reserve(size_t n) {
+        source.reserve(n);
+        target.reserve(n);
+        relation.reserve(n);
+    }
 };
 
 // The edges of a pixel, from relation by relation to source by source.
@@ -263,13 +278,18 @@ template <class Index, class Count> struct MessageChunk {
     Column<Index> sender, receiver;
     Column<Count> senders;
     bool too_many = false;
+    void reserve(size_t n) {
+        sender.reserve(n);
+        receiver.reserve(n);
+        senders.reserve(n);
+    }
 };
 
 // Appends the messages of one kind of one pixel, by (receiver, sender).
 template <class Index, class Count> class Appender {
   public:
     typedef typename Key<Index>::type K;
-    explicit Appender(MessageChunk<Index, Count>& out) : out_(out) {}
+    void append_to(MessageChunk<Index, Count>& out) { out_ = &out; }
 
     // What heavier peaks receive.
     size_t gains(const Edges& edges) {
@@ -324,8 +344,8 @@ template <class Index, class Count> class Appender {
     size_t append(const Column<K>& keys) {
         const size_t n = keys.size();
         const K* key = keys.data();
-        Index *sender = out_.sender.grow(n), *receiver = out_.receiver.grow(n);
-        Count* senders = out_.senders.grow(n);
+        Index *sender = out_->sender.grow(n), *receiver = out_->receiver.grow(n);
+        Count* senders = out_->senders.grow(n);
         for (size_t i = 0; i < n; ++i) {
             sender[i] = Index(key[i]);
             receiver[i] = Index(key[i] >> Key<Index>::bits);
@@ -344,11 +364,11 @@ template <class Index, class Count> class Appender {
     void count_runs(const Index* receiver, size_t n, Count* senders) {
         for (size_t start = 0, end = 0; start < n; start = end) {
             while (end < n && receiver[end] == receiver[start]) ++end;
-            if (end - start > size_t(Count(-1))) out_.too_many = true;
+            if (end - start > size_t(Count(-1))) out_->too_many = true;
             for (size_t i = start; i < end; ++i) senders[i] = Count(end - start);
         }
     }
-    MessageChunk<Index, Count>& out_;
+    MessageChunk<Index, Count>* out_ = nullptr;
     Column<K> keys_, other_, merged_;
 };
 
@@ -384,11 +404,19 @@ MessageResultBase* build_messages(const Spectra& spectra, const double* masses, 
         return 16 + spectra.offsets[p + 1] - spectra.offsets[p];
     });
     const int n_kinds = directed ? 2 * n_relations : n_relations;
-    const auto scratch = [&] { return Searcher(masses, rule); };
-    const bool done = for_chunks(CHUNKS, n_threads, scratch, [&](Searcher& searcher, int chunk) {
+    struct Scratch {
+        Searcher searcher;
+        Appender<Index, Count> appender;
+        std::vector<Edges> edges;
+    };
+    const auto scratch = [&] {
+        return Scratch{Searcher(masses, rule), {}, std::vector<Edges>(size_t(n_relations))};
+    };
+    const bool done = for_chunks(CHUNKS, n_threads, scratch, [&](Scratch& mine, int chunk) {
+        auto& [searcher, appender, edges] = mine;
         auto& out = result->chunks[size_t(chunk)];
-        Appender<Index, Count> appender(out);
-        std::vector<Edges> edges(static_cast<size_t>(n_relations));
+        out.reserve(USUAL * spectra.n_peaks(bounds[size_t(chunk)], bounds[size_t(chunk) + 1]));
+        appender.append_to(out);
         for (int64_t p = bounds[size_t(chunk)]; p < bounds[size_t(chunk) + 1]; ++p) {
             searcher.load(spectra.pixel(p));
             int32_t* offsets = kind_offsets + size_t(p) * size_t(n_kinds + 1);
@@ -426,11 +454,17 @@ void* mg_build_edges(const double* mz, const float* intensity, const double* all
         const auto bounds = equal_chunks(n_pixels, CHUNKS, [&](int64_t p) {
             return 16 + offsets[p + 1] - offsets[p];
         });
-        const auto scratch = [&] { return Searcher(masses, Rule(rule)); };
-        const bool done = for_chunks(CHUNKS, n_threads, scratch, [&](Searcher& searcher, int chunk) {
-            EdgeChunk& out = result->chunks[size_t(chunk)];
+        struct Scratch {
+            Searcher searcher;
             BySource by_source;
             Edges edges;
+        };
+        const auto scratch = [&] { return Scratch{Searcher(masses, Rule(rule)), {}, {}}; };
+        const bool done = for_chunks(CHUNKS, n_threads, scratch, [&](Scratch& mine, int chunk) {
+            auto& [searcher, by_source, edges] = mine;
+            EdgeChunk& out = result->chunks[size_t(chunk)];
+            out.reserve(USUAL / 2 *
+                        spectra.n_peaks(bounds[size_t(chunk)], bounds[size_t(chunk) + 1]));
             for (int64_t p = bounds[size_t(chunk)]; p < bounds[size_t(chunk) + 1]; ++p) {
                 const Spectrum spectrum = spectra.pixel(p);
                 const size_t before = out.source.size();
