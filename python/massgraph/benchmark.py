@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from torch.nn.functional import cross_entropy
 
 from massgraph._files import atomic_directory
@@ -327,6 +328,7 @@ def _measure_network(
                 "relations": n_relations,
                 "peaks": n_peaks,
                 "aligned": aligned,
+                "messages_per_peak": case.n_messages / case.n_peaks,
                 "us_per_pixel": {k: v / case.n_pixels * 1e6 for k, v in seconds.items()},
                 "ns_per_message": ours / case.n_messages * 1e9,
                 "times": _ratios(seconds, case.ours),
@@ -338,6 +340,28 @@ def _measure_network(
     if published:
         rows[-1]["largest_errors_of_logits"] = case.largest_errors()
     return rows
+
+
+def _fit_cost(rows: list[dict[str, Any]], what: str) -> dict[str, Any]:
+    """Our time as a sum over peaks, which each meet a weight matrix too, and over messages."""
+    chosen = [
+        row
+        for row in rows
+        if row["what"] == what and row["network"] == "published" and not row["aligned"]
+    ]
+    ours = "native" if "native" in chosen[0]["us_per_pixel"] else "torch"
+    ns = np.array([row["us_per_pixel"][ours] * 1e3 for row in chosen])
+    peaks = np.array([row["peaks"] for row in chosen])
+    counts = np.stack([peaks, peaks * [row["messages_per_peak"] for row in chosen]], axis=1)
+    (per_peak, per_message), _ = nnls(counts / ns[:, None], np.ones(len(ns)))
+    deviation = counts @ [per_peak, per_message] / ns - 1
+    return {
+        "what": "cost",
+        "of": what,
+        "ns_per_peak": per_peak,
+        "ns_per_message": per_message,
+        "largest_deviation": float(np.abs(deviation).max()),
+    }
 
 
 def _measure_threads(plan: Plan) -> dict[str, Any]:
@@ -400,6 +424,7 @@ def benchmark(plan: Plan | None = None) -> dict[str, Any]:
                 rows += _measure_network(
                     plan, n_relations, n_peaks, published=True, aligned=False, peak=peak
                 )
+        rows += [_fit_cost(rows, what) for what in ("training step", "prediction")]
         rows += _measure_network(plan, 30, 1000, published=True, aligned=True, peak=peak)
         rows += _measure_network(plan, 30, 1000, published=False, aligned=False, peak=peak)
         rows.append(_measure_threads(plan))
@@ -416,6 +441,12 @@ def summary(result: dict[str, Any]) -> dict[str, Any]:
                 f"{row['us_per_pixel']['messages']:.0f} us per pixel; "
                 f"{row['messages_times_reference_like']:.0f} x reference-like, edges "
                 f"{row['edges_times_numpy']:.1f} x numpy, memory 1/{1 / row['memory_of_int64']:.1f}"
+            )
+            continue
+        if row["what"] == "cost":
+            lines[f"cost of a {row['of']}"] = (
+                f"{row['ns_per_peak']:.1f} ns per peak and {row['ns_per_message']:.1f} ns per "
+                f"message, within {row['largest_deviation']:.0%}"
             )
             continue
         times = ", ".join(f"{value:.3g} x {name}" for name, value in row["times"].items())
