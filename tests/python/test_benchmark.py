@@ -82,8 +82,8 @@ def test_lattices_have_as_many_peaks_and_relations_as_asked() -> None:
 def test_everything_is_measured(result: dict[str, Any]) -> None:
     rows = result["rows"]
     kinds = {row["what"] for row in rows}
-    assert kinds == {"graphs", "training step", "prediction", "two threads"}
-    networks = [row for row in rows if "ns_per_message" in row]
+    assert kinds == {"graphs", "training step", "prediction", "cost", "two threads"}
+    networks = [row for row in rows if "network" in row]
     assert len(networks) == 2 * (2 + 1 + 1)
     assert {row["network"] for row in networks} == {"published", "default"}
     assert {row["aligned"] for row in networks} == {True, False}
@@ -96,6 +96,25 @@ def test_everything_is_measured(result: dict[str, Any]) -> None:
     assert len(errors) == 3
     assert max(error["ours"] for error in errors) < 1e-6
     assert rows[0]["memory_of_int64"] < 0.4
+
+
+def test_cost_is_taken_apart_into_peaks_and_messages() -> None:
+    rows = [
+        {
+            "what": "prediction",
+            "network": "published",
+            "aligned": False,
+            "peaks": peaks,
+            "messages_per_peak": messages,
+            "us_per_pixel": {"torch": 1.0, "native": peaks * (30 + 6 * messages) / 1e3},
+        }
+        for peaks in (250, 1000)
+        for messages in (3.0, 17.0)
+    ]
+    found = module._fit_cost(rows, "prediction")
+    assert found["ns_per_peak"] == pytest.approx(30)
+    assert found["ns_per_message"] == pytest.approx(6)
+    assert found["largest_deviation"] < 1e-9
 
 
 def test_results_are_lines_files_and_a_picture(result: dict[str, Any], tmp_path: Path) -> None:
