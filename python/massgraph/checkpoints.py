@@ -285,6 +285,9 @@ def open_checkpoints(
         msg = f"{folder} holds no checkpoint yet: the fit starts from its beginning"
         warnings.warn(msg, UserWarning, stacklevel=4)  # where fit was called
     folder.mkdir(exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):  # now, and not after the first epoch
+        msg = f"{folder}: no permission to write checkpoints in it"
+        raise PermissionError(msg)
     for path in found:
         Checkpoint(path, identity).check()
     return Checkpoints(folder, identity)

@@ -2,7 +2,9 @@
 
 ``python tests/python/kill_writers.py --kills 200`` prints a line of JSON for each writer. A child
 writes two versions of the same thing over each other, again and again, until SIGKILL ends it; then
-the old or the new version must be there, whole. `test_killed_writers.py` does the same a few times.
+the old or the new version must be there, whole. Fits with checkpoints are killed too, and gone on
+from: they must end in the weights of a fit that nobody killed. `test_killed_writers.py` and
+`test_checkpoints.py` do the same a few times.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,6 +154,72 @@ def run(kills: dict[str, int], seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
+def weights_of(classifier: mg.RGCNClassifier) -> bytes:
+    """Everything that a fit ends in: weights and learning curve."""
+    state = classifier.model_.state_dict()
+    table = classifier.history_.to_json(double_precision=15)
+    return b"".join(value.numpy().tobytes() for value in state.values()) + table.encode()
+
+
+def kill_fits(kills: int, seed: int, epochs: int = 12) -> dict[str, Any]:
+    """Kill fits, go on from their checkpoints, compare the ends; a table row as of `run`."""
+    rng = np.random.default_rng(seed)
+    spectra, labels = mg.simulate("tiny")
+
+    def fit(folder: Path | None) -> bytes:
+        classifier = quick(0).set_params(epochs=epochs, augment=1, batch_size=32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nothing to go on from yet
+            return weights_of(
+                classifier.fit(spectra, labels, checkpoint=folder, resume=folder is not None)
+            )
+
+    wanted = fit(None)
+    start = time.monotonic()
+    fit(None)
+    seconds = time.monotonic() - start
+    row = {"writer": "fit with checkpoints", "seconds": round(seconds, 3), "kills": kills}
+    faults: list[str] = []
+    halfway = 0
+    with tempfile.TemporaryDirectory() as parent:
+        for number in range(kills):
+            place = Path(parent) / f"fit {number // 2}"  # two kills, then to the end
+            after = int(rng.integers(epochs // 2))
+            halfway += kill_fit(fit, place, after, rng.uniform(0, seconds / epochs))
+            if number % 2 or number == kills - 1:
+                try:
+                    if fit(place) != wanted:
+                        faults.append("the resumed fit ended in other weights")
+                except Exception as error:  # whatever a half-written thing leads to
+                    faults.append(f"{type(error).__name__}: {error}")
+    return {**row, "halfway": halfway, "faults": faults}
+
+
+def kill_fit(fit: Callable[[Path], bytes], place: Path, epochs: int, seconds: float) -> bool:
+    """Kill one fit so long after it wrote that many checkpoints; whether it had not ended."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            fit(place)
+        finally:
+            os._exit(0)
+    file = place / "net-1.safetensors"
+    seen, done = {file.stat().st_mtime_ns} if file.exists() else set(), 0
+    known = len(seen)
+    while len(seen) - known < epochs and not done:
+        with suppress(FileNotFoundError):
+            seen.add(file.stat().st_mtime_ns)
+        time.sleep(0.002)
+        done, _ = os.waitpid(child, os.WNOHANG)
+    if done:
+        return False
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
 def main() -> int:
     """Run from the command line; 1 where a kill did harm."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -163,7 +233,9 @@ def main() -> int:
         sys.stdout.write(json.dumps(row) + "\n")
         sys.stdout.flush()
         harmed = harmed or bool(row["faults"])
-    return int(harmed)
+    row = kill_fits(-(-arguments.kills // 4), arguments.seed)
+    sys.stdout.write(json.dumps(row) + "\n")
+    return int(harmed or bool(row["faults"]))
 
 
 if __name__ == "__main__":

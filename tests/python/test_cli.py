@@ -20,9 +20,10 @@ import pytest
 
 import massgraph
 from imzml_builder import Builder, Pixel, resize
-from massgraph import cli, results
+from massgraph import cli, results, training
 from massgraph.classifier import RGCNClassifier
 from massgraph.cli import BAD_INPUT, FAILED, INTERRUPTED, main
+from massgraph.io.labels import match_labels, read_labels
 from massgraph.simulate import Simulation, simulate
 
 COMMANDS = ("demo", "validate", "fit", "predict", "explain")
@@ -738,6 +739,48 @@ def test_interrupted(run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.M
     out = tmp_path / "out"
     outcome = run("fit", data / "run1.imzML", "--labels", labels, "--out", out, "--epochs", 1)
     assert_refused(outcome, "interrupted, nothing was written", code=INTERRUPTED)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_fit_can_be_resumed(
+    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C in the third epoch, and the same command again with --resume."""
+
+    def interrupt(*arguments: Any) -> Any:
+        if arguments[-1] == 3:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    original = training._epoch
+    out, kept = tmp_path / "out", tmp_path / "kept"
+    words = ["fit", data / "run1.imzML", "--labels", data / "run1.csv", "--out", out]
+    words += ["--epochs", 4, "--device", "cpu", "--checkpoint", kept]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_epoch", interrupt)
+        outcome = run(*words)
+    wanted = f"interrupted, no results were written; add --resume to go on from {kept}"
+    assert_refused(outcome, wanted, code=INTERRUPTED)
+    assert not out.exists()
+    assert_refused(run(*words), f"{kept} holds a checkpoint")
+    assert_refused(run(*words, "--resume", "--seed", 1), "random_state 0 there, 1 now")
+    outcome = run(*words, "--resume", "--json")
+    assert outcome.code == 0, outcome
+    assert outcome.summary["epochs"] == 4
+    labels = match_labels(read_labels(data / "run1.csv"), massgraph.read_imzml(data / "run1.imzML"))
+    whole = RGCNClassifier(epochs=4, device="cpu").fit(
+        massgraph.read_imzml(data / "run1.imzML"), labels
+    )
+    resumed = massgraph.load(out / "model").model_.state_dict()
+    for name, value in whole.model_.state_dict().items():
+        assert np.array_equal(value, resumed[name]), name
+
+
+def test_checkpoints_that_make_no_sense(run: Run, data: Path, tmp_path: Path) -> None:
+    words = ["fit", data / "run1.imzML", "--labels", data / "run1.csv", "--out", tmp_path / "out"]
+    assert_refused(run(*words, "--resume"), "resume=True needs the folder to go on from")
+    inside = tmp_path / "out" / "kept"
+    assert_refused(run(*words, "--checkpoint", inside), f"holds {inside}, which is not a result")
     assert list(tmp_path.iterdir()) == []
 
 
