@@ -432,11 +432,15 @@ def _check_output(arguments: argparse.Namespace) -> None:
 
     check_output(arguments.out, overwrite=arguments.overwrite)
     out = arguments.out.resolve()
-    named = (getattr(arguments, name, None) for name in ("model", "labels", "checkpoint"))
+    named = (getattr(arguments, name, None) for name in ("model", "labels"))
     for path in [*getattr(arguments, "input", ()), *filter(None, named)]:
         if out in (path.resolve(), *path.resolve().parents):
-            msg = f"{arguments.out} holds {path}, which is not a result: choose another --out"
+            msg = f"{arguments.out} holds {path}, which is an input: choose another --out"
             raise FileExistsError(msg)
+    kept = getattr(arguments, "checkpoint", None)
+    if kept is not None and out in (kept.resolve(), *kept.resolve().parents):
+        msg = f"{arguments.out} holds the checkpoint {kept}: choose another --out"
+        raise FileExistsError(msg)
 
 
 def _check_device(name: str) -> None:

@@ -421,20 +421,21 @@ def test_the_published_preset_and_its_tolerance(
     """All options of `fit` reach the classifier."""
     seen: dict[str, Any] = {}
 
-    def fit(self: RGCNClassifier, *_: object) -> None:
-        seen.update(self.get_params())
+    def fit(self: RGCNClassifier, *_: object, **given: object) -> None:
+        seen.update(self.get_params(), **given)
         raise ValueError("far enough")
 
     monkeypatch.setattr(RGCNClassifier, "fit", fit)
     options = ["--preset", "published", "--tolerance", "0.002", "--unit", "Da", "--seed", "7"]
     options += ["--epochs", "3", "--max-peaks", "9", "--mz-range", "300", "400", "--device", "cpu"]
+    options += ["--checkpoint", "kept", "--resume"]
     paths = [data / "run1.imzML", "--labels", data / "run1.csv", "--out", tmp_path / "o"]
     assert main(["fit", *map(str, paths), *options]) == BAD_INPUT
     given = {name: value for name, value in seen.items() if value is not None}
     assert given == {
         **{"preset": "published", "tolerance": 0.002, "tolerance_unit": "Da", "epochs": 3},
         **{"max_peaks": 9, "mz_range": [300.0, 400.0], "device": "cpu", "random_state": 7},
-        "backend": "auto",
+        **{"backend": "auto", "checkpoint": Path("kept"), "resume": True},
     }
 
 
@@ -780,7 +781,7 @@ def test_checkpoints_that_make_no_sense(run: Run, data: Path, tmp_path: Path) ->
     words = ["fit", data / "run1.imzML", "--labels", data / "run1.csv", "--out", tmp_path / "out"]
     assert_refused(run(*words, "--resume"), "resume=True needs the folder to go on from")
     inside = tmp_path / "out" / "kept"
-    assert_refused(run(*words, "--checkpoint", inside), f"holds {inside}, which is not a result")
+    assert_refused(run(*words, "--checkpoint", inside), f"holds the checkpoint {inside}: choose")
     assert list(tmp_path.iterdir()) == []
 
 
