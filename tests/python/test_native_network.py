@@ -254,9 +254,8 @@ def test_gradients_are_those_of_torch(name: str, batch_norm: bool, level: str) -
     y = np.arange(len(graphs)) % 3
     if batch_norm and len(graphs) < 2:
         pytest.skip("BatchNorm of one pixel's mean has nothing to average over")
-    loss, logits, found = gradients(
-        *(lambda m: (m, take(m, graphs), y))(make_model("native", batch_norm=batch_norm))
-    )
+    model = make_model("native", batch_norm=batch_norm)
+    loss, logits, found = gradients(model, take(model, graphs), y)
     exact_loss, exact_logits, exact = in_float64(
         make_model("torch", batch_norm=batch_norm), graphs, y
     )
