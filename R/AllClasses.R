@@ -32,18 +32,9 @@ setClass("SpatialRGCN", contains = "SpatialResults")
 
 # What Python returns as the model data of a result, with the classes in the order of the levels.
 asModel <- function(values, levels = values$classes) {
-    place <- match(levels, values$classes)
-    complete <- function(m) {
-        if (is.null(m))
-            return(NULL)
-        m <- m[, place, drop = FALSE]
-        m[, is.na(place)] <- 0
-        colnames(m) <- levels
-        m
-    }
     inLevels <- function(f) if (!is.null(f)) factor(as.character(f), levels = levels)
-    for (name in c("probability", "activation", "centers"))
-        values[[name]] <- complete(values[[name]])
+    for (name in intersect(c("probability", "activation", "centers"), names(values)))
+        values[[name]] <- columnsOfLevels(values[[name]], values$classes, levels)
     for (name in c("class", "reference"))
         values[[name]] <- inLevels(values[[name]])
     # A level without labelled pixels is never predicted; a pixel without peaks has no class.
@@ -52,6 +43,15 @@ asModel <- function(values, levels = values$classes) {
     values$model_classes <- values$classes
     values$classes <- levels
     structure(values, class = "RGCN")
+}
+
+# The columns of a matrix by class as columns by level; zero for a level that is no class.
+columnsOfLevels <- function(m, classes, levels) {
+    place <- match(levels, classes)
+    m <- m[, place, drop = FALSE]
+    m[, is.na(place)] <- 0
+    colnames(m) <- levels
+    m
 }
 
 # A result for the features and pixels given. Python makes its results by this, too.

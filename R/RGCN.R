@@ -133,10 +133,11 @@ SETTINGS <- c("preset", "relations", "tolerance", "tolerance_unit", "rule", "dir
 SINGLE <- c("relations", "features", "mz_range", "backend", "device")
 
 fitOne <- function(x, y, settings, groups, polarity, size, verbose) {
+    present <- droplevels(y)
     if (verbose)
         message("learning from ", sum(!is.na(y)), " labelled pixels of ", length(y), ", ",
-            nlevels(droplevels(y)), " classes")
-    values <- callPython("fit", list(x = x, y = droplevels(y), groups = groups,
+            nlevels(present), " classes")
+    values <- callPython("fit", list(x = x, y = present, groups = groups,
         settings = settings, polarity = polarity, pixels_per_block = size))
     model <- asModel(values, levels(y))
     if (verbose)
@@ -172,28 +173,22 @@ checkGroups <- function(groups, n) {
 # All combinations of the settings that were given several values.
 settingsGrid <- function(settings) {
     settings$relations <- relationsTable(settings$relations)
-    values <- settings[setdiff(names(settings), SINGLE)]
-    values <- lapply(values, function(v) if (is.null(v) || is.list(v)) v else as.list(v))
-    if (!is.list(settings$hidden))
-        values$hidden <- if (!is.null(settings$hidden)) list(settings$hidden)
-    several <- names(values)[lengths(values) > 1L]
-    places <- expand.grid(lapply(values[several], seq_along), KEEP.OUT.ATTRS = FALSE)
-    rows <- seq_len(max(1L, nrow(places)))
-    combined <- lapply(rows, function(row) {
-        for (name in names(values))
-            settings[name] <- list(unlist(values[[name]][
-                if (name %in% several) places[row, name] else 1L]))
+    values <- lapply(settings[setdiff(names(settings), SINGLE)], as.list)
+    # Widths are one value, unless there is a list of them.
+    if (!is.null(settings$hidden) && !is.list(settings$hidden))
+        values$hidden <- list(settings$hidden)
+    values <- values[lengths(values) > 0L]
+    places <- expand.grid(lapply(values, seq_along), KEEP.OUT.ATTRS = FALSE)
+    combined <- lapply(seq_len(nrow(places)), function(row) {
+        settings[names(values)] <- Map(`[[`, values, places[row, ])
         settings
     })
-    shown <- lapply(several, function(name)
-        vapply(values[[name]], paste, character(1L), collapse = ",")[places[[name]]])
-    labels <- do.call(paste, c(Map(paste0, several, "=", shown), sep = ","))
-    table <- lapply(several, function(name) {
-        scalars <- all(lengths(values[[name]]) == 1L)
-        if (scalars) unlist(values[[name]])[places[[name]]] else
-            shown[[match(name, several)]]
-    })
-    names(table) <- several
+    several <- names(values)[lengths(values) > 1L]
+    table <- Map(function(value, place) {
+        if (all(lengths(value) == 1L)) unlist(value)[place] else
+            vapply(value, paste, character(1L), collapse = ",")[place]
+    }, values[several], places[several])
+    labels <- do.call(paste, c(Map(paste0, several, "=", table), sep = ","))
     list(settings = combined, labels = labels, table = table)
 }
 

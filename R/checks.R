@@ -114,7 +114,22 @@ checkDots <- function(..., also = character()) {
         stop("unknown argument '", unknown[1L], "'",
             if (length(near) > 0L) paste0(": did you mean '", near[1L], "'?"), call. = FALSE)
     }
-    list(...)
+    invisible()
+}
+
+# The fitted model of a result, which one that was made from a segmentation alone does not have.
+modelState <- function(object) {
+    if (is.null(object$state))
+        stop("this result carries no model: it was made from a segmentation alone", call. = FALSE)
+    object$state
+}
+
+# The families of a result, which one that was read from a folder does not have.
+familiesOf <- function(object) {
+    if (is.null(object$families))
+        stop("this result has no pixels, and so no families: predict some with it first",
+            call. = FALSE)
+    object$families
 }
 
 # Pixels that are read at a time, from what Cardinal's users say about chunks; NULL if nothing.

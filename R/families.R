@@ -24,9 +24,6 @@ NULL
 #' @export
 setMethod("ionFamilies", "SpatialRGCN", function(object, n = Inf, ...) {
     checkDots(...)
-    families <- object$families
-    if (is.null(families))
-        stop("this result has no pixels, and so no families: predict some with it first",
-            call. = FALSE)
+    families <- familiesOf(object)
     DataFrame(families[families$family <= n, , drop = FALSE], check.names = FALSE)
 })

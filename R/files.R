@@ -33,12 +33,11 @@ setMethod("writeH5AD", "SpatialRGCN", function(object, file, ..., data = NULL, o
         if (numberOfPixels(data) != nrow(pixelData(object)))
             stop("'data' has ", numberOfPixels(data), " pixels, the result has ",
                 nrow(pixelData(object)), ": give the image that it was fitted to", call. = FALSE)
-        if (is.null(object$state))
-            stop("this result carries no model: write it without 'data'", call. = FALSE)
+        modelState(object)
         size <- pixelsPerBlock(data, chunkopts, nchunks)
     }
     callPython("write_h5ad", list(result = unclass(modelData(object)), file = file,
-        overwrite = overwrite, x = data, has_data = !is.null(data), polarity = object$polarity,
+        overwrite = overwrite, x = data, polarity = object$polarity,
         pixels = pixelsOf(object), pixels_per_block = size))
     invisible(file)
 })
@@ -76,9 +75,7 @@ NULL
 setMethod("writeRGCN", "SpatialRGCN", function(object, directory, ..., overwrite = FALSE) {
     checkDots(..., also = names(formals()))
     directory <- checkPath(directory, "directory")
-    if (is.null(object$state))
-        stop("this result carries no model: it was made from a segmentation alone", call. = FALSE)
-    callPython("write_model", list(state = object$state, directory = directory,
+    callPython("write_model", list(state = modelState(object), directory = directory,
         overwrite = overwrite))
     invisible(directory)
 })

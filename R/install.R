@@ -32,7 +32,7 @@ pythonNeeded <- function() {
 #'
 #' rpy2-rinterface 3.6.6 and later do not load in R before 4.5 (undefined symbols), and R 4.6 needs
 #' 3.6.7 (rpy2's NEWS). The package called rpy2 would bring the newest parts. Also read by
-#' tools/python_environment.sh, so this function needs no other.
+#' tools/r_packages.sh, so this function needs no other.
 #'
 #' @noRd
 rpy2Requirements <- function(r = getRversion()) {

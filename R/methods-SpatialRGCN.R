@@ -57,11 +57,10 @@ setMethod("predict", "SpatialRGCN", function(object, newdata, type = c("response
     checkDots(..., also = c(SETTINGS, "polarity"))
     if (missing(newdata))
         return(fitted(object, type = type))
-    if (is.null(object$state))
-        stop("this result carries no model: it was made from a segmentation alone", call. = FALSE)
+    state <- modelState(object)
     checkImage(newdata)
     checkFeatures(object, newdata)
-    probability <- callPython("predict", list(x = newdata, state = object$state,
+    probability <- callPython("predict", list(x = newdata, state = state,
         polarity = object$polarity, pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
     responses(probability, object, type)
 })
@@ -69,8 +68,7 @@ setMethod("predict", "SpatialRGCN", function(object, newdata, type = c("response
 # Probabilities by the model's classes as those of all levels, or as classes.
 responses <- function(probability, object, type) {
     levels <- object$classes
-    all <- matrix(0, nrow(probability), length(levels), dimnames = list(NULL, levels))
-    all[, match(object$model_classes, levels)] <- probability
+    all <- columnsOfLevels(probability, object$model_classes, levels)
     all[is.na(probability[, 1L]), ] <- NA_real_
     if (type == "response")
         return(all)

@@ -40,10 +40,7 @@ NULL
 setMethod("plotFamily", "SpatialRGCN", function(object, family = 1, ..., n = 30, col = NULL,
         key = TRUE) {
     checkDots(..., also = names(formals()))
-    families <- object$families
-    if (is.null(families))
-        stop("this result has no pixels, and so no families: predict some with it first",
-            call. = FALSE)
+    families <- familiesOf(object)
     if (nrow(families) == 0L)
         stop("no ions of this result are related: it has no families to draw", call. = FALSE)
     if (!is.numeric(family) || length(family) != 1L || !family %in% families$family)

@@ -40,8 +40,7 @@ setMethod("relations", "numeric", function(object, ...) {
 #' @export
 setMethod("relations", "SpatialRGCN", function(object, ...) {
     checkDots(...)
-    if (is.null(object$relations))
-        stop("this result carries no model: it was made from a segmentation alone", call. = FALSE)
+    modelState(object)
     DataFrame(object$relations)
 })
 

@@ -27,6 +27,13 @@ skip_without_python <- local({
     }
 })
 
+# A new folder for the files of one test.
+new_folder <- function() {
+    folder <- tempfile("test-")
+    dir.create(folder)
+    folder
+}
+
 # Run R on a line of code in a process of its own; an error there is an error here.
 run_r <- function(code, env = character(), ...) {
     script <- tempfile(fileext = ".R")

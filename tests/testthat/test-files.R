@@ -1,7 +1,6 @@
 test_that("a result survives saveRDS and a fresh session, predictions identical", {
     skip_without_engine()
-    folder <- tempfile("fresh-")
-    dir.create(folder)
+    folder <- new_folder()
     saveRDS(tissueFit(), file.path(folder, "fit.rds"))
     saveRDS(tissue(), file.path(folder, "x.rds"))
     saveRDS(fitted(tissueFit()), file.path(folder, "before.rds"))

@@ -1,7 +1,7 @@
 test_that("R and Python carry the same version", {
     root <- skip_outside_source_tree()
-    project <- readLines(file.path(root, "pyproject.toml"))
-    python <- sub('^version = "(.*)"$', "\\1", grep("^version = ", project, value = TRUE))
+    package <- readLines(file.path(root, "python", "massgraph", "__init__.py"))
+    python <- sub('^__version__ = "(.*)"$', "\\1", grep("^__version__ = ", package, value = TRUE))
     r <- read.dcf(file.path(root, "DESCRIPTION"), "Version")[[1]]
     expect_identical(r, python)
 })

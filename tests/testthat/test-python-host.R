@@ -18,8 +18,7 @@ run_python <- function(code) {
 
 test_that("a Python script reads an image, fits, and writes a result that image() draws", {
     skip_without_engine()
-    folder <- tempfile("host-")
-    dir.create(folder)
+    folder <- new_folder()
     saveRDS(tissue(), file.path(folder, "image.rds"))
     writeRGCN(tissueFit(), file.path(folder, "model"))
     output <- run_python(c(
@@ -61,8 +60,7 @@ test_that("a Python script reads an image, fits, and writes a result that image(
 
 test_that("the same pixels through imzML written by Cardinal give the same probabilities", {
     skip_without_engine()
-    folder <- tempfile("imzml-")
-    dir.create(folder)
+    folder <- new_folder()
     one <- tissue()[, run(tissue()) == "run1"]
     one <- one[rowSums(spectra(one)) > 0, ]
     file <- file.path(folder, "one.imzML")
@@ -87,8 +85,7 @@ test_that("the same pixels through imzML written by Cardinal give the same proba
 
 test_that("rpy2's converter hands over spectra and results, and R functions call back", {
     skip_without_engine()
-    folder <- tempfile("host-")
-    dir.create(folder)
+    folder <- new_folder()
     saveRDS(tissue(), file.path(folder, "image.rds"))
     saveRDS(tissueFit(), file.path(folder, "fit.rds"))
     saveRDS(fitted(tissueFit()), file.path(folder, "p.rds"))

@@ -12,14 +12,18 @@ from numpy.typing import NDArray
 from massgraph._alignment import assign_to_axis
 from massgraph._progress import progress
 from massgraph.r.cardinal import CardinalSpectra, open_cardinal
-from massgraph.r.values import as_scalar, as_text, from_r, view
+from massgraph.r.session import start
+from massgraph.r.values import as_scalar, from_r, view
 
 __all__ = ["CALLS", "Arguments"]
 
 Arguments = Mapping[str, Any]
 
 # R has one kind of number at the prompt; these settings are whole, and these are lists.
-WHOLE = ("augment", "batch_size", "epochs", "max_peaks", "patience", "random_state")
+WHOLE = (
+    *("augment", "batch_size", "epochs", "max_peaks", "patience", "random_state"),
+    *("max_ions", "min_pairs", "n_null"),
+)
 LISTS = ("features", "hidden", "mz_range")
 
 # How far an ion of a simulation may lie from its theoretical m/z.
@@ -32,9 +36,8 @@ def fit(arguments: Arguments) -> dict[str, Any]:
     from massgraph.r.results import result_values
 
     spectra = _open(arguments).spectra()
-    y = _labels(arguments["y"])
+    y, groups = from_r(arguments["y"]), from_r(arguments["groups"])
     classifier = RGCNClassifier(**_settings(arguments["settings"]))
-    groups = None if from_r(arguments["groups"]) is None else _labels(arguments["groups"])
     classifier.fit(spectra, y, groups=groups)
     return result_values(classifier.segment(spectra, y), classifier)
 
@@ -71,25 +74,22 @@ def discover(arguments: Arguments) -> pd.DataFrame:
     """Mass differences enriched in `x`: see `massgraph.discover_relations`."""
     from massgraph.discovery import discover_relations
 
-    whole = ("min_pairs", "max_ions", "n_null", "random_state")
-    given = from_r(arguments["settings"])
-    settings = {name: _whole(v) if name in whole else v for name, v in given.items()}
-    return discover_relations(_open(arguments).spectra(), **settings)
+    return discover_relations(_open(arguments).spectra(), **_values(arguments["settings"]))
 
 
 def write_h5ad(arguments: Arguments) -> None:
     """Write `result`, with the peaks of `x` where that is given, to `file`."""
     from massgraph.r.results import model_from_bytes, segmentation_from_values
 
-    result = arguments["result"]
-    path, overwrite = as_scalar(arguments["file"]), as_scalar(arguments["overwrite"])
-    if as_scalar(arguments["has_data"]):
-        spectra = _open(arguments).spectra()
-        values = from_r(result)
-        segmentation = model_from_bytes(values["state"]).segment(spectra, values["reference"])
+    values = from_r(arguments["result"])
+    if arguments["x"] is start().NULL:
+        segmentation = segmentation_from_values(values, from_r(arguments["pixels"]))
     else:
-        segmentation = segmentation_from_values(from_r(result), from_r(arguments["pixels"]))
-    segmentation.write_h5ad(path, overwrite=overwrite)
+        spectra = _open(arguments).spectra()
+        segmentation = model_from_bytes(values["state"]).segment(spectra, values["reference"])
+    segmentation.write_h5ad(
+        as_scalar(arguments["file"]), overwrite=as_scalar(arguments["overwrite"])
+    )
 
 
 def write_model(arguments: Arguments) -> None:
@@ -169,21 +169,14 @@ def _open(arguments: Arguments) -> CardinalSpectra:
     )
 
 
-def _labels(x: Any) -> NDArray[np.object_]:
-    """Labels of an R factor as text, None where missing."""
-    return np.array(as_text(x), dtype=object)
-
-
 def _settings(x: Any) -> dict[str, Any]:
     """Settings of R as those of `RGCNClassifier`."""
     from massgraph.chemistry import Relations
 
-    given: dict[str, Any] = from_r(x) or {}
-    for name, value in given.items():
-        if name in WHOLE:
-            given[name] = _whole(value)
-        elif name in LISTS and value is not None:
-            given[name] = [_whole(item) for item in np.atleast_1d(value).tolist()]
+    given = _values(x)
+    for name in LISTS:
+        if given.get(name) is not None:
+            given[name] = [_whole(item) for item in np.atleast_1d(given[name]).tolist()]
     table = given.get("relations")
     if table is not None:
         given["relations"] = Relations.from_dict(
@@ -191,6 +184,12 @@ def _settings(x: Any) -> dict[str, Any]:
             | {"masses": table["mass"].tolist()}
         )
     return given
+
+
+def _values(x: Any) -> dict[str, Any]:
+    """A named list of settings, those that count something as whole numbers."""
+    values: dict[str, Any] = from_r(x)
+    return {name: _whole(v) if name in WHOLE else v for name, v in values.items()}
 
 
 def _whole(value: Any) -> Any:

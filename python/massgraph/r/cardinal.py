@@ -193,7 +193,8 @@ def _doubles(values: NDArray[Any]) -> NDArray[Any]:
 
 def _open_arrays(x: Any, polarity: str | None, size: int | None) -> CardinalSpectra:
     mz, intensity = function("mz")(x), function("intensity")(x)
-    n_pixels = len(view_lengths(intensity))
+    counts = view(function("lengths")(intensity))
+    n_pixels = len(counts)
     pixels = _pixel_data(x, n_pixels)
 
     def read(first: int, stop: int) -> Spectra:
@@ -201,15 +202,9 @@ def _open_arrays(x: Any, polarity: str | None, size: int | None) -> CardinalSpec
         peaks = list(zip(_arrays(mz, first, stop), _arrays(intensity, first, stop), strict=True))
         return Spectra.from_peaks(peaks, polarity=polarity, **part)
 
-    counts = view_lengths(intensity)
     longest = int(counts.max()) if counts.size else 0
     chosen = size or max(1, BLOCK_VALUES // max(longest, 1))
     return CardinalSpectra(n_pixels, None, chosen, read)
-
-
-def view_lengths(arrays: Any) -> NDArray[Any]:
-    """Number of values of each array of an R list or a list on disk."""
-    return view(function("lengths")(arrays))
 
 
 def _arrays(arrays: Any, first: int, stop: int) -> list[NDArray[np.float64]]:

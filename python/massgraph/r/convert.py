@@ -20,7 +20,7 @@ from massgraph.r.session import (
     runs_inside_r,
     start,
 )
-from massgraph.r.values import from_r, to_r
+from massgraph.r.values import as_text, column, to_r
 from massgraph.spectra import Spectra
 
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ def read_rds(
     if labels not in table:
         msg = f"{path} has no column {labels!r} of pixels: it has {', '.join(table.columns)}"
         raise KeyError(msg)
-    column = table[labels]
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return spectra, column.array
-    text = [None if missing else str(v) for v, missing in zip(column, column.isna(), strict=True)]
+    given = table[labels]
+    if isinstance(given.dtype, pd.CategoricalDtype):
+        return spectra, given.array
+    text = [None if missing else str(v) for v, missing in zip(given, given.isna(), strict=True)]
     return spectra, pd.Categorical(text)
 
 
@@ -162,10 +162,9 @@ def to_spectra(x: Any, *, polarity: str | None = None) -> Spectra:
 
 def pixel_data(x: Any) -> pd.DataFrame:
     """The columns of `pixelData` of a Cardinal object: coordinates, run and what users added."""
-    columns = from_r(function("as.list")(function("pixelData")(x)))
-    return pd.DataFrame(
-        {name: np.atleast_1d(v) if np.isscalar(v) else v for name, v in columns.items()}
-    )
+    columns = function("as.list")(function("pixelData")(x))
+    names = as_text(columns.names)
+    return pd.DataFrame({name: column(v) for name, v in zip(names, columns, strict=True)})
 
 
 def to_anndata(
@@ -185,8 +184,8 @@ def to_anndata(
     Returns
     -------
     anndata.AnnData
-        Pixels x features: `X` float32 CSR, `obs` the pixel data, ``var["mz"]`` and the other
-        feature data, ``obsm["spatial"]`` the coordinates.
+        Pixels x features: `X` float32 CSR, `obs` the pixel data, ``var["mz"]``, and
+        ``obsm["spatial"]`` the coordinates.
     """
     import anndata
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from massgraph.r.session import function, start
 
-__all__ = ["as_scalar", "as_text", "factor", "from_r", "to_r", "view"]
+__all__ = ["as_scalar", "as_text", "column", "factor", "from_r", "to_r", "view"]
 
 # R marks a missing integer, truth value or level by the smallest number there is.
 NA_INTEGER = np.iinfo(np.int32).min
@@ -87,42 +87,49 @@ def as_scalar(x: Any) -> Any:
 def from_r(x: Any) -> Any:
     """An R value as a Python value of its own, copied.
 
-    NULL is None; a factor a Categorical; a data frame a DataFrame; a named list a dictionary and
-    another list a list; raw bytes; numbers, truth values and text without dimensions a scalar
-    where there is one and an array where there are more; a matrix an array. Missing truth values
-    are False, missing text None, missing numbers NaN.
+    NULL is None; a data frame a DataFrame; a named list a dictionary and another list a list; raw
+    bytes; a single number, truth value or text without dimensions a scalar; other vectors as of
+    `column`.
     """
     rinterface = start()
     if x is rinterface.NULL:
         return None
-    names = x.list_attrs()
-    if isinstance(x, rinterface.ListSexpVector):
-        return _list_from_r(x, names)
-    if isinstance(x, rinterface.StrSexpVector):
-        text = as_text(x)
-        return text[0] if len(text) == 1 else np.array(text, dtype=object)
-    if "levels" in names:
-        codes, levels = factor(x)
-        return pd.Categorical.from_codes(codes, categories=pd.Index(levels, dtype=object))
     if isinstance(x, rinterface.ByteSexpVector):
         return bytes(x)
+    if isinstance(x, rinterface.ListSexpVector):
+        return _list_from_r(x)
+    values = column(x)
+    single = isinstance(values, np.ndarray) and values.ndim == 1 and values.size == 1
+    return values.item() if single else values
+
+
+def column(x: Any) -> NDArray[Any] | pd.Categorical:
+    """An R vector as an array of its own, of whatever length; a factor as a Categorical.
+
+    Missing truth values are False, missing text None, missing numbers NaN; a matrix keeps its
+    shape.
+    """
+    rinterface = start()
+    if isinstance(x, rinterface.StrSexpVector):
+        return np.array(as_text(x), dtype=object)
+    if "levels" in x.list_attrs():
+        codes, levels = factor(x)
+        return pd.Categorical.from_codes(codes, categories=pd.Index(levels, dtype=object))
     values = np.array(view(x))
     if isinstance(x, rinterface.BoolSexpVector):
-        values = values == 1
-    elif values.dtype.kind == "i" and (values == NA_INTEGER).any():
-        values = np.where(values == NA_INTEGER, np.nan, values)
-    return values.item() if len(x) == 1 and "dim" not in names else values
+        return np.asarray(values == 1)
+    if values.dtype.kind == "i" and (values == NA_INTEGER).any():
+        return np.where(values == NA_INTEGER, np.nan, values)
+    return values
 
 
-def _list_from_r(x: Any, attributes: tuple[str, ...]) -> Any:
-    if "names" not in attributes:
+def _list_from_r(x: Any) -> Any:
+    if "names" not in x.list_attrs():
         return [from_r(value) for value in x]
-    items = {str(name): from_r(value) for name, value in zip(as_text(x.names), x, strict=True)}
-    if "data.frame" not in x.rclass:
-        return items
-    n_rows = len(x[0]) if len(x) else 0
-    columns = {name: [value] if n_rows == 1 else value for name, value in items.items()}
-    return pd.DataFrame(columns)
+    is_table = "data.frame" in x.rclass
+    items = zip(as_text(x.names), x, strict=True)
+    named = {str(name): column(value) if is_table else from_r(value) for name, value in items}
+    return pd.DataFrame(named) if is_table else named
 
 
 def to_r(value: Any) -> Any:
