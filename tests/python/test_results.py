@@ -75,7 +75,8 @@ def test_everything_is_written(
         classifier, spectra, explanation_of(segmentation), fractions=(0.0, 0.1), n_random=1
     )
     write_results(segmentation, out, title="A tissue", model=classifier, deletion=curve)
-    assert {path.name for path in out.iterdir()} == NAMES - {"ions_by_run.csv"}
+    others = {"ions_by_run.csv", "benchmark.json", "cost.pdf", "cost.png"}
+    assert {path.name for path in out.iterdir()} == NAMES - others
     stems = {path.stem for path in (out / "figures").iterdir()}
     assert stems == {
         *("class", "probability", "uncertainty", "reference", "history", "deletion"),
