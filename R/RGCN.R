@@ -43,6 +43,12 @@
 #' @param run For a matrix, the run of each column. The default is one run.
 #' @param bags,pos For multiple instance learning: the bag of each pixel and the positive class, a
 #'   level or its number, as for Cardinal's methods; `y` then holds the label of the pixel's bag.
+#' @param checkpoint A folder to write the state of the training to after each epoch, whole or not at
+#'   all; it stays there after the fit. For one fit only: neither for a grid nor for `bags` nor for
+#'   [crossValidate()].
+#' @param resume Whether to go on from the checkpoint in that folder, to the very result that the fit
+#'   would have ended in. Other data, labels or settings are refused. Where there is no checkpoint
+#'   yet, the fit starts from its beginning, with a warning.
 #' @param verbose Whether to say what is going on.
 #' @param chunkopts A list with `nchunks` or `chunksize`, as for Cardinal's methods: how much is read
 #'   at a time.
@@ -84,20 +90,25 @@ setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
         batch_norm = NULL, augment = NULL, validation_fraction = NULL, epochs = NULL,
         patience = NULL, batch_size = NULL, learning_rate = NULL, weight_decay = NULL,
         random_state = 0, backend = "auto", device = "auto", groups = NULL, polarity = NULL,
-        bags = NULL, pos = 1L, verbose = getCardinalVerbose(), chunkopts = list(),
-        nchunks = NULL, BPPARAM = getCardinalBPPARAM()) {
+        bags = NULL, pos = 1L, checkpoint = NULL, resume = FALSE,
+        verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
+        BPPARAM = getCardinalBPPARAM()) {
     checkDots(..., also = names(formals()))
+    checkpoint <- checkCheckpoint(checkpoint, resume)
     settings <- mget(SETTINGS)
-    if (!is.null(bags))
+    if (!is.null(bags)) {
+        checkOneFit(checkpoint, "bags")
         return(fitBags(x, y, settings, bags = bags, pos = pos, groups = groups,
             polarity = polarity, verbose = verbose, chunkopts = chunkopts, nchunks = nchunks))
+    }
     checkImage(x)
     y <- checkLabels(y, numberOfPixels(x))
     groups <- checkGroups(groups, numberOfPixels(x))
     size <- pixelsPerBlock(x, chunkopts, nchunks)
     grid <- settingsGrid(settings)
+    checkOneFit(checkpoint, names(grid$table))
     fits <- lapply(grid$settings, function(one)
-        fitOne(x, y, one, groups, polarity, size, verbose))
+        fitOne(x, y, one, groups, polarity, size, verbose, checkpoint, resume))
     if (length(fits) == 1L)
         return(fits[[1L]])
     names(fits) <- grid$labels
@@ -132,13 +143,14 @@ SETTINGS <- c("preset", "relations", "tolerance", "tolerance_unit", "rule", "dir
 # Those that cannot make a grid, since they are tables or vectors already or change no result.
 SINGLE <- c("relations", "features", "mz_range", "backend", "device")
 
-fitOne <- function(x, y, settings, groups, polarity, size, verbose) {
+fitOne <- function(x, y, settings, groups, polarity, size, verbose, checkpoint, resume) {
     present <- droplevels(y)
     if (verbose)
         message("learning from ", sum(!is.na(y)), " labelled pixels of ", length(y), ", ",
             nlevels(present), " classes")
     values <- callPython("fit", list(x = x, y = present, groups = groups,
-        settings = settings, polarity = polarity, pixels_per_block = size))
+        settings = settings, polarity = polarity, pixels_per_block = size,
+        checkpoint = checkpoint, resume = resume))
     model <- asModel(values, levels(y))
     if (verbose)
         message("best of ", nrow(model$history), " epochs: balanced accuracy ",
@@ -159,6 +171,24 @@ fitBags <- function(x, y, settings, bags, pos, ...) {
     # The default score knows S3 only.
     do.call(mi_learn, c(list(RGCN, x, y, bags = bags, pos = pos, score = fitted), settings,
         list(...)))
+}
+
+# The path of a folder for checkpoints, NULL where none are asked for.
+checkCheckpoint <- function(checkpoint, resume) {
+    if (!isTRUE(resume) && !isFALSE(resume))
+        stop("'resume' must be TRUE or FALSE", call. = FALSE)
+    if (!is.null(checkpoint))
+        return(checkPath(checkpoint, "checkpoint"))
+    if (resume)
+        stop("'resume' needs the folder to go on from: give 'checkpoint'", call. = FALSE)
+    NULL
+}
+
+# A checkpoint is of one fit; `several` names what makes more of them.
+checkOneFit <- function(checkpoint, several) {
+    if (!is.null(checkpoint) && length(several) > 0L)
+        stop("'", several[1L], "' makes several fits, and 'checkpoint' is for one: leave one of ",
+            "the two out", call. = FALSE)
 }
 
 checkGroups <- function(groups, n) {

@@ -25,6 +25,7 @@ from massgraph._class_labels import (
     seed_of,
 )
 from massgraph._provenance import provenance
+from massgraph.checkpoints import checkpoints_of
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder, degraded_copy, preprocess
 from massgraph.features import feature_names
@@ -180,7 +181,13 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # ---------------------------------------------------------------- fitting
 
     def fit(
-        self, X: Spectra | SpectraSource | ArrayLike, y: ArrayLike, groups: ArrayLike | None = None
+        self,
+        X: Spectra | SpectraSource | ArrayLike,
+        y: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
     ) -> RGCNClassifier:
         """Learn from the labelled pixels.
 
@@ -195,29 +202,44 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             Group of each pixel, never split between training and validation. Default: runs where
             there are five or more, else square blocks of neighbouring pixels; without coordinates
             each pixel by itself.
+        checkpoint
+            Folder to write the state of the training to after each epoch, whole or not at all; it
+            stays there after the fit. Needs a `random_state` that is a number.
+        resume
+            Whether to go on from the checkpoint in that folder, to the weights that the fit would
+            have ended in; where there is none yet, it starts from the beginning with a warning.
 
         Raises
         ------
         ValueError
             For fewer than two classes, a class of a single pixel with peaks, groups that cannot be
-            split, or a parameter out of its range.
+            split, a parameter out of its range, or a checkpoint that is damaged or of other data,
+            labels or parameters.
+        FileExistsError
+            Where `checkpoint` holds a checkpoint and `resume` is false, or anything else.
         FloatingPointError
             Where the loss is not finite.
+        MemoryError
+            Where memory runs out, with half of `batch_size` too.
         """
         if is_source(X):
-            return self._fit_labelled(X, y, groups)
+            return self._fit_labelled(X, y, groups, checkpoint=checkpoint, resume=resume)
         for name in ("model_", "n_features_in_"):  # a fit that fails leaves no half-new model
             self.__dict__.pop(name, None)
         spectra = self._as_spectra(X, fitting=True)
         settings = self._resolve(spectra)
         self.polarity_, self.fingerprint_ = spectra.polarity, spectra.fingerprint()
-        spectra = preprocess(spectra, settings)
+        given, spectra = spectra, preprocess(spectra, settings)
         self.classes_, codes = encode_labels(y, spectra.n_pixels)
         rows = np.flatnonzero((codes >= 0) & (spectra.peak_counts > 0))
         labelled, y_codes = spectra[rows], codes[rows]
         check_classes(y_codes, self.classes_)
-        seeds = np.random.SeedSequence(seed_of(self.random_state)).spawn(4)
+        seed = seed_of(self.random_state)
+        seeds = np.random.SeedSequence(seed).spawn(4)
         chosen = None if groups is None else group_codes(groups, rows, spectra.n_pixels)
+        checkpoints = checkpoints_of(
+            self, given, codes, chosen, seed, directory=checkpoint, resume=resume
+        )
         held_out = self._hold_out(labelled, y_codes, chosen, np.random.default_rng(seeds[0]))
         self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
         self.training_[rows[~held_out]] = True
@@ -235,11 +257,12 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             settings,
             device=self.device_(),
             rng=np.random.default_rng(0 if settings.as_published else seeds[3]),
+            checkpoint=checkpoints.net(1) if checkpoints else None,
         )
         return self
 
     def _fit_labelled(
-        self, source: SpectraSource, y: ArrayLike, groups: ArrayLike | None
+        self, source: SpectraSource, y: ArrayLike, groups: ArrayLike | None, **options: Any
     ) -> RGCNClassifier:
         """Learn from a source, which is read where it has labels."""
         from massgraph.streaming import take
@@ -248,7 +271,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.flatnonzero(codes >= 0)
         chosen = None if groups is None else group_codes(groups, rows, source.n_pixels)
         labelled = take(source, rows)
-        self.fit(labelled, classes[codes[rows]], chosen)
+        self.fit(labelled, classes[codes[rows]], chosen, **options)
         self.fingerprint_ = labelled[self.training_ | self.validation_].fingerprint()
         for name in ("training_", "validation_"):
             mask = np.zeros(source.n_pixels, dtype=bool)

@@ -72,10 +72,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (OSError, FloatingPointError, MemoryError, ImportError, RuntimeError) as e:
             return _fail(e, FAILED)
         except KeyboardInterrupt:
-            print("massgraph: interrupted, nothing was written", file=sys.stderr)
+            print(f"massgraph: interrupted, {_left(arguments)}", file=sys.stderr)
             return INTERRUPTED
     print(json.dumps(summary, indent=2) if arguments.json else _as_text(summary))
     return 0
+
+
+def _left(arguments: argparse.Namespace) -> str:
+    """What an interrupted command leaves behind."""
+    checkpoint = getattr(arguments, "checkpoint", None)
+    if checkpoint is None or not checkpoint.is_dir():
+        return "nothing was written"
+    return f"no results were written; add --resume to go on from {checkpoint}"
 
 
 def _show_warning(message: Any, *_: Any) -> None:
@@ -182,6 +190,12 @@ def _add_fit(commands: Any) -> None:
     parser.add_argument("--epochs", type=int, help="most epochs of training")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     parser.add_argument("--seed", type=_seed, default=0, help="of weights, split and sampling (0)")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="DIR", help="write the state after each epoch there"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from --checkpoint, to the same end"
+    )
 
 
 def _seed(text: str) -> int:
@@ -312,7 +326,8 @@ def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
         epochs=arguments.epochs,
         device=arguments.device,
         random_state=arguments.seed,
-    ).fit(spectra, labels)
+    )
+    classifier.fit(spectra, labels, checkpoint=arguments.checkpoint, resume=arguments.resume)
     segmentation = classifier.segment(spectra, labels)
     return _finish(arguments, classifier, segmentation, _title(arguments), started)
 
@@ -432,6 +447,10 @@ def _check_output(arguments: argparse.Namespace) -> None:
         if out in (path.resolve(), *path.resolve().parents):
             msg = f"{arguments.out} holds {path}, which is an input: choose another --out"
             raise FileExistsError(msg)
+    kept = getattr(arguments, "checkpoint", None)
+    if kept is not None and out in (kept.resolve(), *kept.resolve().parents):
+        msg = f"{arguments.out} holds the checkpoint {kept}: choose another --out"
+        raise FileExistsError(msg)
 
 
 def _check_device(name: str) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from massgraph._progress import progress
 from massgraph._threads import one_thread
+from massgraph.checkpoints import Checkpoint, TrainingState
 from massgraph.nn.batch import PeakGraphs
 from massgraph.nn.model import RGCN
 from massgraph.settings import Settings
@@ -72,6 +73,7 @@ def train(
     *,
     device: torch.device,
     rng: np.random.Generator,
+    checkpoint: Checkpoint | None = None,
 ) -> pd.DataFrame:
     """Train a model in place.
 
@@ -80,6 +82,10 @@ def train(
     rate on a plateau, stops the training, and chooses the weights that are kept. With
     ``settings.as_published`` validation pixels are drawn anew each epoch, the rate falls by ten
     after five epochs without gain, and the last weights are kept, as in the published code.
+
+    An epoch that does not fit into memory is repeated from its start with batches of half the size,
+    which then stays; that happens once. With `checkpoint` the state after each epoch is written,
+    and training goes on from the one that is there: it ends in the same weights.
 
     Returns
     -------
@@ -91,6 +97,8 @@ def train(
     ------
     FloatingPointError
         Where the loss is not finite; the message names epoch, batch and learning rate.
+    MemoryError
+        Where half of the batch does not fit into memory either; the message names the sizes.
     """
     optimizer = _optimizer(model, settings)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -98,25 +106,33 @@ def train(
     )
     n_labelled = len(training.y) + len(validation.y)
     n_drawn = int(0.8 * n_labelled) if settings.as_published else len(training.y)
-    rows: list[dict[str, Any]] = []
-    best_loss, best_weights = np.inf, copy.deepcopy(model.state_dict())
-    for epoch in progress(range(1, settings.epochs + 1), settings.epochs, "training"):
+    state = TrainingState.capture(model, optimizer, rng, settings.batch_size)
+    earlier = checkpoint.read(model, optimizer, settings.epochs) if checkpoint else None
+    if earlier is not None:
+        state = earlier
+        state.restore(model, optimizer, rng)
+        for row in state.rows:  # the rate, and how long there was no gain, follow from the losses
+            schedule.step(row["valid_loss"])
+    remaining = range(len(state.rows) + 1, settings.epochs + 1)
+    for epoch in progress(remaining, len(remaining), "training"):
+        if _has_stopped(state.rows, settings):
+            break
         rate = optimizer.param_groups[0]["lr"]
-        drawn = training.draw(n_drawn, rng)
-        fitted = _epoch(model, training, drawn, settings, optimizer, device, epoch)
+        fitted, size = _epoch_in_memory(
+            model, training, n_drawn, settings, optimizer, device, rng, state
+        )
         measured = _validate(model, validation, settings, device, rng, n_labelled)
         _check_finite(measured["valid_loss"], f"epoch {epoch}, on the held-out pixels,", rate)
         schedule.step(measured["valid_loss"])
-        is_best = bool(measured["valid_loss"] < best_loss)
-        rows.append({"epoch": epoch, "learning_rate": rate, **fitted, **measured, "best": is_best})
-        if is_best:
-            best_loss, best_weights = measured["valid_loss"], copy.deepcopy(model.state_dict())
-        if settings.patience and epoch - _last_best(rows) >= settings.patience:
-            break
+        row = {"epoch": epoch, "learning_rate": rate, **fitted, **measured}
+        row["best"] = measured["valid_loss"] < _best_loss(state.rows)
+        state = state.after(row, model, optimizer, rng, size)
+        if checkpoint is not None:
+            checkpoint.write(state)
     if not settings.as_published:
-        model.load_state_dict(best_weights)
+        model.load_state_dict(state.best_weights)
     model.eval()
-    return _learning_curve(rows, keep_last=settings.as_published)
+    return _learning_curve(state.rows, keep_last=settings.as_published)
 
 
 def _optimizer(model: RGCN, settings: Settings) -> torch.optim.Optimizer:
@@ -131,12 +147,68 @@ def _last_best(rows: list[dict[str, Any]]) -> int:
     return max((row["epoch"] for row in rows if row["best"]), default=0)
 
 
+def _best_loss(rows: list[dict[str, Any]]) -> float:
+    return min((row["valid_loss"] for row in rows), default=np.inf)
+
+
+def _has_stopped(rows: list[dict[str, Any]], settings: Settings) -> bool:
+    """Whether there was no gain for as many epochs as are waited for."""
+    return settings.patience is not None and len(rows) - _last_best(rows) >= settings.patience
+
+
 def _learning_curve(rows: list[dict[str, Any]], *, keep_last: bool) -> pd.DataFrame:
     """Table of the epochs; `best` marks the one epoch whose weights were kept."""
     table = pd.DataFrame(rows)
     kept = len(rows) if keep_last else _last_best(rows)
     table["best"] = table["epoch"] == kept
     return table
+
+
+def _epoch_in_memory(
+    model: RGCN,
+    training: LabelledGraphs,
+    n_drawn: int,
+    settings: Settings,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    rng: np.random.Generator,
+    state: TrainingState,
+) -> tuple[dict[str, float], int]:
+    """The epoch after `state`, and the size of its batches: half where they do not fit."""
+    epoch, size = len(state.rows) + 1, state.batch_size
+    while True:
+        drawn = training.draw(n_drawn, rng)
+        sized = replace(settings, batch_size=size)
+        try:
+            return _epoch(model, training, drawn, sized, optimizer, device, epoch), size
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            size = _half(size, settings, epoch, error)
+        # Not before the handler has ended, which keeps the tensors of the failed batch alive.
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        state.restore(model, optimizer, rng)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch has no type of its own for that of the CPU."""
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
+        "DefaultCPUAllocator" in str(error)
+    )
+
+
+def _half(size: int, settings: Settings, epoch: int, error: Exception) -> int:
+    """Half of a size that failed, with a warning; MemoryError where it is a half already."""
+    half = size // 2
+    failed = f"memory ran out in epoch {epoch} with batches of {size} pixels"
+    if size != settings.batch_size or half < (2 if settings.batch_norm else 1):
+        before = "" if size == settings.batch_size else f", and with {settings.batch_size} before"
+        msg = f"{failed}{before}: set max_peaks, a smaller batch_size or another device"
+        raise MemoryError(msg) from error
+    msg = f"{failed}: the epoch is repeated, and training goes on, with batch_size {half}"
+    warnings.warn(msg, UserWarning, stacklevel=6)
+    return half
 
 
 def _epoch(
@@ -211,17 +283,31 @@ def model_output(
     rows: NDArray[np.int64],
     device: torch.device,
     compute: Any,
+    most: int = EVALUATION_PEAKS,
 ) -> NDArray[Any]:
-    """``compute(batch)`` in evaluation mode over batches of these graphs, joined."""
+    """``compute(batch)`` in evaluation mode over batches of at most so many peaks, joined.
+
+    Where memory runs out the batches are halved, once and with a warning; then MemoryError.
+    """
     model.eval()
     offsets = np.concatenate(([0], np.cumsum(np.diff(graphs.offsets)[rows])))
-    with torch.inference_mode():
-        parts = [
-            compute(model.take(graphs, rows[part], device)).cpu().numpy()
-            for part in batches(offsets)
-        ]
-    joined: NDArray[Any] = np.concatenate(parts)
-    return joined
+    try:
+        with torch.inference_mode():
+            parts = [
+                compute(model.take(graphs, rows[part], device)).cpu().numpy()
+                for part in batches(offsets, most)
+            ]
+        joined: NDArray[Any] = np.concatenate(parts)
+        return joined
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        failed = f"memory ran out with batches of {most} peaks"
+        if most < EVALUATION_PEAKS:
+            msg = f"{failed}, and with {EVALUATION_PEAKS} before: set max_peaks or another device"
+            raise MemoryError(msg) from error
+        warnings.warn(f"{failed}: half of that is tried", UserWarning, stacklevel=2)
+    return model_output(model, graphs, rows, device, compute, most // 2)
 
 
 def _balanced_accuracy(y: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:

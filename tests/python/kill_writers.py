@@ -2,7 +2,9 @@
 
 ``python tests/python/kill_writers.py --kills 200`` prints a line of JSON for each writer. A child
 writes two versions of the same thing over each other, again and again, until SIGKILL ends it; then
-the old or the new version must be there, whole. `test_killed_writers.py` does the same a few times.
+the old or the new version must be there, whole. Fits with checkpoints are killed too, and gone on
+from: they must end in the weights of a fit that nobody killed. `test_killed_writers.py` and
+`test_checkpoints.py` do the same a few times.
 """
 
 from __future__ import annotations
@@ -15,16 +17,29 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 
 import massgraph as mg
 from massgraph.report import write_report
 from massgraph.results import NAMES, write_results
+
+# Twentieths of the kills that each writer gets.
+SHARES = {
+    "save": 4,
+    "write_h5ad": 2,
+    "predict and write_h5ad": 4,
+    "write_report": 1,
+    "fit and save": 2,
+    "write_results": 2,
+    "fit with checkpoints": 5,
+}
 
 
 @dataclass
@@ -42,9 +57,15 @@ class Writer:
 
 
 def quick(seed: int) -> mg.RGCNClassifier:
-    """A small classifier that fits in about a second."""
+    """A small classifier that fits in less than a second."""
     return mg.RGCNClassifier(
-        epochs=2, augment=0, hidden=(4,), batch_size=256, device="cpu", random_state=seed
+        epochs=2,
+        augment=0,
+        hidden=(4,),
+        max_peaks=40,
+        batch_size=256,
+        device="cpu",
+        random_state=seed,
     )
 
 
@@ -62,6 +83,9 @@ def writers() -> list[Writer]:
 
     def fit(path: Path, which: int) -> None:
         quick(which).fit(spectra, labels).save(path, overwrite=True)
+
+    def predict(path: Path, which: int) -> None:
+        models[which].segment(spectra, labels).write_h5ad(path, overwrite=True)
 
     def model_of(path: Path) -> object:
         return mg.load(path).logits(spectra).tobytes()
@@ -84,6 +108,7 @@ def writers() -> list[Writer]:
     return [
         Writer("save", lambda path, which: models[which].save(path, overwrite=True), model_of),
         Writer("write_h5ad", lambda path, which: results[which].write_h5ad(path, True), h5ad_of),
+        Writer("predict and write_h5ad", predict, h5ad_of),
         Writer("write_report", report, lambda path: path.read_bytes()),
         Writer("fit and save", fit, model_of),
         Writer("write_results", folder, folder_of),
@@ -150,20 +175,108 @@ def run(kills: dict[str, int], seed: int) -> Iterator[dict[str, Any]]:
         }
 
 
+def weights_of(classifier: mg.RGCNClassifier) -> bytes:
+    """Everything that a fit ends in: weights and learning curve."""
+    state = classifier.model_.state_dict()
+    table = classifier.history_.to_json(double_precision=15)
+    return b"".join(value.numpy().tobytes() for value in state.values()) + table.encode()
+
+
+def kill_fits(kills: int, seed: int, epochs: int = 12) -> dict[str, Any]:
+    """Kill fits, go on from their checkpoints, compare the ends; a table row as of `run`."""
+    rng = np.random.default_rng(seed)
+    spectra, labels = mg.simulate("tiny")
+
+    def fit(folder: Path | None) -> bytes:
+        classifier = quick(0).set_params(epochs=epochs, augment=1, batch_size=32)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nothing to go on from yet
+            return weights_of(
+                classifier.fit(spectra, labels, checkpoint=folder, resume=folder is not None)
+            )
+
+    wanted = fit(None)
+    start = time.monotonic()
+    fit(None)
+    seconds = time.monotonic() - start
+    faults: list[str] = []
+    halfway = resumed = 0
+    with tempfile.TemporaryDirectory() as parent:
+        for number in range(kills):
+            place = Path(parent) / f"fit {number // 2}"  # two kills, then to the end
+            after = int(rng.integers(epochs // 2))
+            try:
+                halfway += kill_fit(fit, place, after, rng.uniform(0, seconds / epochs))
+                if number % 2 or number == kills - 1:
+                    resumed += 1
+                    if fit(place) != wanted:
+                        faults.append("the resumed fit ended in other weights")
+            except Exception as error:  # whatever a half-written thing leads to
+                faults.append(f"{type(error).__name__}: {error}")
+    row = {"writer": "fit with checkpoints", "seconds": round(seconds, 3), "kills": kills}
+    return {**row, "halfway": halfway, "resumed": resumed, "faults": faults}
+
+
+def epochs_in(file: Path) -> int:
+    """Epochs that a checkpoint holds; 0 where there is none. An error where it is damaged."""
+    if not file.exists():
+        return 0
+    with safe_open(file, framework="pt") as opened:
+        header = json.loads(opened.metadata()["massgraph"])
+        for name in opened.keys():  # noqa: SIM118  no dict
+            opened.get_tensor(name)
+    return len(header["history"])
+
+
+def kill_fit(fit: Callable[[Path], bytes], place: Path, epochs: int, seconds: float) -> bool:
+    """Kill one fit so long after it wrote that many checkpoints; whether it had not ended.
+
+    Raises
+    ------
+    RuntimeError
+        Where an epoch that had been written is not there afterwards.
+    """
+    file = place / "net-1.safetensors"
+    before = epochs_in(file)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            fit(place)
+        finally:
+            os._exit(0)
+    seen, done = before, 0
+    while seen < before + epochs and not done:
+        seen = epochs_in(file)  # also a reader beside the writer never meets a half
+        time.sleep(0.002)
+        done, _ = os.waitpid(child, os.WNOHANG)
+    if done:
+        return False
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    left = epochs_in(file)
+    if left < seen:
+        msg = f"{seen} epochs were written, {left} are left"
+        raise RuntimeError(msg)
+    return os.WIFSIGNALED(status)
+
+
 def main() -> int:
     """Run from the command line; 1 where a kill did harm."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200, help="in all (default 200)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    share = {"save": 8, "write_h5ad": 5, "write_report": 2, "fit and save": 3, "write_results": 2}
-    kills = {name: -(-arguments.kills * part // 20) for name, part in share.items()}
+    kills = {name: -(-arguments.kills * part // 20) for name, part in SHARES.items()}
     harmed = False
     for row in run(kills, arguments.seed):
         sys.stdout.write(json.dumps(row) + "\n")
         sys.stdout.flush()
         harmed = harmed or bool(row["faults"])
-    return int(harmed)
+    row = kill_fits(kills["fit with checkpoints"], arguments.seed)
+    sys.stdout.write(json.dumps(row) + "\n")
+    return int(harmed or bool(row["faults"]))
 
 
 if __name__ == "__main__":

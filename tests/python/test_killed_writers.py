@@ -76,7 +76,7 @@ def test_66_kills_at_random_moments_do_no_harm() -> None:
     script = Path(__file__).with_name("kill_writers.py")
     code = (
         "import sys, json; sys.path.insert(0, sys.argv[1]); import kill_writers\n"
-        "kills = {'save': 12, 'write_h5ad': 6, 'fit and save': 2}\n"
+        "kills = {'save': 12, 'predict and write_h5ad': 6, 'fit and save': 2}\n"
         "print(json.dumps(list(kill_writers.run(kills, 1))))"
     )
     done = subprocess.run(

@@ -30,14 +30,15 @@ PLANTED_WITHIN = 10e-6
 
 
 def fit(arguments: Arguments) -> dict[str, Any]:
-    """Fit to the labelled pixels and segment all: `x`, `y`, `groups`, `settings`."""
+    """Fit to the labelled pixels and segment all; arguments as those of RGCN in R."""
     from massgraph.classifier import RGCNClassifier
     from massgraph.r.results import result_values
 
     spectra = _open(arguments).spectra()
     y, groups = from_r(arguments["y"]), from_r(arguments["groups"])
     classifier = RGCNClassifier(**_settings(arguments["settings"]))
-    classifier.fit(spectra, y, groups=groups)
+    checkpoint, resume = as_scalar(arguments["checkpoint"]), as_scalar(arguments["resume"])
+    classifier.fit(spectra, y, groups=groups, checkpoint=checkpoint, resume=resume)
     return result_values(classifier.segment(spectra, y), classifier)
 
 

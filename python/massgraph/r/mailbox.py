@@ -7,6 +7,7 @@ objects stay where they are: both sides look at the same memory.
 from __future__ import annotations
 
 import atexit
+import re
 import warnings
 from functools import cache
 from typing import Any
@@ -20,6 +21,8 @@ __all__ = ["offer", "serve"]
 
 # Errors that a user can mend, told in one line; any other is a defect and keeps its traceback.
 EXPECTED = (ValueError, TypeError, OSError, RuntimeError, FloatingPointError, MemoryError)
+
+CONSTANTS = {"True": "TRUE", "False": "FALSE", "None": "NULL"}
 
 
 def serve(name: str, key: str) -> None:
@@ -47,7 +50,7 @@ def serve(name: str, key: str) -> None:
             value = to_r(CALLS[name](arguments))  # type: ignore[arg-type]
         except EXPECTED as problem:
             error = _message(problem)
-    told = list(dict.fromkeys(str(w.message) for w in caught if w.category is UserWarning))
+    told = list(dict.fromkeys(_text(w.message) for w in caught if w.category is UserWarning))
     box[key] = to_r({"value": value, "warnings": told, "error": error})
 
 
@@ -74,5 +77,10 @@ def offer() -> Any:
 def _message(problem: BaseException) -> str:
     if isinstance(problem, PixelError):  # R counts from one
         problem = PixelError(problem.pixel + 1, problem.problem)
-    text = " ".join(str(problem).split())
-    return text or type(problem).__name__
+    return _text(problem) or type(problem).__name__
+
+
+def _text(message: object) -> str:
+    """One line, with constants as R spells them: ``overwrite=True`` is ``overwrite = TRUE``."""
+    text = " ".join(str(message).split())
+    return re.sub(r"=(True|False|None)\b", lambda found: f" = {CONSTANTS[found[1]]}", text)

@@ -1,0 +1,120 @@
+"""Runs of the command line for its tests: what goes in, and what a command gives back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from imzml_builder import Builder, Pixel
+from massgraph import results
+from massgraph.cli import BAD_INPUT, main
+from massgraph.simulate import Simulation
+
+
+@dataclass
+class Outcome:
+    """What a command gave back."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self.out)
+        return parsed
+
+
+Run = Callable[..., Outcome]
+
+
+def runner(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command in this process."""
+
+    def call(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return Outcome(code, *capsys.readouterr())
+
+    return call
+
+
+def write_run(
+    simulation: Simulation,
+    run: str,
+    folder: Path,
+    name: str = "",
+    polarity: str | None = "positive",
+) -> Path:
+    """One run of a simulation as imzML, written byte by byte."""
+    rows = np.flatnonzero(simulation.spectra.run == run)
+    spectra = simulation.spectra[rows]
+    assert spectra.coordinates is not None
+    pixels = [
+        Pixel(int(x), int(y), *(values.tolist() for values in spectra.pixel(index)))
+        for index, (x, y) in enumerate(spectra.coordinates)
+    ]
+    return Builder(pixels=pixels, polarity=polarity).write(folder, name or run)
+
+
+def label_table(simulation: Simulation) -> pd.DataFrame:
+    """Columns x, y, label and run of the labelled pixels."""
+    spectra = simulation.spectra
+    assert spectra.coordinates is not None
+    table = pd.DataFrame(spectra.coordinates.astype(int), columns=["x", "y"])
+    table = table.assign(label=simulation.labels, run=spectra.run)
+    return table[table["label"].notna()]
+
+
+def write_data(simulation: Simulation, folder: Path) -> Path:
+    """The runs of a simulation as imzML, and their labels, one by one and together."""
+    labels = label_table(simulation)
+    for name in simulation.spectra.run_names:
+        write_run(simulation, name, folder)
+        own = labels[labels["run"] == name].drop(columns="run")
+        own.to_csv(folder / f"{name}.csv", index=False)
+    labels.to_csv(folder / "both.csv", index=False)
+    return folder
+
+
+@contextmanager
+def fast_figures() -> Iterator[None]:
+    """Each picture once, and coarse: how they look is tested elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "FORMATS", ("png",))
+        patch.setattr(results, "N_FAMILIES", 1)
+        yield
+
+
+def fit_run1(data: Path, out: Path) -> Path:
+    """Results of a fit to one run."""
+    arguments = ["fit", data / "run1.imzML", "--labels", data / "run1.csv", "--out", out]
+    assert main([*map(str, arguments), "--epochs", "8", "--device", "cpu"]) == 0
+    return out
+
+
+def tree(folder: Path) -> dict[str, int]:
+    """Every path below a folder with its size; hidden temporary ones too."""
+    return {
+        str(path.relative_to(folder)): path.stat().st_size if path.is_file() else -1
+        for path in folder.rglob("*")
+    }
+
+
+def assert_refused(outcome: Outcome, *words: str, code: int = BAD_INPUT) -> None:
+    """One line on stderr that says these words, nothing on stdout, and the exit code."""
+    assert outcome.code == code, outcome
+    assert outcome.out == ""
+    assert outcome.err.startswith("massgraph: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.endswith("\n")
+    for word in words:
+        assert word in outcome.err
