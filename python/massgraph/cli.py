@@ -8,15 +8,17 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import massgraph as mg
 
 if TYPE_CHECKING:
-    import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from massgraph.classifier import RGCNClassifier
@@ -279,7 +281,8 @@ def _demo(arguments: argparse.Namespace) -> dict[str, Any]:
     known[spectra.run == spectra.run_names[-1]] = None
     classifier = mg.RGCNClassifier(random_state=arguments.seed).fit(spectra, known)
     segmentation = classifier.segment(spectra, labels)
-    summary = _finish(arguments, classifier, segmentation, "Simulated tissue", started)
+    curve = _deletion(classifier, spectra, segmentation)
+    summary = _finish(arguments, classifier, segmentation, "Simulated tissue", curve, started)
     families = simulation.families
     planted = families.loc[families["discriminates"] != "", "mz"]
     if segmentation.explanation is not None:
@@ -315,8 +318,6 @@ def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     _check_output(arguments)
     _check_device(arguments.device)
-    spectra = _read_all(arguments)
-    labels = _labels(arguments, spectra)
     classifier = mg.RGCNClassifier(
         preset=arguments.preset,
         tolerance=arguments.tolerance,
@@ -327,9 +328,12 @@ def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
         device=arguments.device,
         random_state=arguments.seed,
     )
-    classifier.fit(spectra, labels, checkpoint=arguments.checkpoint, resume=arguments.resume)
-    segmentation = classifier.segment(spectra, labels)
-    return _finish(arguments, classifier, segmentation, _title(arguments), started)
+    with _inputs(arguments) as spectra:
+        labels = _labels(arguments, _places(spectra))
+        classifier.fit(spectra, labels, checkpoint=arguments.checkpoint, resume=arguments.resume)
+        segmentation = classifier.segment(spectra, labels)
+        curve = _deletion(classifier, spectra, segmentation)
+    return _finish(arguments, classifier, segmentation, _title(arguments), curve, started)
 
 
 def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -365,17 +369,15 @@ def _benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
 def _segment(arguments: argparse.Namespace) -> Segmentation:
     """Segment and explain new pixels with a saved model, if they are of its polarity."""
     classifier = mg.load(arguments.model)
-    if _is_large(arguments.input):
-        with ExitStack() as opened:
-            return classifier.segment(_open_all(arguments, opened))
-    spectra = _read_all(arguments)
-    if len({classifier.polarity_, spectra.polarity} - {None}) > 1:
-        msg = (
-            f"{arguments.input[0]} is of {spectra.polarity} polarity, but the model in "
-            f"{arguments.model} was fitted to {classifier.polarity_} spectra"
-        )
-        raise ValueError(msg)
-    return classifier.segment(spectra)
+    with _inputs(arguments) as spectra:
+        polarity = _places(spectra).polarity
+        if len({classifier.polarity_, polarity} - {None}) > 1:
+            msg = (
+                f"{arguments.input[0]} is of {polarity} polarity, but the model in "
+                f"{arguments.model} was fitted to {classifier.polarity_} spectra"
+            )
+            raise ValueError(msg)
+        return classifier.segment(spectra)
 
 
 def _finish(
@@ -383,18 +385,18 @@ def _finish(
     classifier: RGCNClassifier,
     segmentation: Segmentation,
     title: str,
+    deletion: pd.DataFrame,
     started: float,
 ) -> dict[str, Any]:
-    """Check the explanation, write everything, and sum up."""
+    """Write everything, and sum up."""
     from massgraph.results import write_results
 
-    curve = _deletion(classifier, segmentation)
     write_results(
         segmentation,
         arguments.out,
         title=title,
         model=classifier,
-        deletion=curve,
+        deletion=deletion,
         overwrite=arguments.overwrite,
     )
     summary = _summary(arguments, segmentation, started)
@@ -406,15 +408,20 @@ def _finish(
     return summary
 
 
-def _deletion(classifier: RGCNClassifier, segmentation: Segmentation) -> Any:
+def _deletion(
+    classifier: RGCNClassifier, spectra: Spectra | JoinedSpectra, segmentation: Segmentation
+) -> pd.DataFrame:
     """Deletion curve on a sample of the pixels, evenly spread."""
     from massgraph.faithfulness import deletion_curve
+    from massgraph.streaming import take
 
-    spectra = segmentation.spectra
     step = max(spectra.n_pixels // DELETION_PIXELS, 1)
-    if step == 1 and segmentation.explanation is not None:
-        return deletion_curve(classifier, spectra, segmentation.explanation)
-    sample = spectra[::step]
+    if isinstance(spectra, mg.Spectra):
+        if step == 1 and segmentation.explanation is not None:
+            return deletion_curve(classifier, spectra, segmentation.explanation)
+        sample = spectra[::step]
+    else:
+        sample = take(spectra, np.arange(0, spectra.n_pixels, step))
     return deletion_curve(classifier, sample, classifier.explain(sample))
 
 
@@ -490,6 +497,21 @@ def _read_all(arguments: argparse.Namespace) -> Spectra:
     except ValueError as error:
         msg = f"{', '.join(map(str, arguments.input))} cannot be joined: {error}"
         raise ValueError(msg) from error
+
+
+@contextmanager
+def _inputs(arguments: argparse.Namespace) -> Iterator[Spectra | JoinedSpectra]:
+    """All inputs in memory, or block by block where their imzML files are large: open within."""
+    if not _is_large(arguments.input):
+        yield _read_all(arguments)
+        return
+    with ExitStack() as opened:
+        yield _open_all(arguments, opened)
+
+
+def _places(spectra: Spectra | JoinedSpectra) -> Spectra:
+    """Where the pixels are, of which run and polarity."""
+    return spectra if isinstance(spectra, mg.Spectra) else spectra.places()
 
 
 def _is_large(paths: list[Path]) -> bool:

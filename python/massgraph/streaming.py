@@ -22,6 +22,7 @@ from massgraph._threads import n_threads
 from massgraph._validation import PixelError
 from massgraph.explain import Explanation, ion_tables, region_table
 from massgraph.families import build_ion_network
+from massgraph.io.imzml import ImzMLReader
 from massgraph.segmentation import Segmentation
 from massgraph.spectra import Spectra
 from massgraph.training import batches, model_output
@@ -38,6 +39,7 @@ __all__ = [
     "parts",
     "segment_source",
     "take",
+    "without_peaks",
 ]
 
 T = TypeVar("T")
@@ -126,6 +128,18 @@ class JoinedSpectra:
                 raise ValueError(msg)
         return part if part.polarity == self.polarity else replace(part, polarity=self.polarity)
 
+    def places(self) -> Spectra:
+        """All pixels without their peaks; of imzML files nothing is read for it."""
+        found = []
+        for number, source in enumerate(self.sources):
+            if isinstance(source, ImzMLReader):
+                part = source.places()
+            else:
+                whole = source if isinstance(source, Spectra) else source.read(0, source.n_pixels)
+                part = without_peaks(whole)
+            found.append(self._checked(part, number))
+        return Spectra.concatenate(found)
+
     def blocks(self) -> Iterator[Spectra]:
         """The blocks of the first, then those of the next.
 
@@ -141,6 +155,11 @@ class JoinedSpectra:
                     yield self._checked(part, number)
             except PixelError as error:
                 raise PixelError(start + error.pixel, error.problem) from None
+
+
+def without_peaks(spectra: Spectra) -> Spectra:
+    """The same pixels, empty."""
+    return spectra.keep_peaks(np.zeros(spectra.n_peaks, dtype=bool))
 
 
 def _read(source: SpectraSource | Spectra, first: int, stop: int) -> Spectra:
@@ -393,7 +412,7 @@ def segment_source(
     for spectra, (values, *cam) in in_order(work, found):
         values[spectra.peak_counts == 0] = np.nan
         logits.append(values)
-        places.append(spectra.keep_peaks(np.zeros(spectra.n_peaks, dtype=bool)))
+        places.append(without_peaks(spectra))
         if explainer is not None:
             explainer.add(spectra, cam[0])
     pixels = Spectra.concatenate(places)

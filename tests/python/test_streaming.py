@@ -325,6 +325,43 @@ def test_command_reads_large_files_by_blocks(
     assert (tmp_path / "explain" / "ions_by_run.csv").exists()
 
 
+def test_command_learns_from_large_files_by_blocks(
+    image: Spectra,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = write(image, tmp_path)
+    x, y = image.coordinates[:, 0], image.coordinates[:, 1]
+    half = np.where(x > np.median(x), "right", "left")
+    table = pd.DataFrame({"x": x.astype(int), "y": y.astype(int), "label": half})
+    table[::3].to_csv(tmp_path / "labels.csv", index=False)
+    arguments = ["fit", str(path), "--labels", str(tmp_path / "labels.csv"), "--epochs", "2"]
+    assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    monkeypatch.setattr("massgraph.cli.LARGE", 1000)
+    assert main([*arguments, "--out", str(tmp_path / "blocks")]) == 0
+    one, other = (mg.load(tmp_path / name / "model") for name in ("whole", "blocks"))
+    np.testing.assert_array_equal(one.predict_proba(image), other.predict_proba(image))
+    table["label"] = "left"
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    capsys.readouterr()
+    assert main([*arguments, "--out", str(tmp_path / "none")]) == 2
+    assert "all labels are 'left'" in capsys.readouterr().err
+
+
+def test_places_are_the_pixels_without_peaks(image: Spectra, tmp_path: Path) -> None:
+    path = write(image, tmp_path)
+    with mg.open_imzml(path) as reader:
+        for places in (reader.places(), JoinedSpectra([reader]).places()):
+            assert (places.n_pixels, places.n_peaks) == (image.n_pixels, 0)
+            np.testing.assert_array_equal(places.coordinates, image.coordinates)
+            assert places.run_names == reader.run_names
+        with pytest.raises(ValueError, match="two inputs hold a run named"):
+            JoinedSpectra([reader, reader]).places()
+    other = Blocks(image)
+    assert JoinedSpectra([other]).places().peak_counts.tolist() == [0] * image.n_pixels
+
+
 BIG = """
 import sys
 import numpy as np

@@ -269,6 +269,19 @@ class ImzMLReader:
         # A pixel of a continuous file has all values of the axis, or none.
         return np.tile(self._axis, int(np.count_nonzero(np.diff(offsets))))
 
+    def places(self) -> Spectra:
+        """All pixels without their peaks: coordinates, runs and polarity; nothing is read."""
+        return Spectra(
+            mz=np.empty(0),
+            intensity=np.empty(0, dtype=np.float32),
+            offsets=np.zeros(self.n_pixels + 1, dtype=np.int64),
+            coordinates=self.coordinates,
+            run_codes=self._run_codes,
+            run_names=self.run_names,
+            polarity=self.polarity,
+            pixel_size=self.pixel_size,
+        )
+
     def bounds(self, n_pixels: int | None = None) -> list[int]:
         """Where chunks begin and end; by default so that a chunk takes about 64 MiB of the file."""
         if n_pixels is not None:
