@@ -44,7 +44,8 @@ def provenance(
     """
     training, validation = classifier.training_, classifier.validation_
     n_classes = len(classifier.classes_)
-    runs = len(np.unique(spectra.run[training | validation]))
+    learnt = spectra[training | validation]
+    runs = len(np.unique(learnt.run))
     held_out_by = "groups"
     if not grouped:
         alone = classifier.settings_.as_published or (
@@ -58,8 +59,8 @@ def provenance(
     return {
         "versions": package_versions(),
         "n_runs": runs,
-        "mz_range": [float(spectra.mz.min()), float(spectra.mz.max())],
-        "median_peaks": float(np.median(spectra.peak_counts)),
+        "mz_range": [float(learnt.mz.min()), float(learnt.mz.max())],
+        "median_peaks": float(np.median(learnt.peak_counts)),
         "held_out_by": held_out_by,
         "training_per_class": counts["training"],
         "held_out_per_class": counts["held_out"],

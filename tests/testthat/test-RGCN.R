@@ -66,6 +66,15 @@ test_that("chunks do not change a prediction", {
         tolerance = 1e-6)
 })
 
+test_that("chunks do not change a fit", {
+    skip_without_engine()
+    fit <- RGCN(tissue(), tissue()$tissue, epochs = 8, verbose = FALSE, nchunks = 9)
+    expect_identical(predict(fit, tissue()), predict(tissueFit(), tissue()))
+    expect_equal(fitted(fit), fitted(tissueFit()), tolerance = 1e-6)
+    expect_equal(topFeatures(fit), topFeatures(tissueFit()), tolerance = 1e-6)
+    expect_equal(ionFamilies(fit), ionFamilies(tissueFit()), tolerance = 1e-6)
+})
+
 test_that("the same seed gives the same fit, and R's random numbers are not touched", {
     skip_without_engine()
     x <- tissue()

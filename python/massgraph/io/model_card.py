@@ -76,8 +76,8 @@ def _data(config: dict[str, Any]) -> str:
         f"{len(config['validation'])} held out",
         "runs with labels": known["n_runs"],
         "polarity": config["polarity"] or "not declared",
-        "m/z": f"{low:.4f} to {high:.4f}",
-        "peaks per pixel (median)": f"{known['median_peaks']:g}",
+        "m/z of the pixels learnt from": f"{low:.4f} to {high:.4f}",
+        "peaks in a pixel learnt from (median)": f"{known['median_peaks']:g}",
         "fingerprint of the spectra (SHA-256)": config["fingerprint"],
         "where they come from, how the labels were made": "not known to massgraph",
     }

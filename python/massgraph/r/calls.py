@@ -34,7 +34,9 @@ def fit(arguments: Arguments) -> dict[str, Any]:
     from massgraph.classifier import RGCNClassifier
     from massgraph.r.results import result_values
 
-    spectra = _open(arguments).spectra()
+    source = _open(arguments)
+    # What fits into one block is quicker in memory; of more, fit reads the labelled pixels alone.
+    spectra = source.spectra() if source.n_pixels <= source.pixels_per_block else source
     y, groups = from_r(arguments["y"]), from_r(arguments["groups"])
     classifier = RGCNClassifier(**_settings(arguments["settings"]))
     checkpoint, resume = as_scalar(arguments["checkpoint"]), as_scalar(arguments["resume"])
