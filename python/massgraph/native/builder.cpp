@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <mutex>
 
 #include "support.h"
 
@@ -38,6 +39,7 @@ template <class T> class Column {
         return start;
     }
     void clear() { size_ = 0; }
+    size_t nbytes() const { return data_.size() * sizeof(T); }
     const T* data() const { return data_.data(); }
     T* data() { return data_.data(); }
     size_t size() const { return size_; }
@@ -51,6 +53,35 @@ template <class T> class Column {
 
     Buffer<T> data_;
     size_t size_ = 0;
+};
+
+// The memory of the result before: pages that were used once come without asking the system again,
+// which took a third of the time in training. What is larger than this is given back.
+constexpr size_t KEPT_BYTES = size_t(1) << 26;
+
+template <class Result> class Spare {
+  public:
+    static std::unique_ptr<Result> take() {
+        std::unique_ptr<Result> result;
+        {
+            const std::lock_guard<std::mutex> guard(lock_);
+            result.swap(kept_);
+        }
+        if (!result) return std::make_unique<Result>();
+        for (auto& chunk : result->chunks) chunk.clear();
+        return result;
+    }
+    static void keep(std::unique_ptr<Result> result) {
+        size_t bytes = 0;
+        for (const auto& chunk : result->chunks) bytes += chunk.nbytes();
+        if (bytes > KEPT_BYTES) return;
+        const std::lock_guard<std::mutex> guard(lock_);
+        kept_.swap(result);
+    }
+
+  private:
+    static inline std::mutex lock_;
+    static inline std::unique_ptr<Result> kept_;
 };
 
 // Edges of one relation in one pixel, by source then target.
@@ -214,6 +245,12 @@ struct EdgeChunk {
         target.reserve(n);
         relation.reserve(n);
     }
+    void clear() {
+        source.clear();
+        target.clear();
+        relation.clear();
+    }
+    size_t nbytes() const { return source.nbytes() + target.nbytes() + relation.nbytes(); }
 };
 
 // The edges of a pixel, from relation by relation to source by source.
@@ -252,7 +289,7 @@ class BySource {
 };
 
 struct EdgeResult {
-    std::vector<EdgeChunk> chunks;
+    std::vector<EdgeChunk> chunks{CHUNKS};
 };
 
 // ---------------------------------------------------------------- messages as the network reads them
@@ -270,6 +307,7 @@ template <> struct Key<uint32_t> {
 struct MessageResultBase {
     virtual ~MessageResultBase() = default;
     virtual int64_t size() const = 0;
+    virtual void give_back() = 0;
     virtual void copy(void* sender, void* receiver, void* senders) const = 0;
     bool too_many = false;  // senders of one kind to one peak, for the narrow form
 };
@@ -283,6 +321,13 @@ template <class Index, class Count> struct MessageChunk {
         receiver.reserve(n);
         senders.reserve(n);
     }
+    void clear() {
+        sender.clear();
+        receiver.clear();
+        senders.clear();
+        too_many = false;
+    }
+    size_t nbytes() const { return sender.nbytes() + receiver.nbytes() + senders.nbytes(); }
 };
 
 // Appends the messages of one kind of one pixel, by (receiver, sender).
@@ -350,15 +395,20 @@ template <class Index, class Count> class Appender {
             sender[i] = Index(key[i]);
             receiver[i] = Index(key[i] >> Key<Index>::bits);
         }
-        // Hardly ever are there more than two senders: one look to either side counts those.
-        bool more = false;
-        for (size_t i = 0; i < n; ++i) {
-            const bool before = i > 0 && receiver[i - 1] == receiver[i];
-            const bool after = i + 1 < n && receiver[i + 1] == receiver[i];
-            senders[i] = Count(1 + before + after);
-            more |= before & after;
+        if (n < 2) {
+            if (n) senders[0] = 1;
+            return n;
         }
-        if (more) count_runs(receiver, n, senders);
+        // Hardly ever are there more than two senders: one look to either side counts those.
+        senders[0] = Count(1 + (receiver[0] == receiver[1]));
+        senders[n - 1] = Count(1 + (receiver[n - 2] == receiver[n - 1]));
+        Count most = 0;
+        for (size_t i = 1; i + 1 < n; ++i) {
+            const Count before = receiver[i - 1] == receiver[i], after = receiver[i + 1] == receiver[i];
+            senders[i] = Count(1 + before + after);
+            most |= senders[i];
+        }
+        if (most > 2) count_runs(receiver, n, senders);
         return n;
     }
     void count_runs(const Index* receiver, size_t n, Count* senders) {
@@ -373,7 +423,10 @@ template <class Index, class Count> class Appender {
 };
 
 template <class Index, class Count> struct MessageResult : MessageResultBase {
-    std::vector<MessageChunk<Index, Count>> chunks;
+    std::vector<MessageChunk<Index, Count>> chunks{CHUNKS};
+    void give_back() override {
+        Spare<MessageResult>::keep(std::unique_ptr<MessageResult>(this));
+    }
     int64_t size() const override {
         int64_t total = 0;
         for (const auto& chunk : chunks) total += int64_t(chunk.sender.size());
@@ -398,8 +451,8 @@ template <class Index, class Count>
 MessageResultBase* build_messages(const Spectra& spectra, const double* masses, int n_relations,
                                   Rule rule, bool directed, int32_t* kind_offsets,
                                   int64_t* message_counts, int n_threads) {
-    auto result = std::make_unique<MessageResult<Index, Count>>();
-    result->chunks.resize(CHUNKS);
+    auto result = Spare<MessageResult<Index, Count>>::take();
+    result->too_many = false;
     const auto bounds = equal_chunks(spectra.n_pixels, CHUNKS, [&](int64_t p) {
         return 16 + spectra.offsets[p + 1] - spectra.offsets[p];
     });
@@ -449,8 +502,7 @@ void* mg_build_edges(const double* mz, const float* intensity, const double* all
                      int n_relations, int rule, int64_t* edge_counts, int n_threads) {
     try {
         const Spectra spectra{mz, intensity, allowed, offsets, n_pixels};
-        auto result = std::make_unique<EdgeResult>();
-        result->chunks.resize(CHUNKS);
+        auto result = Spare<EdgeResult>::take();
         const auto bounds = equal_chunks(n_pixels, CHUNKS, [&](int64_t p) {
             return 16 + offsets[p + 1] - offsets[p];
         });
@@ -495,7 +547,9 @@ void mg_copy_edges(const void* handle, int32_t* source, int32_t* target, uint16_
     }
 }
 
-void mg_free_edges(void* handle) { delete static_cast<EdgeResult*>(handle); }
+void mg_free_edges(void* handle) {
+    Spare<EdgeResult>::keep(std::unique_ptr<EdgeResult>(static_cast<EdgeResult*>(handle)));
+}
 
 // Messages sorted by (pixel, kind, receiver, sender), with kind_offsets (n_pixels, n_kinds + 1).
 void* mg_build_messages(const double* mz, const float* intensity, const double* allowed,
@@ -526,7 +580,7 @@ void mg_copy_messages(const void* handle, void* sender, void* receiver, void* se
     static_cast<const MessageResultBase*>(handle)->copy(sender, receiver, senders);
 }
 
-void mg_free_messages(void* handle) { delete static_cast<MessageResultBase*>(handle); }
+void mg_free_messages(void* handle) { static_cast<MessageResultBase*>(handle)->give_back(); }
 
 }  // extern "C"
 
