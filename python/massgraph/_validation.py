@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 __all__ = [
@@ -15,6 +18,7 @@ __all__ = [
     "check_peaks",
     "check_pixel_size",
     "check_runs",
+    "check_sparse",
 ]
 
 Floats = NDArray[np.float64]
@@ -45,6 +49,25 @@ def check_offsets(mz: Floats, intensity: NDArray[np.float32], offsets: Offsets) 
     falls = np.diff(offsets) < 0
     if falls.any():
         msg = f"offsets fall at pixel {int(np.argmax(falls))}"
+        raise ValueError(msg)
+
+
+def check_sparse(matrix: Any) -> None:
+    """Refuse a sparse matrix whose pointers or indices lead out of it: scipy's C follows them."""
+    if not sp.issparse(matrix) or matrix.format not in ("csr", "csc"):
+        return
+    rows, columns = matrix.shape
+    lines, width = (rows, columns) if matrix.format == "csr" else (columns, rows)
+    pointers, indices = matrix.indptr, matrix.indices
+    n_values = min(len(indices), len(matrix.data))
+    ascend = len(pointers) == lines + 1 and bool(np.all(pointers[:-1] <= pointers[1:]))
+    if not ascend or pointers[0] != 0 or pointers[-1] > n_values:
+        msg = f"the sparse matrix is damaged: its pointers do not ascend from 0 to {n_values}"
+        raise ValueError(msg)
+    used = indices[: pointers[-1]]
+    if used.size and (used.min() < 0 or used.max() >= width):
+        wrong = used.min() if used.min() < 0 else used.max()
+        msg = f"the sparse matrix is damaged: it has the index {wrong}, need 0 to {width - 1}"
         raise ValueError(msg)
 
 

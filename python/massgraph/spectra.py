@@ -30,6 +30,7 @@ from massgraph._validation import (
     check_peaks,
     check_pixel_size,
     check_runs,
+    check_sparse,
 )
 
 __all__ = ["Spectra"]
@@ -229,9 +230,11 @@ class Spectra:
         Raises
         ------
         ValueError
-            Where shapes disagree, a value is not finite or the axis does not ascend.
+            Where shapes disagree, a value is not finite, the axis does not ascend or a sparse
+            matrix is damaged.
         """
         axis = np.asarray(mz, dtype=np.float64)
+        check_sparse(X)
         matrix = sp.csr_matrix(X)  # no copy of what is CSR already
         if axis.ndim != 1 or matrix.shape[1] != axis.size:
             msg = f"the matrix has {matrix.shape[1]} columns but mz has shape {axis.shape}"

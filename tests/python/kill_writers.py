@@ -28,7 +28,13 @@ from safetensors import safe_open
 
 import massgraph as mg
 from massgraph.report import write_report
-from massgraph.results import NAMES, write_results
+from massgraph.results import write_results
+
+# What is in every results folder of one run.
+WRITTEN = {
+    *("families.csv", "family_edges.csv", "figures", "ions.csv"),
+    *("model", "report.html", "segmentation.h5ad"),
+}
 
 # Twentieths of the kills that each writer gets.
 SHARES = {
@@ -99,7 +105,7 @@ def writers() -> list[Writer]:
 
     def folder_of(path: Path) -> object:
         names = {file.name for file in path.iterdir()}
-        missing = NAMES - names - {"ions_by_run.csv"}
+        missing = WRITTEN - names
         if missing:
             msg = f"{sorted(missing)} are missing"
             raise ValueError(msg)

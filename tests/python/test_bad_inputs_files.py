@@ -10,6 +10,7 @@ import json
 import locale
 import os
 import pickle
+import re
 import shutil
 import struct
 import subprocess
@@ -195,6 +196,25 @@ def test_88_a_model_in_an_archive_is_not_unpacked(tmp_path: Path, name: str) -> 
     (tmp_path / name).write_bytes(zipped(tmp_path / "owned"))
     with pytest.raises(FileNotFoundError, match="there is no such model folder"):
         mg.load(tmp_path / name)
+
+
+def test_53_code_beside_an_image_is_not_run(tmp_path: Path) -> None:
+    """Cardinal writes a sidecar of R code beside its imzML, and runs it when it reads."""
+    path = Builder().write(tmp_path, "image")
+    ours = mg.read_imzml(path).fingerprint()
+    code = f"list(a = file.create({str(tmp_path / 'owned')!r}))"
+    for ending in (".metadata", ".imzML.metadata"):
+        (tmp_path / f"image{ending}").write_text(code)
+    assert mg.read_imzml(path).fingerprint() == ours
+    assert not (tmp_path / "owned").exists()
+
+
+def test_53_the_r_package_runs_no_text() -> None:
+    sources = sorted((Path(__file__).resolve().parents[2] / "R").glob("*.R"))
+    assert sources
+    for source in sources:
+        text = source.read_text(encoding="utf-8")
+        assert not re.search(r"\b(dget|source|sys\.source|parse|eval|load)\(", text), source.name
 
 
 def test_65_h5ad_that_keeps_its_values_elsewhere(tmp_path: Path) -> None:

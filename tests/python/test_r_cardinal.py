@@ -159,6 +159,21 @@ def test_values_that_are_not_finite_are_refused_with_their_pixel(
         image.spectra()
 
 
+@pytest.mark.parametrize("form", ["double", "sparse", "on disk"])
+@pytest.mark.parametrize("size", [None, 5])
+def test_54_pixels_that_are_missing_throughout_have_no_peaks(
+    matrix: np.ndarray, form: str, size: int | None
+) -> None:
+    dense = matrix.copy()
+    dense[[0, 13]] = 0
+    matrix[[0, 13]] = np.nan
+    image = mg.r.open_cardinal(experiment(stored(matrix, form)), pixels_per_block=size)
+    found = image.spectra()
+    wanted = mg.r.open_cardinal(experiment(stored(dense, form))).spectra()
+    assert found.fingerprint() == wanted.fingerprint()
+    assert found.peak_counts[[0, 13]].tolist() == [0, 0]
+
+
 def test_missing_integers_are_refused(matrix: np.ndarray) -> None:
     x = r("function(m) { storage.mode(m) <- 'integer'; m[2, 8] <- NA; m }")(to_r(matrix.T))
     with pytest.raises(ValueError, match=r"^pixel 7: intensity nan"):

@@ -136,6 +136,20 @@ def test_whole_numbers_too_large_for_r_become_doubles() -> None:
     assert function("typeof")(to_r(np.array([-(2**31)])))[0] == "double"  # R's NA
 
 
+@pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1, 2**63 - 1])
+def test_95_whole_numbers_that_doubles_do_not_hold_are_refused(value: int) -> None:
+    with pytest.raises(ValueError, match=f"^{value} has no exact form in R"):
+        to_r({"count": np.array([1, value])})
+    assert from_r(to_r(2**53)) == 2**53
+
+
+def test_95_doubles_cross_bit_by_bit() -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**63, 1000, dtype=np.uint64).view(np.float64)
+    values = np.concatenate([bits[np.isfinite(bits)], [5e-324, -0.0, 1e308, 760.58508225]])
+    assert np.array_equal(from_r(to_r(values)).view(np.uint64), values.view(np.uint64))
+
+
 def test_missing_values_are_r_missing() -> None:
     assert function("is.na")(to_r(np.array(["a", None], dtype=object)))[1]
     codes = to_r(pd.Categorical(["a", None], categories=["b", "a"]))

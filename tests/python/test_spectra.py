@@ -276,6 +276,29 @@ def test_explicit_zeros_duplicates_and_disorder_of_csr() -> None:
     np.testing.assert_array_equal(matrix.indices, kept.indices)
 
 
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_matrix, sp.csr_array])
+@pytest.mark.parametrize(
+    ("part", "values", "message"),
+    [
+        ("indptr", [0, 2**25, 4, 4], "pointers do not ascend from 0 to 4"),
+        ("indptr", [0, 2, 3, 9], "pointers do not ascend from 0 to 4"),
+        ("indptr", [1, 2, 3, 4], "pointers do not ascend from 0 to 4"),
+        ("indptr", [0, 2, 4], "pointers do not ascend from 0 to 4"),
+        ("indices", [0, 1, 1, 3], "index 3, need 0 to 2"),
+        ("indices", [0, 1, -1, 2], "index -1, need 0 to 2"),
+        ("indices", [0, 1, 2], "pointers do not ascend from 0 to 3"),
+    ],
+)
+def test_damaged_sparse_matrices_are_refused(
+    kind: Any, part: str, values: list[int], message: str
+) -> None:
+    """Found by the fuzzer: scipy follows them out of its memory."""
+    matrix = kind(np.array([[1.0, 2, 0], [0, 3, 0], [0, 0, 4]]))
+    setattr(matrix, part, np.array(values, dtype=np.int32))
+    with pytest.raises(ValueError, match=rf"^the sparse matrix is damaged: .*{message}$"):
+        Spectra.from_matrix(matrix, [100.0, 200.0, 300.0])
+
+
 def test_negative_values_of_a_matrix_are_absent_with_a_warning() -> None:
     with pytest.warns(UserWarning, match="1 negative intensities"):
         spectra = Spectra.from_matrix(np.array([[-1.0, 2.0]]), [100, 200])

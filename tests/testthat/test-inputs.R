@@ -92,6 +92,30 @@ test_that("several runs, three coordinates and pixel names come through", {
         fitted(RGCN(x, x$tissue, epochs = 2, verbose = FALSE)))
 })
 
+test_that("pixels that are NA throughout have no class, whatever holds them", {
+    skip_without_engine()
+    before <- predict(tissueFit(), tissue())
+    values <- spectra(tissue())
+    values[, c(1, 7)] <- NA
+    x <- withSpectra(tissue(), values)
+    expect_identical(predict(tissueFit(), x)[-c(1, 7), ], before[-c(1, 7), ])
+    whole <- values
+    storage.mode(whole) <- "integer"
+    for (held in list(values, whole, methods::as(values, "dgCMatrix"), matter::matter_mat(values)))
+        expect_identical(which(is.na(predict(tissueFit(), withSpectra(tissue(), held))[, 1])),
+            c(1L, 7L))
+    peaks <- asArrays(tissue())
+    mz <- as.list(mz(peaks))
+    intensity <- as.list(intensity(peaks))
+    mz[[7]] <- intensity[[7]] <- NA_real_
+    ragged <- MSImagingArrays(spectraData = list(mz = mz, intensity = intensity),
+        pixelData = pixelData(tissue()), centroided = TRUE)
+    expect_identical(which(is.na(predict(tissueFit(), ragged)[, 1])), 7L)
+    fit <- RGCN(x, x$tissue, epochs = 1, verbose = FALSE)
+    expect_true(is.na(fitted(fit, "class")[7]))
+    expect_identical(fit$uncertainty[7], 1)
+})
+
 test_that("one pixel is predicted", {
     skip_without_engine()
     one <- predict(tissueFit(), tissue()[, 100])

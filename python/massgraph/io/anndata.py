@@ -28,6 +28,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from massgraph._validation import check_sparse
 from massgraph.io._h5_check import check_h5
 from massgraph.io._imzml_spectra import one_line
 from massgraph.spectra import POLARITIES, Spectra
@@ -322,6 +323,10 @@ def _as_csr(values: Any) -> sp.csr_matrix:
         raise AnnDataError(msg)
     if isinstance(values, np.ma.MaskedArray):
         values = values.filled(0)
+    try:
+        check_sparse(values)
+    except ValueError as error:
+        raise AnnDataError(str(error)) from None
     matrix = sp.csr_matrix(values.astype(np.float64) if values.dtype == np.float16 else values)
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is refused
         single: sp.csr_matrix = matrix.astype(np.float32, copy=False)

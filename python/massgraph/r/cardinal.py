@@ -128,7 +128,8 @@ def _open_experiment(x: Any, polarity: str | None, size: int | None) -> Cardinal
 
     def read(first: int, stop: int) -> Spectra:
         part = {name: values[first:stop] for name, values in pixels.items()}
-        return Spectra.from_matrix(rows(first, stop), axis, polarity=polarity, **part)
+        values = _unmeasured_as_empty(rows(first, stop))
+        return Spectra.from_matrix(values, axis, polarity=polarity, **part)
 
     chosen = size or max(1, BLOCK_VALUES // max(axis.size, 1))
     return CardinalSpectra(n_pixels, axis, chosen, read)
@@ -181,6 +182,26 @@ def _sparse_rows(
     return sp.csr_matrix((x[values], i[values], starts), shape=(stop - first, n_features))
 
 
+def _unmeasured_as_empty(rows: Any) -> Any:
+    """Pixels that are NA throughout have no peaks; a single NA is refused further on."""
+    if not all(rows.shape):
+        return rows
+    sparse = sp.issparse(rows)
+    first = rows[:, [0]].toarray().ravel() if sparse else rows[:, 0]
+    suspects = np.flatnonzero(np.isnan(first))  # most often none, and nothing else is looked at
+    some = rows[suspects].toarray() if sparse else rows[suspects]
+    unmeasured = suspects[np.isnan(some).all(axis=1)]
+    if unmeasured.size == 0:
+        return rows
+    rows = rows.copy()  # the memory is R's
+    for row in unmeasured:
+        if sparse:
+            rows.data[rows.indptr[row] : rows.indptr[row + 1]] = 0
+        else:
+            rows[row] = 0
+    return rows
+
+
 def _doubles(values: NDArray[Any]) -> NDArray[Any]:
     """Doubles as they are; R's missing integers as NaN, which is refused further on."""
     if values.dtype.kind == "f":
@@ -196,11 +217,13 @@ def _open_arrays(x: Any, polarity: str | None, size: int | None) -> CardinalSpec
     counts = view(function("lengths")(intensity))
     n_pixels = len(counts)
     pixels = _pixel_data(x, n_pixels)
+    empty = np.empty(0)  # of pixels that are NA throughout
 
     def read(first: int, stop: int) -> Spectra:
         part = {name: values[first:stop] for name, values in pixels.items()}
         peaks = list(zip(_arrays(mz, first, stop), _arrays(intensity, first, stop), strict=True))
-        return Spectra.from_peaks(peaks, polarity=polarity, **part)
+        measured = [pair if not np.isnan(pair[1]).all() else (empty, empty) for pair in peaks]
+        return Spectra.from_peaks(measured, polarity=polarity, **part)
 
     longest = int(counts.max()) if counts.size else 0
     chosen = size or max(1, BLOCK_VALUES // max(longest, 1))

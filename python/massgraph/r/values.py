@@ -15,6 +15,7 @@ __all__ = ["as_scalar", "as_text", "column", "factor", "from_r", "to_r", "view"]
 
 # R marks a missing integer, truth value or level by the smallest number there is.
 NA_INTEGER = np.iinfo(np.int32).min
+LARGEST_WHOLE = 2**53  # above it doubles have gaps
 
 
 def view(x: Any) -> NDArray[Any]:
@@ -184,6 +185,10 @@ def _integers(values: NDArray[Any]) -> Any:
     """Whole numbers; as doubles where R's integers are too short for them."""
     flat = values.ravel(order="F")
     short = flat.size == 0 or (flat.max() <= 2**31 - 1 and flat.min() > NA_INTEGER)
+    if not short and (flat.max() > LARGEST_WHOLE or flat.min() < -LARGEST_WHOLE):
+        value = max(flat.tolist(), key=abs)
+        msg = f"{value} has no exact form in R, whose doubles hold whole numbers up to 2^53"
+        raise ValueError(msg)
     return _from_buffer(flat.astype(np.int32 if short else np.float64))
 
 
