@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     path = arguments.path
+    warnings.simplefilter("ignore")  # what files do not declare
     ways: dict[str, Callable[[], Any]] = {
         "open, massgraph": lambda: mg.open_imzml(path).close(),
         "open, pyimzml": lambda: ImzMLParser(str(path)),
