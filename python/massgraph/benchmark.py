@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ __all__ = ["Plan", "benchmark", "lattice_relations", "lattice_spectra", "plot_co
 STEPS = np.array([14.01565006, 2.01565006, 1.00335484, 15.99491462, 21.98194425, 37.95588165])
 TOLERANCE_DA = 0.001
 CPU = torch.device("cpu")
+STYLES: dict[str, Literal[":", "--", "-"]] = {"RGCNConv": ":", "torch": "--", "native": "-"}
 
 
 @dataclass(frozen=True)
@@ -473,21 +474,32 @@ def write(result: dict[str, Any], directory: str | Path, *, overwrite: bool = Fa
 def plot_cost(result: dict[str, Any]) -> Figure:
     """Time per pixel against the number of peaks, ours and PyTorch Geometric's."""
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    rows = [row for row in result["rows"] if row.get("network") == "published"]
+    rows = [row for row in rows if not row["aligned"]]
+    sizes = sorted({row["peaks"] for row in rows})
+    colours = {n: f"C{place}" for place, n in enumerate(sorted({r["relations"] for r in rows}))}
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, what in zip(figure.subplots(1, 2), ("training step", "prediction"), strict=True):
-        rows = [r for r in result["rows"] if r["what"] == what and not r["aligned"]]
-        rows = [row for row in rows if row["network"] == "published"]
-        for n_relations in sorted({row["relations"] for row in rows}):
-            chosen = [row for row in rows if row["relations"] == n_relations]
+        for n_relations, colour in colours.items():
+            chosen = [r for r in rows if r["what"] == what and r["relations"] == n_relations]
             peaks = [row["peaks"] for row in chosen]
-            for name, style in (("RGCNConv", ":"), ("torch", "--"), ("native", "-")):
+            for name, style in STYLES.items():
                 if name in chosen[0]["us_per_pixel"]:
                     cost = [row["us_per_pixel"][name] for row in chosen]
-                    colour = f"C{sorted({row['relations'] for row in rows}).index(n_relations)}"
-                    label = f"{name}, {n_relations} relations"
-                    axes.plot(peaks, cost, style, color=colour, marker=".", label=label)
+                    axes.plot(peaks, cost, style, color=colour, marker=".")
         axes.set(xscale="log", yscale="log", title=what)
         axes.set(xlabel="peaks per pixel", ylabel="µs per pixel")
-    axes.legend(fontsize=6)
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.grid(axis="y", color="0.9")
+    present = set(rows[0]["us_per_pixel"])
+    backends = [
+        Line2D([], [], color="0.3", linestyle=style, label=name)
+        for name, style in STYLES.items()
+        if name in present
+    ]
+    relations = [Line2D([], [], color=c, label=f"{n} relations") for n, c in colours.items()]
+    figure.legend(handles=backends + relations, loc="outside right center", frameon=False)
     return figure
