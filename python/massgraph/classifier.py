@@ -415,17 +415,16 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
         check_is_fitted(self, "model_")
-        work = partial(self._outputs, compute)
-        if is_source(X):
-            from massgraph.streaming import in_order, parts
-
-            found = list(in_order(work, map(self.checked, parts(X))))
-        else:
-            found = [work(self._new_spectra(X))]
-        if not found:
+        spectra = X if is_source(X) else self._new_spectra(X)
+        if spectra.n_pixels == 0:
             msg = "there are no pixels to predict"
             raise ValueError(msg)
-        return np.concatenate(found)
+        work = partial(self._outputs, compute)
+        if isinstance(spectra, Spectra):
+            return work(spectra)
+        from massgraph.streaming import in_order, parts
+
+        return np.concatenate(list(in_order(work, map(self.checked, parts(spectra)))))
 
     def _outputs(
         self, compute: Callable[[PeakBatch | GraphBatch], torch.Tensor], part: Spectra
