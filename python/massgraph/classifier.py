@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -19,16 +19,19 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from massgraph.axis import N_CONTEXT, MassAxis
+from massgraph.branches import Versions, cross_fit, fit_axis
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder, degraded_copy, preprocess
 from massgraph.features import feature_names
 from massgraph.nn.batch import PeakBatch, PeakGraphs
+from massgraph.nn.branches import AxisBranch, BranchModel, PeakNet, RelationalNet
 from massgraph.nn.layers import BACKENDS
 from massgraph.nn.model import RGCN
 from massgraph.segmentation import Segmentation, uncertainty_of
 from massgraph.settings import Settings, resolve_settings
 from massgraph.spectra import Spectra
-from massgraph.splits import default_groups, published_split, split_by_group
+from massgraph.splits import default_groups, fold_by_group, published_split, split_by_group
 from massgraph.training import LabelledGraphs, batches, model_output, train
 
 if TYPE_CHECKING:
@@ -41,7 +44,13 @@ NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
 
 
 class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Relational graph convolutional network over the peaks of each pixel.
+    """A sum of branches over the peaks of each pixel; the relational one is a graph network.
+
+    Spectra are calibrated to the data's own mass axis; then three branches look at the peaks: the
+    ``"axis"`` branch at the amounts of the known ions, the ``"relational"`` branch, a relational
+    graph convolutional network, at the mass differences between the peaks too, and the ``"peak"``
+    branch at the set of the peaks without them. Pixels that a branch was not fitted to decide how
+    much it weighs. Everything is exactly additive over ions (see `massgraph.explain`).
 
     Parameters that are None are as the preset has them; the values of the default preset are given
     in parentheses.
@@ -51,6 +60,11 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     preset
         ``"default"``, or ``"published"``: the network and the training of La Rocca et al. (JASMS
         2025, 10.1021/jasms.5c00055), unchanged.
+    branches
+        Parts of the sum, of ``"axis"``, ``"relational"``, ``"peak"`` (all three).
+    folds
+        Number of nets per branch, each trained on all labelled pixels but those of one fold (4);
+        1 for a single net, which holds out `validation_fraction` to stop its training.
     relations
         Mass differences that make edges (`default_relations` of the spectra's polarity).
     tolerance, tolerance_unit, rule, directed
@@ -72,7 +86,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Number of degraded copies of the training pixels to learn from besides the measured ones:
         peaks lost at random or from below, m/z jittered (4).
     validation_fraction
-        Share of the labelled pixels held out, in whole groups, to stop the training (0.2).
+        Share of the labelled pixels held out, in whole groups, to stop the training of a single
+        net (0.2); with `folds` each net holds out its fold.
     epochs, patience
         Most epochs (60), and epochs without a lower validation loss after which training stops
         (15).
@@ -92,19 +107,24 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     classes_
         Class labels, sorted, shape ``(n_classes,)``.
+    contributions_
+        What each branch adds, one row per branch and one for ``"all"``: `branch`; `weight` in the
+        sum; `share` of what the sum says that is this branch's; `balanced_accuracy_alone` and
+        `balanced_accuracy_without` it, both on pixels held out. None for a single net.
     history_
-        Learning curve: see `massgraph.training.train`.
+        Learning curve: see `massgraph.training.train`; of several nets the mean. None without any.
     training_, validation_
         bool, one per pixel of the spectra given to `fit`: learnt from, and held out to stop the
-        training.
+        training. With `folds` all labelled pixels are learnt from, and none is held out by all
+        nets.
     settings_
         The resolved settings.
     polarity_, fingerprint_
         Polarity of the training spectra, and their `Spectra.fingerprint`.
     encoder_
-        The `PeakEncoder`: preprocessing, graph and standardised features.
+        The `PeakEncoder`: preprocessing, calibration, graph and standardised features.
     model_
-        The torch module `RGCN`.
+        The torch module: a `BranchModel`, or the `RGCN` as published.
     n_features_in_
         Number of columns, where a matrix was given.
     """
@@ -113,6 +133,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         preset: str = "default",
+        branches: Sequence[str] | None = None,
+        folds: int | None = None,
         relations: Relations | None = None,
         tolerance: float | None = None,
         tolerance_unit: str | None = None,
@@ -137,6 +159,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.preset = preset
+        self.branches = branches
+        self.folds = folds
         self.relations = relations
         self.tolerance = tolerance
         self.tolerance_unit = tolerance_unit
@@ -198,24 +222,74 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_classes(y_codes)
         seeds = np.random.SeedSequence(_seed(self.random_state)).spawn(4)
         group_codes = None if groups is None else _groups(groups, rows, spectra.n_pixels)
-        held_out = self._hold_out(labelled, y_codes, group_codes, np.random.default_rng(seeds[0]))
+        axis = None if settings.as_published else MassAxis.learn(spectra)
         self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
-        self.training_[rows[~held_out]] = True
-        self.validation_[rows[held_out]] = True
-        self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings)
-        training = self._versions(labelled[~held_out], np.random.default_rng(seeds[1]))
-        # The published weights start from seed 0 whatever the seed of the split.
-        self.model_ = self.new_model(0 if settings.as_published else _torch_seed(seeds[2]))
-        self.model_.to(self.device_())
-        self.history_ = train(
-            self.model_,
-            LabelledGraphs(training, y_codes[~held_out]),
-            LabelledGraphs(self.encoder_.encode(labelled[held_out]), y_codes[held_out]),
-            settings,
-            device=self.device_(),
-            rng=np.random.default_rng(0 if settings.as_published else seeds[3]),
-        )
+        self.contributions_: pd.DataFrame | None = None
+        self.history_: pd.DataFrame | None = None
+        rng = np.random.default_rng(seeds[0])
+        if settings.folds > 1:
+            chosen = default_groups(labelled) if group_codes is None else group_codes
+            fold = fold_by_group(y_codes, chosen, settings.folds, rng)
+            self.training_[rows] = True
+            self.encoder_ = PeakEncoder.learn(labelled, settings, axis)
+            self._fit_folds(labelled, y_codes, fold, seeds)
+        else:
+            held_out = self._hold_out(labelled, y_codes, group_codes, rng)
+            self.training_[rows[~held_out]] = True
+            self.validation_[rows[held_out]] = True
+            self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings, axis)
+            self._fit_one(labelled, y_codes, held_out, seeds)
         return self
+
+    def _fit_folds(
+        self,
+        labelled: Spectra,
+        y: NDArray[np.int64],
+        fold: NDArray[np.int64],
+        seeds: list[np.random.SeedSequence],
+    ) -> None:
+        """Branches that are fitted once per fold, and the weights of their sum."""
+        versions = self._versions(labelled, y, np.random.default_rng(seeds[1]))
+        self.n_nets_ = int(fold.max()) + 1
+        model, history, self.contributions_ = cross_fit(
+            versions,
+            fold,
+            self.settings_,
+            self.new_part,
+            device=self.device_(),
+            seeds=seeds[2].spawn(len(self.settings_.branches) * self.n_nets_),
+        )
+        self.model_ = model
+        self.history_ = history if len(history) else None
+
+    def _fit_one(
+        self,
+        labelled: Spectra,
+        y: NDArray[np.int64],
+        held_out: NDArray[np.bool_],
+        seeds: list[np.random.SeedSequence],
+    ) -> None:
+        """A single branch of one part, whose training the pixels held out stop."""
+        settings, device = self.settings_, self.device_()
+        versions = self._versions(labelled[~held_out], y[~held_out], np.random.default_rng(seeds[1]))
+        self.n_nets_ = 1
+        # The published weights start from seed 0 whatever the seed of the split.
+        part = self.new_part(
+            settings.branches[0], 0 if settings.as_published else _torch_seed(seeds[2])
+        )
+        if isinstance(part, AxisBranch):
+            fit_axis(part, versions, np.arange(len(versions.y)), np.random.default_rng(seeds[3]))
+        else:
+            self.history_ = train(
+                part.to(device),
+                LabelledGraphs(versions.graphs, versions.y),
+                LabelledGraphs(self.encoder_.encode(labelled[held_out]), y[held_out]),
+                settings,
+                device=device,
+                rng=np.random.default_rng(0 if settings.as_published else seeds[3]),
+            )
+        one = part if settings.as_published else BranchModel({settings.branches[0]: [part]})
+        self.model_ = one.to(device).eval()
 
     def _resolve(self, spectra: Spectra) -> Settings:
         if self.backend not in BACKENDS:
@@ -290,28 +364,50 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         chosen = default_groups(labelled) if groups is None else groups
         return split_by_group(y, chosen, fraction, rng)
 
-    def _versions(self, spectra: Spectra, rng: np.random.Generator) -> PeakGraphs:
+    def _versions(
+        self, spectra: Spectra, y: NDArray[np.int64], rng: np.random.Generator
+    ) -> Versions:
         """The training pixels as measured, then their degraded copies."""
-        encoded = [self.encoder_.encode(spectra)]  # first: it refuses a tolerance that is too wide
+        # The measured come first: it refuses a tolerance that is too wide.
+        encoded = [self.encoder_.encode(spectra)]
+        faults = [np.zeros(spectra.n_pixels, dtype=np.int64)]
         for _ in range(self.settings_.augment):
-            encoded.append(self.encoder_.encode(degraded_copy(spectra, self.settings_, rng)))
-        return PeakGraphs.concatenate(encoded)
+            copy, fault = degraded_copy(spectra, self.settings_, rng)
+            encoded.append(self.encoder_.encode(copy))
+            faults.append(fault)
+        return Versions(PeakGraphs.concatenate(encoded), np.concatenate(faults), y)
 
-    def new_model(self, seed: int) -> RGCN:
-        """An untrained network of the resolved settings and classes."""
-        settings = self.settings_
+    def new_part(self, branch: str, seed: int) -> RGCN | AxisBranch:
+        """An untrained part of a branch, of the resolved settings, axis and classes."""
+        settings, n_classes = self.settings_, len(self.classes_)
+        n_features = len(feature_names(settings.features))
+        n_kinds = len(settings.relations) * (2 if settings.directed else 1)
+        shape = {"hidden": settings.hidden, "batch_norm": settings.batch_norm}
+        axis = self.encoder_.axis
         # torch draws first weights from its global generator: lent here, then put back. Only that
         # of the CPU: torch.manual_seed would seed those of all GPUs too.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return RGCN(
-                len(feature_names(settings.features)),
-                len(settings.relations) * (2 if settings.directed else 1),
-                len(self.classes_),
-                hidden=settings.hidden,
-                batch_norm=settings.batch_norm,
-                backend=self.backend,
+            if axis is None:  # as published
+                return RGCN(n_features, n_kinds, n_classes, backend=self.backend, **shape)
+            n_features += N_CONTEXT
+            if branch == "axis":
+                return AxisBranch(len(axis), n_classes)
+            if branch == "peak":
+                return PeakNet(n_features, len(axis), n_classes, **shape)
+            return RelationalNet(
+                n_features, len(axis), n_kinds, n_classes, backend=self.backend, **shape
             )
+
+    def new_model(self) -> RGCN | BranchModel:
+        """An empty model of the shape of the fitted one, to put saved weights into."""
+        if self.settings_.as_published:
+            return cast("RGCN", self.new_part("relational", 0))
+        parts: dict[str, list[torch.nn.Module]] = {
+            name: [self.new_part(name, 0) for _ in range(1 if name == "axis" else self.n_nets_)]
+            for name in self.settings_.branches
+        }
+        return BranchModel(parts)
 
     def device_(self) -> torch.device:
         """The torch device that `device` stands for; ValueError where it cannot be used."""
@@ -360,18 +456,21 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return uncertainty_of(self.predict_proba(X))
 
     def embed(self, X: Spectra | ArrayLike) -> NDArray[np.float32]:
-        """Mean peak features of each pixel, shape ``(n_pixels, hidden[-1])``; NaN without peaks."""
-        return self._per_pixel(X, lambda batch: self.model_.pool(self.model_.nodes(batch), batch))
+        """What the heads of the model read of each pixel; NaN without peaks.
+
+        The mean peak features of all nets side by side, ``n_branches * n_folds * hidden[-1]``
+        numbers, and the discriminants of the axis branch.
+        """
+        return self._per_pixel(X, lambda batch: self.model_.embed(batch))  # noqa: PLW0108
 
     def _per_pixel(
         self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch], torch.Tensor]
     ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
-        spectra = self._new_spectra(X)
-        spectra = self.encoder_.preprocess(spectra)
+        calibrated = self.encoder_.calibrate(self.encoder_.preprocess(self._new_spectra(X)))
         parts = []
-        for block in batches(spectra.offsets):
-            graphs = self.encoder_.encode(spectra[block])
+        for block in batches(calibrated.spectra.offsets):
+            graphs = self.encoder_.encode(calibrated[block])
             rows = np.arange(len(graphs))
             values = model_output(self.model_, graphs, rows, self.device_(), compute)
             values[np.diff(graphs.offsets) == 0] = np.nan
@@ -437,7 +536,20 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "polarity": self.polarity_,
             "n_training_pixels": int(self.training_.sum()),
             "n_validation_pixels": int(self.validation_.sum()),
-            "epochs_run": len(self.history_),
+            "epochs_run": 0 if self.history_ is None else len(self.history_),
+            **self._calibration_summary(),
+        }
+
+    def _calibration_summary(self) -> dict[str, Any]:
+        """What was estimated from the data."""
+        axis = self.encoder_.axis
+        if axis is None:
+            return {}
+        return {
+            "axis_ions": len(axis),
+            "axis_anchors": int(axis.anchor.sum()),
+            "mass_width_mda": round(axis.width * 1e3, 4),
+            "largest_mass_shift_mda": round(axis.shift * 1e3, 4),
         }
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph import degrade
+from massgraph.axis import CalibratedSpectra, MassAxis
 from massgraph.features import node_features
 from massgraph.graph import Graph, build_graph
 from massgraph.nn.batch import PeakGraphs
@@ -15,6 +16,9 @@ from massgraph.settings import Settings
 from massgraph.spectra import Spectra
 
 __all__ = ["PeakEncoder", "degraded_copy"]
+
+UNIT_OF_MEDIAN = 5.0  # of the median intensity of the training peaks
+JITTER_TOLERANCES = 2.0  # largest jitter of a degraded copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,15 +33,24 @@ class PeakEncoder:
         m/z range that the scaled m/z refers to.
     mean, scale
         Standardisation of the features, float32, shape ``(n_features,)``.
+    axis
+        The ions that spectra are calibrated by and peaks are assigned to; None for networks as
+        published, which read the peaks as they are.
+    unit
+        Intensity that is large for an amount: below it amounts are linear, above logarithmic.
     """
 
     settings: Settings
     feature_range: tuple[float, float]
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
+    axis: MassAxis | None = None
+    unit: float = 1.0
 
     @classmethod
-    def learn(cls, spectra: Spectra, settings: Settings) -> PeakEncoder:
+    def learn(
+        cls, spectra: Spectra, settings: Settings, axis: MassAxis | None = None
+    ) -> PeakEncoder:
         """Feature range and standardisation from preprocessed training spectra."""
         if settings.mz_range is not None:
             low, high = settings.mz_range
@@ -51,17 +64,34 @@ class PeakEncoder:
             mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
             deviation = features.std(axis=0, dtype=np.float64).astype(np.float32)
             scale = np.where(deviation < 1e-6, np.float32(1), deviation)
-        return cls(settings, (low, high), mean, scale)
+        unit = UNIT_OF_MEDIAN * float(np.median(spectra.intensity))
+        return cls(settings, (low, high), mean, scale, axis, unit)
 
     def preprocess(self, spectra: Spectra) -> Spectra:
         """Peaks within the m/z range, the most intense of each pixel; see `preprocess`."""
         return preprocess(spectra, self.settings)
 
-    def graph(self, spectra: Spectra) -> Graph:
-        """Typed edges of preprocessed spectra."""
+    def calibrate(self, spectra: Spectra) -> CalibratedSpectra:
+        """Preprocessed spectra less their mass error; whole runs, as few peaks share theirs."""
+        if self.axis is None:
+            return CalibratedSpectra(spectra, np.zeros(spectra.n_pixels))
+        return self.axis.calibrate(spectra)
+
+    def align(self, spectra: Spectra) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Ions of preprocessed spectra and the ion of each peak, as `Spectra.align` gives them."""
+        if spectra.axis is None:
+            spectra = self.calibrate(spectra).spectra
+        return spectra.align(self.settings.tolerance, self.settings.tolerance_unit)
+
+    def graph(self, spectra: Spectra | CalibratedSpectra) -> Graph:
+        """Typed edges of preprocessed spectra; peaks of an ion of the axis have its m/z."""
+        calibrated = self._calibrated(spectra)
+        nodes = calibrated.spectra
+        if self.axis is not None:
+            nodes = self.axis.snap(calibrated, self.axis.assign(calibrated))
         settings = self.settings
         return build_graph(
-            spectra,
+            nodes,
             settings.relations,
             tolerance=settings.tolerance,
             tolerance_unit=settings.tolerance_unit,
@@ -69,15 +99,32 @@ class PeakEncoder:
             directed=settings.directed,
         )
 
-    def encode(self, spectra: Spectra, graph: Graph | None = None) -> PeakGraphs:
-        """Graphs and standardised features of preprocessed spectra."""
-        graph = self.graph(spectra) if graph is None else graph
-        features = node_features(spectra, self.settings.features, self.feature_range)
+    def encode(
+        self, spectra: Spectra | CalibratedSpectra, graph: Graph | None = None
+    ) -> PeakGraphs:
+        """Graphs and standardised features of preprocessed spectra.
+
+        Where there is an axis, what it says of a peak (`MassAxis.context`) is among the features,
+        and `massgraph.nn.branches.ADDRESS_WIDTH` columns follow
+        them: the amount of the peak, the ions near it and how far it belongs to each.
+        """
+        calibrated = self._calibrated(spectra)
+        graph = self.graph(calibrated) if graph is None else graph
+        features = node_features(graph.spectra, self.settings.features, self.feature_range)
+        columns = [(features - self.mean) / self.scale]
+        if self.axis is not None:
+            near = self.axis.assign(calibrated)
+            amount = np.log1p(calibrated.spectra.intensity / np.float32(self.unit))
+            columns.append(self.axis.context(calibrated, near))
+            columns += [amount[:, None], near.ion.astype(np.float32), near.weight]
         return PeakGraphs(
-            features=(features - self.mean) / self.scale,
-            offsets=spectra.offsets,
+            features=np.concatenate(columns, axis=1),
+            offsets=graph.spectra.offsets,
             messages=graph.messages(),
         )
+
+    def _calibrated(self, spectra: Spectra | CalibratedSpectra) -> CalibratedSpectra:
+        return self.calibrate(spectra) if isinstance(spectra, Spectra) else spectra
 
 
 def preprocess(spectra: Spectra, settings: Settings) -> Spectra:
@@ -89,12 +136,21 @@ def preprocess(spectra: Spectra, settings: Settings) -> Spectra:
     return spectra
 
 
-def degraded_copy(spectra: Spectra, settings: Settings, rng: np.random.Generator) -> Spectra:
-    """Spectra with faults, drawn anew for each pixel.
+def degraded_copy(
+    spectra: Spectra, settings: Settings, rng: np.random.Generator
+) -> tuple[Spectra, NDArray[np.int64]]:
+    """Spectra with faults, drawn anew for each pixel, and what befell each one.
 
     A third of the pixels lose peaks at random and a third their weakest ones (20 to 100 % kept);
     none loses all of them. Four in ten have their m/z jittered by a standard deviation of up to
-    one tolerance.
+    two tolerances.
+
+    Returns
+    -------
+    spectra
+        The same pixels with faults.
+    fault
+        0 where all peaks are left, 1 where some were lost at random, 2 where the weakest were.
     """
     n = spectra.n_pixels
     fate, kept = rng.random(n), rng.uniform(0.2, 1.0, n)
@@ -103,5 +159,6 @@ def degraded_copy(spectra: Spectra, settings: Settings, rng: np.random.Generator
     empty = worse.peak_counts == 0
     if empty.any():  # nothing can be learnt from a copy without peaks: as measured it is better
         worse = Spectra.concatenate([worse, spectra])[np.arange(n) + n * empty]
-    sd = np.where(rng.random(n) < 0.4, rng.uniform(0, settings.tolerance, n), 0.0)
-    return degrade.jitter_mz(worse, sd, settings.tolerance_unit, rng)
+    sd = np.where(rng.random(n) < 0.4, rng.uniform(0, JITTER_TOLERANCES * settings.tolerance, n), 0.0)
+    fault = np.where(empty, 0, np.where(fate < 1 / 3, 1, np.where(fate > 2 / 3, 2, 0)))
+    return degrade.jitter_mz(worse, sd, settings.tolerance_unit, rng), fault

@@ -16,6 +16,7 @@ from massgraph.spectra import Spectra
 from massgraph.training import batches, model_output
 
 if TYPE_CHECKING:
+    from massgraph.axis import CalibratedSpectra
     from massgraph.classifier import RGCNClassifier
     from massgraph.graph import Graph
 
@@ -123,9 +124,10 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
         raise ValueError(msg)
     settings = classifier.encoder_.settings
     spectra = classifier.encoder_.preprocess(spectra)
-    mz, ion = spectra.align(settings.tolerance, settings.tolerance_unit)
-    graph = classifier.encoder_.graph(spectra)
-    cam = _peak_activations(classifier, graph)
+    mz, ion = classifier.encoder_.align(spectra)
+    calibrated = classifier.encoder_.calibrate(spectra)
+    graph = classifier.encoder_.graph(calibrated)
+    cam = _peak_activations(classifier, calibrated, graph)
     classes = tuple(str(name) for name in classifier.classes_)
     activation = {
         name: _per_ion(cam[:, index], ion, spectra.offsets, mz.size)
@@ -161,9 +163,11 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     )
 
 
-def _peak_activations(classifier: RGCNClassifier, graph: Graph) -> NDArray[np.float64]:
+def _peak_activations(
+    classifier: RGCNClassifier, calibrated: CalibratedSpectra, graph: Graph
+) -> NDArray[np.float64]:
     """Class activation of every peak, shape ``(n_peaks, n_classes)``."""
-    graphs = classifier.encoder_.encode(graph.spectra, graph)
+    graphs = classifier.encoder_.encode(calibrated, graph)
     blocks = list(batches(graphs.offsets))
     parts = [
         model_output(

@@ -67,6 +67,10 @@ class RGCN(nn.Module):
         total = nodes.new_zeros(batch.n_pixels, nodes.shape[1]).index_add(0, batch.pixel, nodes)
         return total / batch.counts.clamp(min=1).to(nodes.dtype)
 
+    def embed(self, batch: PeakBatch) -> torch.Tensor:
+        """What the head reads, shape ``(n_pixels, hidden[-1])``."""
+        return self.pool(self.nodes(batch), batch)
+
     def forward(self, batch: PeakBatch) -> torch.Tensor:
         """Logits, shape ``(n_pixels, n_classes)``; float64 in evaluation mode."""
         nodes = self.nodes(batch)

@@ -1,0 +1,364 @@
+"""Fitting the branches of a model: cross-fitted nets, discriminants, and the weights of their sum.
+
+Every branch is fitted once per fold without the fold's pixels; what it says of them decides how
+much it weighs, and how sure the sum may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+from massgraph.discriminant import shrunken_discriminant
+from massgraph.graph import Messages
+from massgraph.nn.batch import PeakBatch, PeakGraphs
+from massgraph.nn.branches import N_FAULTS, N_STRENGTHS, AxisBranch, BranchModel, addresses
+from massgraph.nn.model import RGCN
+from massgraph.settings import Settings
+from massgraph.training import LabelledGraphs, batches, model_output, train
+
+__all__ = ["Versions", "cross_fit", "fit_axis"]
+
+Floats = NDArray[np.float64]
+
+MOST_ROWS = 6000  # pixels that a discriminant is learnt from: bounds its memory
+NEVER = -1e3  # log weight of a discriminant that there was nothing to learn for
+SMALLEST_NEAR = 1e-3
+WEIGHT_RANGE = (1e-3, 20.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Versions:
+    """Encoded training pixels, as measured and then degraded, with their classes.
+
+    Parameters
+    ----------
+    graphs
+        Version v of pixel i is graph ``v * n_pixels + i``; version 0 is the pixel as measured.
+    fault
+        What befell each graph (see `massgraph.encode.degraded_copy`), ``(n_versions * n_pixels,)``.
+    y
+        Class codes, shape ``(n_pixels,)``.
+    """
+
+    graphs: PeakGraphs
+    fault: NDArray[np.int64]
+    y: NDArray[np.int64]
+
+    def of(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """All versions of these pixels, as numbers of graphs."""
+        n = len(self.y)
+        return (np.arange(len(self.fault) // n)[:, None] * n + pixels).ravel()
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold(LabelledGraphs):
+    """Graphs of which only those of some pixels are drawn."""
+
+    pixels: NDArray[np.int64]
+
+    def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """`n` graphs with replacement: class, then pixel, then version, each uniform."""
+        order = self.pixels[np.argsort(self.y[self.pixels], kind="stable")]
+        _, first, counts = np.unique(self.y[order], return_index=True, return_counts=True)
+        of_class = rng.integers(len(counts), size=n)
+        pixel = order[first[of_class] + (rng.random(n) * counts[of_class]).astype(np.int64)]
+        version = rng.integers(len(self.graphs) // len(self.y), size=n)
+        return np.asarray(version * len(self.y) + pixel, dtype=np.int64)
+
+
+def cross_fit(
+    versions: Versions,
+    fold: NDArray[np.int64],
+    settings: Settings,
+    new_part: Callable[[str, int], Any],
+    *,
+    device: torch.device,
+    seeds: list[np.random.SeedSequence],
+) -> tuple[BranchModel, pd.DataFrame, pd.DataFrame]:
+    """Fit all branches on all folds, and the weights of their sum.
+
+    Parameters
+    ----------
+    versions
+        The labelled pixels.
+    fold
+        Fold of each pixel, -1 where never held out.
+    settings
+        Which branches, and how nets are trained.
+    new_part
+        Makes an untrained part from the name of a branch and a seed.
+    device
+        Where nets are trained.
+    seeds
+        One for each branch of each fold: ``len(settings.branches) * n_folds``.
+
+    Returns
+    -------
+    model
+        In evaluation mode.
+    history
+        Learning curve, the mean over the nets still in training at an epoch; empty without nets.
+    contributions
+        One row per branch and one for all: see `RGCNClassifier.contributions_`.
+    """
+    n_folds, n_classes = int(fold.max()) + 1, int(versions.y.max()) + 1
+    held_out = np.full((2, len(settings.branches), len(fold), n_classes), np.nan)
+    parts: dict[str, list[Any]] = {}
+    histories = []
+    for number, name in enumerate(settings.branches):
+        graphs = versions.graphs if name == "relational" else without_edges(versions.graphs)
+        own = replace(versions, graphs=graphs)
+        fitted = []
+        for k in range(n_folds):
+            seed = seeds[number * n_folds + k]
+            part = new_part(name, int(seed.generate_state(1)[0]))
+            where = torch.device("cpu") if isinstance(part, AxisBranch) else device
+            inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            if isinstance(part, AxisBranch):
+                fit_axis(part, own, inside, np.random.default_rng(seed))
+            else:
+                rng = np.random.default_rng(seed)
+                part.to(device)
+                histories.append(_train(part, own, inside, outside, settings, device, rng))
+            for version in range(min(2, len(own.fault) // len(fold))):
+                rows = version * len(fold) + outside
+                found = model_output(part, graphs, rows, where, part.forward)
+                held_out[version, number, outside] = found
+            fitted.append(part)
+        if name == "axis":  # in closed form: one of all pixels in place of one per fold
+            fit_axis(fitted[0], own, np.arange(len(fold)), np.random.default_rng(seeds[0]))
+            fitted = fitted[:1]
+        parts[name] = fitted
+    model = BranchModel(parts).to(device).eval()
+    weights, table = _weigh(held_out, versions.y, settings.branches)
+    model.weights.copy_(torch.from_numpy(weights))
+    return model, _mean_history(histories), table
+
+
+def _train(
+    net: RGCN,
+    versions: Versions,
+    inside: NDArray[np.int64],
+    outside: NDArray[np.int64],
+    settings: Settings,
+    device: torch.device,
+    rng: np.random.Generator,
+) -> pd.DataFrame:
+    training = _Fold(versions.graphs, versions.y, inside)
+    validation = LabelledGraphs(_take(versions.graphs, outside), versions.y[outside])
+    return train(net, training, validation, settings, device=device, rng=rng)
+
+
+def without_edges(graphs: PeakGraphs) -> PeakGraphs:
+    """The same peaks, joined by nothing."""
+    none = graphs.messages
+    return replace(
+        graphs,
+        messages=Messages(
+            np.zeros_like(none.offsets), none.sender[:0], none.receiver[:0], none.kind[:0], none.n_kinds
+        ),
+    )
+
+
+def _take(graphs: PeakGraphs, pixels: NDArray[np.int64]) -> PeakGraphs:
+    """Some of the graphs, in this order."""
+    peaks, offsets = _rows(graphs.offsets, pixels)
+    old = graphs.messages
+    kept, message_offsets = _rows(old.offsets, pixels)
+    messages = Messages(
+        message_offsets, old.sender[kept], old.receiver[kept], old.kind[kept], old.n_kinds
+    )
+    return PeakGraphs(graphs.features[peaks], offsets, messages)
+
+
+def _rows(
+    offsets: NDArray[np.int64], pixels: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    counts = np.diff(offsets)[pixels]
+    new = np.concatenate(([0], np.cumsum(counts)))
+    return np.arange(new[-1]) + np.repeat(offsets[:-1][pixels] - new[:-1], counts), new
+
+
+def _mean_history(histories: list[pd.DataFrame]) -> pd.DataFrame:
+    """Mean of the nets at each epoch; the best is the lowest mean validation loss."""
+    if not histories:
+        return pd.DataFrame()
+    joined = pd.concat(histories).drop(columns="best")
+    mean = joined.groupby("epoch", as_index=False).mean()
+    mean["best"] = np.arange(len(mean)) == int(np.argmin(mean["valid_loss"]))
+    return mean
+
+
+# -------------------------------------------------------------------- weights of the sum
+
+
+def _weigh(
+    held_out: Floats, y: NDArray[np.int64], names: tuple[str, ...]
+) -> tuple[Floats, pd.DataFrame]:
+    """Weights with the lowest held-out loss, and the table of what each branch contributes."""
+    rows = np.flatnonzero(np.isfinite(held_out[0]).all(axis=(0, 2)))
+    logits, truth = np.swapaxes(held_out[0][:, rows], 0, 1), y[rows]
+    weights = _fit_weights(logits, truth)
+    total = np.einsum("b,nbc->nc", weights, logits)
+    table = [
+        {
+            "branch": name,
+            "weight": weights[index],
+            "share": _share(weights[index] * logits[:, index], total),
+            "balanced_accuracy_alone": _accuracy(logits[:, index], truth),
+            "balanced_accuracy_without": _score_without(logits, truth, index),
+        }
+        for index, name in enumerate(names)
+    ]
+    score = _accuracy(total, truth)
+    table.append(
+        {
+            "branch": "all",
+            "weight": np.nan,
+            "share": 1.0,
+            "balanced_accuracy_alone": score,
+            "balanced_accuracy_without": np.nan,
+        }
+    )
+    return weights, pd.DataFrame(table)
+
+
+def _fit_weights(logits: Floats, y: NDArray[np.int64]) -> Floats:
+    """Positive weights of ``(n_pixels, n_branches, n_classes)`` logits; classes weigh the same."""
+    importance = 1.0 / np.bincount(y)[y]
+    importance /= importance.sum()
+    n_branches = logits.shape[1]
+
+    def loss(log_weights: Floats) -> tuple[float, Floats]:
+        weights = np.exp(log_weights)
+        log_probability = log_softmax(np.einsum("b,nbc->nc", weights, logits), axis=1)
+        error = np.exp(log_probability)
+        error[np.arange(y.size), y] -= 1.0
+        slope = np.einsum("n,nc,nbc->b", importance, error, logits) * weights
+        value = -float(importance @ log_probability[np.arange(y.size), y])
+        return value, slope
+
+    bounds = [tuple(np.log(WEIGHT_RANGE))] * n_branches
+    start = np.full(n_branches, np.log(1.0 / n_branches))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(np.exp(found.x))
+
+
+def _accuracy(logits: Floats, y: NDArray[np.int64]) -> float:
+    hits = np.bincount(y, weights=np.argmax(logits, axis=1) == y)
+    counts = np.bincount(y)
+    return float(np.mean(hits[counts > 0] / counts[counts > 0]))
+
+
+def _share(part: Floats, total: Floats) -> float:
+    """Part of the variance of the sum (over pixels, less the mean of all classes) that is this."""
+    part = part - part.mean(axis=1, keepdims=True)
+    total = total - total.mean(axis=1, keepdims=True)
+    part, total = part - part.mean(axis=0), total - total.mean(axis=0)
+    return float((part * total).sum() / max(float((total**2).sum()), 1e-300))
+
+
+def _score_without(logits: Floats, y: NDArray[np.int64], index: int) -> float:
+    rest = np.delete(logits, index, axis=1)
+    if rest.shape[1] == 0:
+        return float("nan")
+    return _accuracy(np.einsum("b,nbc->nc", _fit_weights(rest, y), rest), y)
+
+
+# -------------------------------------------------------------------- the axis branch
+
+
+def fit_axis(
+    branch: AxisBranch, versions: Versions, pixels: NDArray[np.int64], rng: np.random.Generator
+) -> None:
+    """Fit the discriminants and their gate to some of the pixels, in place and closed form."""
+    measured = versions.graphs.batch(pixels)
+    _set_expectations(branch, measured)
+    rows = versions.of(pixels)
+    fault, y = versions.fault[rows], np.tile(versions.y[pixels], len(rows) // len(pixels))
+    fault[len(pixels) :][fault[len(pixels) :] == 0] = -1  # copies with no peaks lost add nothing
+    features, complete = _axis_features(branch, versions.graphs, rows)
+    _fit_gate(branch, complete, fault)
+    n_ions, n_classes = len(branch.usual), branch.bias.shape[1]
+    for code in range(N_FAULTS):
+        chosen = np.flatnonzero(fault == code)
+        if chosen.size == 0:
+            continue
+        if chosen.size > MOST_ROWS:
+            chosen = rng.choice(chosen, MOST_ROWS, replace=False)
+        weight, bias = shrunken_discriminant(features[chosen], y[chosen], n_classes)
+        columns = slice(code * n_classes, (code + 1) * n_classes)
+        branch.share_weight[:, columns] = torch.from_numpy(weight[:n_ions])
+        branch.deviation_weight[:, columns] = torch.from_numpy(weight[n_ions:])
+        branch.bias[code] = torch.from_numpy(bias)
+
+
+def _set_expectations(branch: AxisBranch, measured: PeakBatch) -> None:
+    """What is usual in spectra as measured: amounts, and how many peaks of each strength."""
+    amount, ion, near = addresses(measured)
+    flat, weight = ion.ravel().numpy(), near.double().ravel().numpy()
+    n_ions = len(branch.usual)
+    presence = np.bincount(flat, weights=weight, minlength=n_ions)
+    amounts = amount.double()[:, None].expand_as(ion).ravel().numpy()
+    usual = np.bincount(flat, weights=weight * amounts, minlength=n_ions)
+    usual /= np.maximum(presence, 1e-12)
+    edges = np.quantile(usual, np.linspace(0, 1, N_STRENGTHS + 1)[1:-1])
+    group = np.searchsorted(edges, usual, side="right")
+    total = np.bincount(group, weights=presence, minlength=N_STRENGTHS) / measured.n_pixels
+    expected = np.zeros((n_ions, N_STRENGTHS))
+    expected[np.arange(n_ions), group] = 1.0 / np.maximum(total[group], 1e-9)
+    branch.usual.copy_(torch.from_numpy(usual))
+    branch.expected.copy_(torch.from_numpy(expected))
+
+
+def _axis_features(
+    branch: AxisBranch, graphs: PeakGraphs, rows: NDArray[np.int64]
+) -> tuple[sp.csr_matrix, Floats]:
+    """Shares and deviations side by side, ``(n_rows, 2 n_ions)``, and completeness."""
+    n_ions = len(branch.usual)
+    features, completeness = [], []
+    _, offsets = _rows(graphs.offsets, rows)
+    for block in batches(offsets):
+        batch = graphs.batch(rows[block])
+        _, ion, near = addresses(batch)
+        share, deviation, complete = branch.parts(batch)
+        kept = (near > SMALLEST_NEAR).numpy()
+        pixel = batch.pixel[:, None].expand_as(ion).numpy()[kept]
+        place = ion.numpy()[kept]
+        parts = [
+            sp.csr_matrix((values.numpy()[kept], (pixel, place)), shape=(batch.n_pixels, n_ions))
+            for values in (share, deviation)
+        ]
+        features.append(sp.hstack(parts, format="csr"))
+        completeness.append(complete.numpy())
+    return sp.vstack(features, format="csr"), np.concatenate(completeness)
+
+
+def _fit_gate(branch: AxisBranch, complete: Floats, fault: NDArray[np.int64]) -> None:
+    """Multinomial regression of the fault on the completeness."""
+    from sklearn.linear_model import LogisticRegression
+
+    branch.gate_weight.zero_()
+    branch.gate_bias.fill_(NEVER)
+    branch.gate_bias[0] = 0.0
+    known = fault >= 0
+    codes = np.unique(fault[known])
+    if codes.size < 2:
+        return
+    gate = LogisticRegression(C=10.0, max_iter=500, class_weight="balanced")
+    gate.fit(complete[known], fault[known])
+    weight, bias = gate.coef_, gate.intercept_
+    if codes.size == 2:  # scikit-learn gives the second against the first
+        weight, bias = np.concatenate([0 * weight, weight]), np.append(0.0, bias)
+    branch.gate_weight[:, codes] = torch.from_numpy(weight.T)
+    branch.gate_bias[codes] = torch.from_numpy(np.asarray(bias, dtype=np.float64))

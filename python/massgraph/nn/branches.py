@@ -1,0 +1,259 @@
+"""Branches: parts of a model that each give logits additive over peaks, and their weighted sum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.nn.functional import embedding_bag
+
+from massgraph.axis import NEAR
+from massgraph.nn.batch import PeakBatch, TypedMessages
+from massgraph.nn.model import RGCN
+
+__all__ = ["ADDRESS_WIDTH", "N_FAULTS", "N_STRENGTHS", "AxisBranch", "BranchModel", "PeakNet", "RelationalNet"]
+
+EMBEDDING = 5  # learnt numbers per ion of the axis
+N_FAULTS = 3  # none, peaks lost at random, the weakest lost
+N_STRENGTHS = 4  # groups of ions, from weak to strong
+ADDRESS_WIDTH = 1 + 2 * NEAR
+"""Columns after the node features: the amount, the ions near the peak, its weight at each."""
+
+
+def addresses(batch: PeakBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Amount ``(n_peaks,)``, ions and weights ``(n_peaks, NEAR)`` of each peak."""
+    columns = batch.features[:, -ADDRESS_WIDTH:]
+    return columns[:, 0], columns[:, 1 : 1 + NEAR].long(), columns[:, 1 + NEAR :]
+
+
+class RelationalNet(RGCN):
+    """An `RGCN` that also reads which ions of the axis a peak belongs to.
+
+    The features of a peak are joined by the embeddings of the ions near it, weighted by how far it
+    belongs to each; a peak that is none of the ions has an embedding of zero.
+
+    Parameters
+    ----------
+    n_features
+        Node features, without the columns of the addresses.
+    n_ions
+        Ions of the axis.
+    n_kinds, n_classes, hidden, batch_norm, backend
+        As for `RGCN`.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_ions: int,
+        n_kinds: int,
+        n_classes: int,
+        *,
+        hidden: Sequence[int],
+        batch_norm: bool = True,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_features + EMBEDDING,
+            n_kinds,
+            n_classes,
+            hidden=hidden,
+            batch_norm=batch_norm,
+            backend=backend,
+        )
+        self.embedding = nn.Parameter(0.1 * torch.randn(max(n_ions, 1), EMBEDDING))
+
+    def nodes(self, batch: PeakBatch) -> torch.Tensor:
+        """Peak features after the last ReLU, shape ``(n_peaks, hidden[-1])``."""
+        _, ion, weight = addresses(batch)
+        near = embedding_bag(ion, self.embedding, per_sample_weights=weight, mode="sum")
+        known = torch.cat([batch.features[:, :-ADDRESS_WIDTH], near], dim=1)
+        return super().nodes(replace(batch, features=known))
+
+
+class _Pointwise(nn.Linear):
+    """A `RelationalConv` that no message reaches."""
+
+    def forward(self, x: torch.Tensor, messages: TypedMessages) -> torch.Tensor:  # type: ignore[override]  # noqa: ARG002
+        return super().forward(x)
+
+
+class PeakNet(RelationalNet):
+    """A `RelationalNet` without edges: the set of the peaks. Parameters are the same."""
+
+    def __init__(
+        self,
+        n_features: int,
+        n_ions: int,
+        n_classes: int,
+        *,
+        hidden: Sequence[int],
+        batch_norm: bool = True,
+    ) -> None:
+        super().__init__(
+            n_features, n_ions, 0, n_classes, hidden=hidden, batch_norm=batch_norm
+        )
+        widths = [n_features + EMBEDDING, *hidden]
+        self.layers = nn.ModuleList(
+            _Pointwise(n_in, n_out) for n_in, n_out in zip(widths, widths[1:], strict=False)
+        )
+
+
+class AxisBranch(nn.Module):
+    r"""Linear discriminants on the amounts at the ions of the axis, chosen by how much is missing.
+
+    With amounts :math:`v_i`, their soft assignment :math:`a_{ik}` to the ions and the mean amount
+    :math:`\mu_k` of an ion where it is present, an ion has two features: its share
+    :math:`V_k = \sum_i a_{ik} v_i / \sum_{ik} a_{ik} v_i`, which knows an absent peak from a small
+    one, and its deviation :math:`D_k = \sum_i a_{ik} (v_i - \mu_k - g)` from what is usual, where
+    :math:`g` is the mean deviation in the pixel, for which an absent peak says nothing. Each of
+    three discriminants, for spectra as measured, with peaks lost at random, and with the weakest
+    lost, gives logits that are a sum over peaks; a gate weighs them by the shares of the expected
+    peaks that the pixel has, from weak ions to strong ones.
+
+    Parameters
+    ----------
+    n_ions, n_classes
+        Ions of the axis, and classes.
+    """
+
+    def __init__(self, n_ions: int, n_classes: int) -> None:
+        super().__init__()
+        n, wide = max(n_ions, 1), torch.float64
+        self.register_buffer("usual", torch.zeros(n, dtype=wide))
+        self.register_buffer("expected", torch.zeros(n, N_STRENGTHS, dtype=wide))
+        self.register_buffer("gate_weight", torch.zeros(N_STRENGTHS, N_FAULTS, dtype=wide))
+        self.register_buffer("gate_bias", torch.zeros(N_FAULTS, dtype=wide))
+        self.register_buffer("share_weight", torch.zeros(n, N_FAULTS * n_classes, dtype=wide))
+        self.register_buffer("deviation_weight", torch.zeros(n, N_FAULTS * n_classes, dtype=wide))
+        self.register_buffer("bias", torch.zeros(N_FAULTS, n_classes, dtype=wide))
+
+    usual: torch.Tensor
+    expected: torch.Tensor
+    gate_weight: torch.Tensor
+    gate_bias: torch.Tensor
+    share_weight: torch.Tensor
+    deviation_weight: torch.Tensor
+    bias: torch.Tensor
+
+    def parts(self, batch: PeakBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Shares and deviations of each peak at its ions, and completeness of each pixel.
+
+        Shapes ``(n_peaks, NEAR)`` twice, and ``(n_pixels, N_STRENGTHS)``.
+        """
+        amount, ion, near = addresses(batch)
+        near, amount = near.double(), amount.double()[:, None]
+        share = near * amount
+        share = share / _pixel_sum(share.sum(dim=1), batch).clamp(min=1e-12)[batch.pixel, None]
+        deviation = near * (amount - self.usual[ion])
+        known = _pixel_sum(near.sum(dim=1), batch).clamp(min=1e-12)
+        common = _pixel_sum(deviation.sum(dim=1), batch) / known
+        deviation = deviation - near * common[batch.pixel, None]
+        found = embedding_bag(ion, self.expected, per_sample_weights=near, mode="sum")
+        complete = found.new_zeros(batch.n_pixels, N_STRENGTHS).index_add(0, batch.pixel, found)
+        return share, deviation, complete
+
+    def gate(self, complete: torch.Tensor) -> torch.Tensor:
+        """Weight of each discriminant, shape ``(n_pixels, N_FAULTS)``."""
+        return torch.softmax(complete @ self.gate_weight + self.gate_bias, dim=1)
+
+    def cam(self, batch: PeakBatch) -> torch.Tensor:
+        """Class activation of each peak, float64, ``(n_peaks, n_classes)``."""
+        _, ion, _ = addresses(batch)
+        share, deviation, complete = self.parts(batch)
+        each = embedding_bag(ion, self.share_weight, per_sample_weights=share, mode="sum")
+        each += embedding_bag(ion, self.deviation_weight, per_sample_weights=deviation, mode="sum")
+        gate = self.gate(complete)
+        # As a mean over the peaks: the contribution times their number.
+        each = each.view(len(each), N_FAULTS, -1) * batch.counts[batch.pixel, :, None].double()
+        cam = torch.einsum("pf,pfc->pc", gate[batch.pixel], each)
+        # What the choice of the discriminant adds is of no ion: the peaks share it equally.
+        return cam + (gate @ (self.bias - self.bias[0]))[batch.pixel]
+
+    def forward(self, batch: PeakBatch) -> torch.Tensor:
+        """Logits, float64, shape ``(n_pixels, n_classes)``."""
+        return _pixel_mean(self.cam(batch), batch) + self.intercept()
+
+    def intercept(self) -> torch.Tensor:
+        """Part of the logits that no peak carries, shape ``(n_classes,)``."""
+        return self.bias[0]
+
+
+class BranchModel(nn.Module):
+    """The weighted sum of named branches, each the mean of its nets.
+
+    All parts are means over peaks of class activations plus an intercept, and so is the sum:
+    ``logit_c = mean_i CAM[i, c] + b_c`` exactly. It is put together from fitted parts and not
+    trained as a whole.
+
+    Parameters
+    ----------
+    branches
+        Per name (of `massgraph.settings.BRANCHES`) its parts: one `AxisBranch`, or nets of different folds.
+    """
+
+    def __init__(self, branches: dict[str, list[nn.Module]]) -> None:
+        super().__init__()
+        self.branches = nn.ModuleDict({name: nn.ModuleList(parts) for name, parts in branches.items()})
+        self.register_buffer("weights", torch.ones(len(branches), dtype=torch.float64))
+
+    weights: torch.Tensor
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the branches, in order."""
+        return tuple(self.branches)
+
+    def branch_cam(self, batch: PeakBatch, name: str) -> torch.Tensor:
+        """Class activation of each peak by one branch, unweighted."""
+        parts = [part.cam(batch) for part in self.branches[name]]  # type: ignore[operator,union-attr]
+        return torch.stack(parts).mean(dim=0)
+
+    def branch_intercept(self, name: str) -> torch.Tensor:
+        """Intercept of one branch, unweighted."""
+        parts = [part.intercept() for part in self.branches[name]]  # type: ignore[operator,union-attr]
+        return torch.stack(parts).mean(dim=0)
+
+    def branch_logits(self, batch: PeakBatch) -> torch.Tensor:
+        """Unweighted logits of each branch, shape ``(n_pixels, n_branches, n_classes)``."""
+        logits = [
+            _pixel_mean(self.branch_cam(batch, name), batch) + self.branch_intercept(name)
+            for name in self.names
+        ]
+        return torch.stack(logits, dim=1)
+
+    def cam(self, batch: PeakBatch) -> torch.Tensor:
+        """Class activation of each peak, float64, ``(n_peaks, n_classes)``, in evaluation mode."""
+        cams = [self.branch_cam(batch, name) for name in self.names]
+        return torch.einsum("b,bpc->pc", self.weights, torch.stack(cams))
+
+    def intercept(self) -> torch.Tensor:
+        """Part of the logits that no peak carries, shape ``(n_classes,)``."""
+        parts = [self.branch_intercept(name) for name in self.names]
+        return self.weights @ torch.stack(parts)
+
+    def forward(self, batch: PeakBatch) -> torch.Tensor:
+        """Logits, float64, shape ``(n_pixels, n_classes)``."""
+        return _pixel_mean(self.cam(batch), batch) + self.intercept()
+
+    def embed(self, batch: PeakBatch) -> torch.Tensor:
+        """What the heads read: pooled peak features of all nets side by side, then discriminants."""
+        found = []
+        for name in self.names:
+            for part in self.branches[name]:  # type: ignore[union-attr]
+                if isinstance(part, RGCN):
+                    found.append(part.pool(part.nodes(batch), batch).double())
+                else:
+                    found.append(_pixel_mean(part.cam(batch), batch))
+        return torch.cat(found, dim=1)
+
+
+def _pixel_sum(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
+    return values.new_zeros(batch.n_pixels).index_add(0, batch.pixel, values)
+
+
+def _pixel_mean(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
+    total = values.new_zeros(batch.n_pixels, values.shape[1]).index_add(0, batch.pixel, values)
+    return total / batch.counts.clamp(min=1).to(values.dtype)
