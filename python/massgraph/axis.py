@@ -12,13 +12,14 @@ from massgraph._alignment import assign_to_axis, find_axis
 from massgraph.calibration import Calibration, calibrate
 from massgraph.spectra import Spectra
 
-__all__ = ["NEAR", "N_CONTEXT", "Assignment", "CalibratedSpectra", "MassAxis"]
+__all__ = ["MOST_IONS", "NEAR", "N_CONTEXT", "Assignment", "CalibratedSpectra", "MassAxis"]
 
 Floats = NDArray[np.float64]
 
 N_CONTEXT = 5  # columns of `MassAxis.context`: a deviation, and four strengths of ions
 NEAR = 4  # ions that a peak may belong to: two below and two above it
 MIN_PRESENCE = 0.03  # share of the pixels that an ion must occur in
+MOST_IONS = 4000  # the most common ones: bounds the size of discriminants
 LEARNING_PIXELS = 1500  # pixels that the axis is learnt from, evenly spread
 FIRST_WIDTH_DA = 2.5e-3  # before the width is known
 AXIS_ERROR_DA = 8e-4  # how well an ion's place is known
@@ -131,6 +132,9 @@ class MassAxis:
         n_pixels = max(int((spectra.peak_counts > 0).sum()), 1)
         presence = np.bincount(pairs % max(len(mz), 1), minlength=len(mz)) / n_pixels
         common = presence >= MIN_PRESENCE
+        if common.sum() > MOST_IONS:
+            common &= presence >= np.sort(presence)[-MOST_IONS]
+            common[np.flatnonzero(common)[MOST_IONS:]] = False
         mz, presence = mz[common], presence[common]
         return cls(mz, presence, _anchors(mz, presence), np.zeros(mz.size), width, 0.0)
 

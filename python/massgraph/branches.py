@@ -205,10 +205,19 @@ def _mean_history(histories: list[pd.DataFrame]) -> pd.DataFrame:
 def _weigh(
     held_out: Floats, y: NDArray[np.int64], names: tuple[str, ...]
 ) -> tuple[Floats, pd.DataFrame]:
-    """Weights with the lowest held-out loss, and the table of what each branch contributes."""
-    rows = np.flatnonzero(np.isfinite(held_out[0]).all(axis=(0, 2)))
-    logits, truth = np.swapaxes(held_out[0][:, rows], 0, 1), y[rows]
-    weights = _fit_weights(logits, truth)
+    """Weights with the lowest held-out loss, and the table of what each branch contributes.
+
+    `held_out` holds logits of pixels as measured and of a degraded copy, NaN where there are none,
+    shape ``(2, n_branches, n_pixels, n_classes)``.
+    """
+    known = np.isfinite(held_out).all(axis=(1, 3))
+    logits, truth = np.swapaxes(held_out[0][:, known[0]], 0, 1), y[known[0]]
+    worse, worse_truth = np.swapaxes(held_out[1][:, known[1]], 0, 1), y[known[1]]
+    # A branch may earn its weight on degraded spectra; how sure the sum is, the measured ones say.
+    both = np.concatenate([logits, worse]), np.concatenate([truth, worse_truth])
+    weights = _fit_weights(*both)
+    total = np.einsum("b,nbc->nc", weights, logits)
+    weights = weights * _fit_weights(total[:, None, :], truth)
     total = np.einsum("b,nbc->nc", weights, logits)
     table = [
         {
@@ -216,7 +225,7 @@ def _weigh(
             "weight": weights[index],
             "share": _share(weights[index] * logits[:, index], total),
             "balanced_accuracy_alone": _accuracy(logits[:, index], truth),
-            "balanced_accuracy_without": _score_without(logits, truth, index),
+            "balanced_accuracy_without": _score_without(both, logits, truth, index),
         }
         for index, name in enumerate(names)
     ]
@@ -268,11 +277,14 @@ def _share(part: Floats, total: Floats) -> float:
     return float((part * total).sum() / max(float((total**2).sum()), 1e-300))
 
 
-def _score_without(logits: Floats, y: NDArray[np.int64], index: int) -> float:
-    rest = np.delete(logits, index, axis=1)
-    if rest.shape[1] == 0:
+def _score_without(
+    both: tuple[Floats, NDArray[np.int64]], logits: Floats, y: NDArray[np.int64], index: int
+) -> float:
+    """Accuracy of the sum without a branch, the others weighed anew."""
+    if logits.shape[1] == 1:
         return float("nan")
-    return _accuracy(np.einsum("b,nbc->nc", _fit_weights(rest, y), rest), y)
+    weights = _fit_weights(np.delete(both[0], index, axis=1), both[1])
+    return _accuracy(np.einsum("b,nbc->nc", weights, np.delete(logits, index, axis=1)), y)
 
 
 # -------------------------------------------------------------------- the axis branch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
@@ -63,7 +64,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     branches
         Parts of the sum, of ``"axis"``, ``"relational"``, ``"peak"`` (all three).
     folds
-        Number of nets per branch, each trained on all labelled pixels but those of one fold (4);
+        Number of nets per branch, each trained on all labelled pixels but those of one fold (3);
         1 for a single net, which holds out `validation_fraction` to stop its training.
     relations
         Mass differences that make edges (`default_relations` of the spectra's polarity).
@@ -79,20 +80,20 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     max_peaks
         Most intense peaks kept per pixel (all are).
     hidden
-        Widths of the relational layers (32, 32).
+        Widths of the layers of a net (8, 16).
     batch_norm
         Whether layers are followed by BatchNorm (True).
     augment
         Number of degraded copies of the training pixels to learn from besides the measured ones:
-        peaks lost at random or from below, m/z jittered (4).
+        peaks lost at random or from below, m/z jittered (5).
     validation_fraction
         Share of the labelled pixels held out, in whole groups, to stop the training of a single
         net (0.2); with `folds` each net holds out its fold.
     epochs, patience
-        Most epochs (60), and epochs without a lower validation loss after which training stops
-        (15).
+        Most epochs (24), and epochs without a lower validation loss after which training stops
+        (10).
     batch_size, learning_rate, weight_decay
-        Of AdamW (64, 0.01, 0.0001).
+        Of AdamW (32, 0.01, 0.0001).
     backend
         ``"torch"`` (``"auto"`` chooses it) or ``"pyg"`` for PyTorch Geometric's `RGCNConv`.
     device
@@ -255,12 +256,15 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             versions,
             fold,
             self.settings_,
-            self.new_part,
+            lambda branch, seed: self.new_part(branch, seed, self._n_ions()),
             device=self.device_(),
             seeds=seeds[2].spawn(len(self.settings_.branches) * self.n_nets_),
         )
         self.model_ = model
         self.history_ = history if len(history) else None
+
+    def _n_ions(self) -> int | None:
+        return None if self.encoder_.axis is None else len(self.encoder_.axis)
 
     def _fit_one(
         self,
@@ -275,7 +279,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.n_nets_ = 1
         # The published weights start from seed 0 whatever the seed of the split.
         part = self.new_part(
-            settings.branches[0], 0 if settings.as_published else _torch_seed(seeds[2])
+            settings.branches[0],
+            0 if settings.as_published else _torch_seed(seeds[2]),
+            self._n_ions(),
         )
         if isinstance(part, AxisBranch):
             fit_axis(part, versions, np.arange(len(versions.y)), np.random.default_rng(seeds[3]))
@@ -377,34 +383,36 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             faults.append(fault)
         return Versions(PeakGraphs.concatenate(encoded), np.concatenate(faults), y)
 
-    def new_part(self, branch: str, seed: int) -> RGCN | AxisBranch:
-        """An untrained part of a branch, of the resolved settings, axis and classes."""
+    def new_part(self, branch: str, seed: int, n_ions: int | None) -> RGCN | AxisBranch:
+        """An untrained part of a branch, of the resolved settings and classes.
+
+        `n_ions` is the number of ions of the axis, None for the network as published.
+        """
         settings, n_classes = self.settings_, len(self.classes_)
         n_features = len(feature_names(settings.features))
         n_kinds = len(settings.relations) * (2 if settings.directed else 1)
         shape = {"hidden": settings.hidden, "batch_norm": settings.batch_norm}
-        axis = self.encoder_.axis
         # torch draws first weights from its global generator: lent here, then put back. Only that
         # of the CPU: torch.manual_seed would seed those of all GPUs too.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            if axis is None:  # as published
+            if n_ions is None:
                 return RGCN(n_features, n_kinds, n_classes, backend=self.backend, **shape)
             n_features += N_CONTEXT
             if branch == "axis":
-                return AxisBranch(len(axis), n_classes)
+                return AxisBranch(n_ions, n_classes)
             if branch == "peak":
-                return PeakNet(n_features, len(axis), n_classes, **shape)
+                return PeakNet(n_features, n_ions, n_classes, **shape)
             return RelationalNet(
-                n_features, len(axis), n_kinds, n_classes, backend=self.backend, **shape
+                n_features, n_ions, n_kinds, n_classes, backend=self.backend, **shape
             )
 
-    def new_model(self) -> RGCN | BranchModel:
+    def new_model(self, n_ions: int | None) -> RGCN | BranchModel:
         """An empty model of the shape of the fitted one, to put saved weights into."""
-        if self.settings_.as_published:
-            return cast("RGCN", self.new_part("relational", 0))
+        if n_ions is None:
+            return cast("RGCN", self.new_part("relational", 0, None))
         parts: dict[str, list[torch.nn.Module]] = {
-            name: [self.new_part(name, 0) for _ in range(1 if name == "axis" else self.n_nets_)]
+            name: [self.new_part(name, 0, n_ions) for _ in range(1 if name == "axis" else self.n_nets_)]
             for name in self.settings_.branches
         }
         return BranchModel(parts)
@@ -515,6 +523,23 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             history=self.history_,
             parameters=self.summary(),
         )
+
+    def only(self, *branches: str) -> RGCNClassifier:
+        """The fitted model with some of its branches alone, at the weights that they have.
+
+        Raises
+        ------
+        ValueError
+            For no branch, or one that the model does not have.
+        """
+        check_is_fitted(self, "model_")
+        model = self.model_
+        if not isinstance(model, BranchModel):
+            msg = "the network as published has no branches to choose from"
+            raise ValueError(msg)
+        chosen = copy(self)
+        chosen.model_ = model.only(branches)
+        return chosen
 
     def _names(self, y: Any) -> NDArray[Any]:
         """Labels as names of classes: 1.0, as integers beside NaN become, is the class 1."""

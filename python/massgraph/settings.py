@@ -25,7 +25,7 @@ class Settings:
 
     relations: Relations
     branches: tuple[str, ...] = ("axis", "relational", "peak")
-    folds: int = 4
+    folds: int = 3
     tolerance: float = 5.0
     tolerance_unit: str = "ppm"
     rule: str = "intensity"
@@ -34,13 +34,13 @@ class Settings:
     standardize: bool = True
     mz_range: tuple[float, float] | None = None
     max_peaks: int | None = None
-    hidden: tuple[int, ...] = (32, 32)
+    hidden: tuple[int, ...] = (8, 16)
     batch_norm: bool = True
-    augment: int = 4
+    augment: int = 5
     validation_fraction: float = 0.2
-    epochs: int = 60
-    patience: int | None = 15
-    batch_size: int = 64
+    epochs: int = 24
+    patience: int | None = 10
+    batch_size: int = 32
     learning_rate: float = 1e-2
     weight_decay: float = 1e-4
     adam_eps: float = 1e-8
@@ -66,6 +66,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "augment": 0,
         "epochs": 40,
         "patience": None,
+        "batch_size": 64,
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
         "adam_eps": 1e-7,

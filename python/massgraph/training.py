@@ -22,6 +22,7 @@ from massgraph.settings import Settings
 __all__ = ["LabelledGraphs", "train"]
 
 PLATEAU_PATIENCE = 5
+SMALLEST_EPOCH = 512  # draws per epoch at least: few pixels need as many steps as many do
 EVALUATION_PEAKS = 1 << 17  # peaks per batch where no gradients are kept
 
 
@@ -75,7 +76,8 @@ def train(
 ) -> pd.DataFrame:
     """Train a model in place.
 
-    Each epoch draws as many pixels as there are training pixels, balanced over the classes. By
+    Each epoch draws as many pixels as there are training pixels (512 at least), balanced over the
+    classes. By
     default the loss on the fixed validation set (each class weighing the same) lowers the learning
     rate on a plateau, stops the training, and chooses the weights that are kept. With
     ``settings.as_published`` validation pixels are drawn anew each epoch, the rate falls by ten
@@ -97,7 +99,9 @@ def train(
         optimizer, factor=0.1 if settings.as_published else 0.3, patience=PLATEAU_PATIENCE
     )
     n_labelled = len(training.y) + len(validation.y)
-    n_drawn = int(0.8 * n_labelled) if settings.as_published else len(training.y)
+    n_drawn = max(len(training.y), SMALLEST_EPOCH)
+    if settings.as_published:
+        n_drawn = int(0.8 * n_labelled)
     rows: list[dict[str, Any]] = []
     best_loss, best_weights = np.inf, copy.deepcopy(model.state_dict())
     for epoch in progress(range(1, settings.epochs + 1), settings.epochs, "training"):

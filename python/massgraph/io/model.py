@@ -23,8 +23,10 @@ from safetensors.torch import save as save_tensors
 from massgraph import __version__
 from massgraph._files import atomic_directory
 from massgraph._validation import check_axis
+from massgraph.axis import MOST_IONS, MassAxis
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder
+from massgraph.features import feature_names
 from massgraph.settings import PRESETS, Settings, check_settings
 from massgraph.spectra import POLARITIES
 
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelError", "load", "save"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 # Bytes; a model has some kilobytes of each. What claims more is not read into memory.
 LARGEST_CONFIG, LARGEST_WEIGHTS = 50 * 2**20, 2**31
@@ -56,8 +58,22 @@ KEYS = frozenset(
         "training",
         "validation",
         "history",
+        "n_nets",
+        "contributions",
+        "axis",
     }
 )
+# Columns of the contributions of the branches; the last two are missing for some rows.
+CONTRIBUTIONS = (
+    "branch",
+    "weight",
+    "share",
+    "balanced_accuracy_alone",
+    "balanced_accuracy_without",
+)
+# Numbers of the mass axis that are no arrays.
+AXIS_NUMBERS = ("n_ions", "width", "shift", "unit")
+MOST_NETS = 100
 # Columns of the learning curve, and the type of their values.
 HISTORY = {
     "epoch": int,
@@ -111,6 +127,7 @@ def save(
         **{f"model.{name}": value for name, value in classifier.model_.state_dict().items()},
         "features.mean": torch.from_numpy(encoder.mean),
         "features.scale": torch.from_numpy(encoder.scale),
+        **_axis_tensors(encoder.axis),
     }
     weights = save_tensors({name: value.cpu().contiguous() for name, value in tensors.items()})
     config = _config(classifier, hashlib.sha256(weights).hexdigest())
@@ -159,8 +176,40 @@ def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
         "n_pixels": len(classifier.training_),
         "training": np.flatnonzero(classifier.training_).tolist(),
         "validation": np.flatnonzero(classifier.validation_).tolist(),
-        "history": classifier.history_.to_dict(orient="list"),
+        "history": _table(classifier.history_),
+        "n_nets": classifier.n_nets_,
+        "contributions": _table(classifier.contributions_),
+        "axis": _axis_numbers(classifier.encoder_),
     }
+
+
+def _table(table: pd.DataFrame | None) -> dict[str, list[Any]] | None:
+    """Columns as lists, missing numbers as None."""
+    if table is None:
+        return None
+    columns = table.to_dict(orient="list")
+    return {
+        str(name): [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+        for name, values in columns.items()
+    }
+
+
+def _axis_tensors(axis: MassAxis | None) -> dict[str, torch.Tensor]:
+    if axis is None:
+        return {}
+    return {
+        "axis.mz": torch.from_numpy(axis.mz),
+        "axis.presence": torch.from_numpy(axis.presence),
+        "axis.level": torch.from_numpy(axis.level),
+        "axis.anchor": torch.from_numpy(axis.anchor.astype(np.uint8)),
+    }
+
+
+def _axis_numbers(encoder: PeakEncoder) -> dict[str, float] | None:
+    axis = encoder.axis
+    if axis is None:
+        return None
+    return {"n_ions": len(axis), "width": axis.width, "shift": axis.shift, "unit": encoder.unit}
 
 
 def _dtype_name(classes: NDArray[Any]) -> str:
@@ -196,7 +245,8 @@ def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
     tensors = _read_tensors(folder / WEIGHTS, config["weights_sha256"])
     try:
         classifier = _restore(config)
-        wanted = _wanted_tensors(classifier, len(tensors))
+        n_ions = None if config["axis"] is None else config["axis"]["n_ions"]
+        wanted = _wanted_tensors(classifier, len(tensors), n_ions)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as e:
         text = " ".join(str(e).split())[:LONGEST_REASON]
         msg = f"{folder / CONFIG}: {text}: the model is damaged, fit it again or use another copy"
@@ -208,7 +258,7 @@ def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
         msg = f"{folder} was fitted on device {classifier.device!r}, absent here: 'auto' is used"
         warnings.warn(msg, UserWarning, stacklevel=2)
         classifier.device = "auto"
-    _put_weights(classifier, tensors, config["feature_range"])
+    _put_weights(classifier, tensors, config)
     return classifier
 
 
@@ -242,6 +292,12 @@ def _read_config(path: Path) -> dict[str, Any]:
         msg = f"{path} has no schema_version: it is no model of massgraph"
         raise ModelError(msg)
     version = config["schema_version"]
+    if version == 1 and type(version) is int:
+        msg = (
+            f"{path} has schema_version 1, from before models had branches and a mass axis: "
+            "fit the model again, or load it with massgraph 0.1.0"
+        )
+        raise ModelError(msg)
     if type(version) is not int or version != SCHEMA_VERSION:
         maker = str(config.get("massgraph_version", "it came of"))[:20]
         msg = (
@@ -305,7 +361,12 @@ def _restore(config: dict[str, Any]) -> RGCNClassifier:
     classifier.settings_ = settings
     classifier.classes_ = _classes(config["classes"], config["classes_dtype"])
     classifier.training_, classifier.validation_ = _masks(config)
-    classifier.history_ = _history(config["history"])
+    classifier.history_ = None if config["history"] is None else _history(config["history"])
+    classifier.contributions_ = _contributions(config["contributions"], settings)
+    classifier.n_nets_ = config["n_nets"]
+    counted = type(classifier.n_nets_) is int and 0 < classifier.n_nets_ <= MOST_NETS
+    _check(counted, config, "n_nets", "no number of nets")
+    _check_axis_numbers(config["axis"], settings)
     classifier.polarity_, classifier.fingerprint_ = config["polarity"], config["fingerprint"]
     polarities = (None, *POLARITIES)
     _check(classifier.polarity_ in polarities, config, "polarity", f"none of {polarities}")
@@ -340,7 +401,7 @@ def _same_names(found: Any, wanted: set[str], what: str) -> None:
 def _settings(config: dict[str, Any]) -> Settings:
     values = dict(config["settings"])
     _same_names(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
-    for name in ("features", "hidden", "mz_range"):
+    for name in ("branches", "features", "hidden", "mz_range"):
         if isinstance(values[name], list):
             values[name] = tuple(values[name])
     relations = Relations.from_dict(config["relations"])
@@ -388,8 +449,10 @@ def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
     masks = np.zeros((2, n_pixels), dtype=bool)
     for name, mask in zip(("training", "validation"), masks, strict=True):
         rows = config[name]
-        _check(_is_list_of(rows, int) and bool(rows), config, name, "no list of pixels")
-        if not 0 <= min(rows) <= max(rows) < n_pixels:
+        may_be_empty = name == "validation" and config["settings"]["folds"] != 1
+        filled = _is_list_of(rows, int) and (bool(rows) or may_be_empty)
+        _check(filled, config, name, "no list of pixels")
+        if rows and not 0 <= min(rows) <= max(rows) < n_pixels:
             msg = f"{name} names pixel {max(rows, key=abs)} of {n_pixels}"
             raise ValueError(msg)
         mask[rows] = True
@@ -411,19 +474,64 @@ def _history(table: dict[str, list[Any]]) -> pd.DataFrame:
     return history
 
 
+def _contributions(table: Any, settings: Settings) -> pd.DataFrame | None:
+    """What each branch adds: rows are the branches, then all."""
+    if (table is None) != (settings.folds == 1):
+        msg = f"contributions are {'missing' if table is None else 'there'} for {settings.folds} folds"
+        raise ValueError(msg)
+    if table is None:
+        return None
+    _same_names(table, set(CONTRIBUTIONS), "column of contributions")
+    if table["branch"] != [*settings.branches, "all"]:
+        msg = f"contributions are of {table['branch']}, not of {[*settings.branches, 'all']}"
+        raise ValueError(msg)
+    found: dict[str, Any] = {"branch": table["branch"]}
+    for name in CONTRIBUTIONS[1:]:
+        values = table[name]
+        fine = isinstance(values, list) and len(values) == len(table["branch"])
+        fine = fine and all(value is None or type(value) is float for value in values)
+        _check(fine, table, name, "no list of numbers")
+        found[name] = np.array([math.nan if value is None else value for value in values])
+    return pd.DataFrame(found)
+
+
+def _check_axis_numbers(values: Any, settings: Settings) -> None:
+    if settings.as_published:
+        if values is not None:
+            msg = "the axis is there for a model as published, which has none"
+            raise ValueError(msg)
+        return
+    if not isinstance(values, dict):
+        msg = f"the axis is {values!r}, not its numbers"
+        raise TypeError(msg)
+    _same_names(values, set(AXIS_NUMBERS), "number of the axis")
+    counted = type(values["n_ions"]) is int and 0 <= values["n_ions"] <= MOST_IONS
+    _check(counted, values, "n_ions", "no number of ions")
+    for name in AXIS_NUMBERS[1:]:
+        fine = type(values[name]) in (int, float) and values[name] >= 0
+        _check(fine, values, name, "no number of zero or more")
+    _check(values["unit"] > 0, values, "unit", "not above zero")
+
+
 # -------------------------------------------------------------------- weights
 
 
-def _wanted_tensors(classifier: RGCNClassifier, n_found: int) -> dict[str, torch.Tensor]:
+def _wanted_tensors(
+    classifier: RGCNClassifier, n_found: int, n_ions: int | None
+) -> dict[str, torch.Tensor]:
     """What the weights must hold, as tensors without memory: the sizes may be absurd."""
     hidden = classifier.settings_.hidden
     if len(hidden) > n_found:
         msg = f"hidden has {len(hidden)} layers, more than {WEIGHTS} has tensors"
         raise ValueError(msg)
     with torch.device("meta"):
-        state = classifier.new_model(seed=0).state_dict()
-        width = torch.empty(state["layers.0.root"].shape[0])
-    wanted = {f"model.{name}": value for name, value in state.items()}
+        state = classifier.new_model(n_ions).state_dict()
+        width = torch.empty(len(feature_names(classifier.settings_.features)))
+        wanted = {f"model.{name}": value for name, value in state.items()}
+        if n_ions is not None:
+            axis = torch.empty(n_ions, dtype=torch.float64)
+            wanted |= {f"axis.{name}": axis for name in ("mz", "presence", "level")}
+            wanted["axis.anchor"] = torch.empty(n_ions, dtype=torch.uint8)
     return {**wanted, "features.mean": width, "features.scale": width}
 
 
@@ -445,17 +553,37 @@ def _check_tensors(
         if not bool(torch.isfinite(found[name]).all()):
             msg = f"{path}: {name} holds values that are not finite: the file is damaged"
             raise ModelError(msg)
+        if found[name].numel() == 0:
+            continue
         lowest = found[name].min().item()
+        if name == "axis.mz":
+            check_axis(found[name].numpy())
         if (name == "features.scale" and lowest <= 0) or ("_var" in name and lowest < 0):
             msg = f"{path}: {name} holds {lowest}, which is no deviation: the file is damaged"
             raise ModelError(msg)
 
 
 def _put_weights(
-    classifier: RGCNClassifier, tensors: dict[str, torch.Tensor], span: list[float]
+    classifier: RGCNClassifier, tensors: dict[str, torch.Tensor], config: dict[str, Any]
 ) -> None:
-    model = classifier.new_model(seed=0)
+    numbers, span = config["axis"], config["feature_range"]
+    model = classifier.new_model(None if numbers is None else numbers["n_ions"])
     model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
     classifier.model_ = model.to(classifier.device_()).eval()
+    axis = None
+    if numbers is not None:
+        mz, presence, level, anchor = (
+            tensors[f"axis.{name}"].numpy() for name in ("mz", "presence", "level", "anchor")
+        )
+        axis = MassAxis(
+            mz, presence, anchor.astype(bool), level, float(numbers["width"]), float(numbers["shift"])
+        )
     mean, scale = tensors["features.mean"].numpy(), tensors["features.scale"].numpy()
-    classifier.encoder_ = PeakEncoder(classifier.settings_, (span[0], span[1]), mean, scale)
+    classifier.encoder_ = PeakEncoder(
+        classifier.settings_,
+        (span[0], span[1]),
+        mean,
+        scale,
+        axis,
+        1.0 if numbers is None else float(numbers["unit"]),
+    )

@@ -206,6 +206,20 @@ class BranchModel(nn.Module):
         """Names of the branches, in order."""
         return tuple(self.branches)
 
+    def only(self, names: Sequence[str]) -> BranchModel:
+        """Some of the branches, at the weights that they have; parts are shared.
+
+        Raises ValueError for no names, or one that is not a branch of this model.
+        """
+        unknown = [name for name in names if name not in self.names]
+        if unknown or not names:
+            msg = f"branches {tuple(names)} are not one or more of {self.names}"
+            raise ValueError(msg)
+        parts = {name: list(self.branches[name]) for name in names}  # type: ignore[arg-type]
+        chosen = BranchModel(parts).to(self.weights.device).eval()
+        chosen.weights.copy_(self.weights[[self.names.index(name) for name in names]])
+        return chosen
+
     def branch_cam(self, batch: PeakBatch, name: str) -> torch.Tensor:
         """Class activation of each peak by one branch, unweighted."""
         parts = [part.cam(batch) for part in self.branches[name]]  # type: ignore[operator,union-attr]
