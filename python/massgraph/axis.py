@@ -44,9 +44,9 @@ class CalibratedSpectra:
     spectra: Spectra
     width: Floats
 
-    def __getitem__(self, pixels: slice | NDArray[np.int64] | NDArray[np.bool_]) -> (
-        CalibratedSpectra
-    ):
+    def __getitem__(
+        self, pixels: slice | NDArray[np.int64] | NDArray[np.bool_]
+    ) -> CalibratedSpectra:
         return CalibratedSpectra(self.spectra[pixels], self.width[pixels])
 
 
@@ -113,10 +113,10 @@ class MassAxis:
         share = weight.sum(axis=1)
         for _ in range(3):
             values = np.repeat(log - gain[pixel], NEAR)
-            level = np.bincount(flat, flat_weight * values, minlength=level.size) / total
+            level = np.asarray(np.bincount(flat, flat_weight * values, level.size) / total)
             rest = share * log - (weight * level[ion]).sum(axis=1)
-            gain = np.bincount(pixel, rest, minlength=gain.size)
-            gain /= np.maximum(np.bincount(pixel, share, minlength=gain.size), 1e-9)
+            known = np.maximum(np.bincount(pixel, share, minlength=gain.size), 1e-9)
+            gain = np.asarray(np.bincount(pixel, rest, minlength=gain.size) / known)
         return level
 
     @classmethod
@@ -162,9 +162,7 @@ class MassAxis:
         weight = likely / (likely.sum(axis=1, keepdims=True) + NOTHING)
         return Assignment(ion, weight.astype(np.float32))
 
-    def context(
-        self, calibrated: CalibratedSpectra, assignment: Assignment
-    ) -> NDArray[np.float32]:
+    def context(self, calibrated: CalibratedSpectra, assignment: Assignment) -> NDArray[np.float32]:
         """What the axis says of each peak, float32, shape ``(n_peaks, N_CONTEXT)``.
 
         How much higher its log intensity is than usual, less the mean of that over its pixel; and

@@ -1,4 +1,4 @@
-"""Other models on the same spectra, as scikit-learn estimators: what the default is measured against.
+"""Other models on the same spectra, as scikit-learn estimators, to measure the default against.
 
 All read the same peaks. `AlignedClassifier` puts any estimator of scikit-learn on top of the data's
 own mass axis, with the calibration, the alignment window and, where asked for, the degraded copies
@@ -23,7 +23,7 @@ from massgraph.encode import UNIT_OF_MEDIAN, degraded_copy
 from massgraph.settings import Settings, resolve_settings
 from massgraph.spectra import Spectra
 
-__all__ = ["BASELINES", "AlignedClassifier", "BinnedCNN", "PLSDA", "make_baseline"]
+__all__ = ["BASELINES", "PLSDA", "AlignedClassifier", "BinnedCNN", "make_baseline"]
 
 PLS_COMPONENTS = 10
 
@@ -74,7 +74,7 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.augment = augment
         self.random_state = random_state
 
-    def fit(self, X: Spectra, y: ArrayLike, groups: ArrayLike | None = None) -> AlignedClassifier:  # noqa: ARG002
+    def fit(self, X: Spectra, y: ArrayLike, groups: ArrayLike | None = None) -> AlignedClassifier:
         """Learn from the pixels with a label; `groups` is accepted for the sake of a common call.
 
         Raises
@@ -175,7 +175,7 @@ class BinnedCNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.epochs = epochs
         self.random_state = random_state
 
-    def fit(self, X: Spectra, y: ArrayLike, groups: ArrayLike | None = None) -> BinnedCNN:  # noqa: ARG002
+    def fit(self, X: Spectra, y: ArrayLike, groups: ArrayLike | None = None) -> BinnedCNN:
         """Learn from the pixels with a label."""
         from massgraph.nn.cnn import bin_spectra, train_cnn
 

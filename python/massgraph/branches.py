@@ -165,7 +165,11 @@ def without_edges(graphs: PeakGraphs) -> PeakGraphs:
     return replace(
         graphs,
         messages=Messages(
-            np.zeros_like(none.offsets), none.sender[:0], none.receiver[:0], none.kind[:0], none.n_kinds
+            np.zeros_like(none.offsets),
+            none.sender[:0],
+            none.receiver[:0],
+            none.kind[:0],
+            none.n_kinds,
         ),
     )
 
@@ -210,7 +214,7 @@ def _weigh(
     `held_out` holds logits of pixels as measured and of a degraded copy, NaN where there are none,
     shape ``(2, n_branches, n_pixels, n_classes)``.
     """
-    known = np.isfinite(held_out).all(axis=(1, 3))
+    known = np.asarray(np.isfinite(held_out).all(axis=(1, 3)))
     logits, truth = np.swapaxes(held_out[0][:, known[0]], 0, 1), y[known[0]]
     worse, worse_truth = np.swapaxes(held_out[1][:, known[1]], 0, 1), y[known[1]]
     # A branch may earn its weight on degraded spectra; how sure the sum is, the measured ones say.
@@ -322,8 +326,8 @@ def _set_expectations(branch: AxisBranch, measured: PeakBatch) -> None:
     n_ions = len(branch.usual)
     presence = np.bincount(flat, weights=weight, minlength=n_ions)
     amounts = amount.double()[:, None].expand_as(ion).ravel().numpy()
-    usual = np.bincount(flat, weights=weight * amounts, minlength=n_ions)
-    usual /= np.maximum(presence, 1e-12)
+    total_amount = np.bincount(flat, weights=weight * amounts, minlength=n_ions)
+    usual = total_amount / np.maximum(presence, 1e-12)
     edges = np.quantile(usual, np.linspace(0, 1, N_STRENGTHS + 1)[1:-1])
     group = np.searchsorted(edges, usual, side="right")
     total = np.bincount(group, weights=presence, minlength=N_STRENGTHS) / measured.n_pixels

@@ -109,8 +109,9 @@ def _modes(spectra: Spectra, ions: Floats, run: NDArray[np.int64], centre: float
     """First guesses: a shift in Da or one in ppm, whichever draws the run's peaks together more."""
     top = spectra.keep_peaks(spectra.intensity_rank() < MODE_PEAKS)
     n_runs = int(run.max(initial=0)) + 1
-    by_run = Calibration(*np.zeros((2, n_runs)), np.full(n_runs, 2e-3), centre)
-    by_pixel = Calibration(*np.zeros((2, spectra.n_pixels)), by_run.width[run], centre)
+    by_run = Calibration(np.zeros(n_runs), np.zeros(n_runs), np.full(n_runs, 2e-3), centre)
+    zero = np.zeros(spectra.n_pixels)
+    by_pixel = Calibration(zero, zero.copy(), by_run.width[run], centre)
     for code in np.unique(run):
         rows = np.flatnonzero(run == code)
         few = top[rows[:: max(rows.size // MODE_PIXELS, 1)]]
@@ -200,7 +201,7 @@ def _fit(
     aim = begin if prior is None else prior
 
     def total(values: Floats) -> Floats:
-        return np.bincount(code, weights=values, minlength=n)
+        return np.asarray(np.bincount(code, weights=values, minlength=n), dtype=np.float64)
 
     for _ in range(STEPS):
         corrected = spectra.mz - shift[code] - slope[code] * lever

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import fields
-from numbers import Real
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,10 +14,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import DataConversionWarning
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from massgraph._class_labels import (
+    encode_labels,
+    group_codes,
+    label_array,
+    seed_number,
+    seed_of,
+)
 from massgraph.axis import N_CONTEXT, MassAxis
 from massgraph.branches import Versions, cross_fit, fit_axis
 from massgraph.chemistry import Relations
@@ -217,25 +220,25 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings = self._resolve(spectra)
         self.polarity_, self.fingerprint_ = spectra.polarity, spectra.fingerprint()
         spectra = preprocess(spectra, settings)
-        self.classes_, codes = _encode_labels(y, spectra.n_pixels)
+        self.classes_, codes = encode_labels(y, spectra.n_pixels)
         rows = np.flatnonzero((codes >= 0) & (spectra.peak_counts > 0))
         labelled, y_codes = spectra[rows], codes[rows]
         self._check_classes(y_codes)
-        seeds = np.random.SeedSequence(_seed(self.random_state)).spawn(4)
-        group_codes = None if groups is None else _groups(groups, rows, spectra.n_pixels)
+        seeds = np.random.SeedSequence(seed_of(self.random_state)).spawn(4)
+        codes_of_groups = None if groups is None else group_codes(groups, rows, spectra.n_pixels)
         axis = None if settings.as_published else MassAxis.learn(spectra)
         self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
         self.contributions_: pd.DataFrame | None = None
         self.history_: pd.DataFrame | None = None
         rng = np.random.default_rng(seeds[0])
         if settings.folds > 1:
-            chosen = default_groups(labelled) if group_codes is None else group_codes
+            chosen = default_groups(labelled) if codes_of_groups is None else codes_of_groups
             fold = fold_by_group(y_codes, chosen, settings.folds, rng)
             self.training_[rows] = True
             self.encoder_ = PeakEncoder.learn(labelled, settings, axis)
             self._fit_folds(labelled, y_codes, fold, seeds)
         else:
-            held_out = self._hold_out(labelled, y_codes, group_codes, rng)
+            held_out = self._hold_out(labelled, y_codes, codes_of_groups, rng)
             self.training_[rows[~held_out]] = True
             self.validation_[rows[held_out]] = True
             self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings, axis)
@@ -260,7 +263,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             device=self.device_(),
             seeds=seeds[2].spawn(len(self.settings_.branches) * self.n_nets_),
         )
-        self.model_ = model
+        self.model_: RGCN | BranchModel = model
         self.history_ = history if len(history) else None
 
     def _n_ions(self) -> int | None:
@@ -275,7 +278,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> None:
         """A single branch of one part, whose training the pixels held out stop."""
         settings, device = self.settings_, self.device_()
-        versions = self._versions(labelled[~held_out], y[~held_out], np.random.default_rng(seeds[1]))
+        versions = self._versions(
+            labelled[~held_out], y[~held_out], np.random.default_rng(seeds[1])
+        )
         self.n_nets_ = 1
         # The published weights start from seed 0 whatever the seed of the split.
         part = self.new_part(
@@ -294,8 +299,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 device=device,
                 rng=np.random.default_rng(0 if settings.as_published else seeds[3]),
             )
-        one = part if settings.as_published else BranchModel({settings.branches[0]: [part]})
-        self.model_ = one.to(device).eval()
+        one = cast("RGCN", part)
+        whole = one if settings.as_published else BranchModel({settings.branches[0]: [part]})
+        self.model_ = whole.to(device).eval()
 
     def _resolve(self, spectra: Spectra) -> Settings:
         if self.backend not in BACKENDS:
@@ -391,7 +397,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         settings, n_classes = self.settings_, len(self.classes_)
         n_features = len(feature_names(settings.features))
         n_kinds = len(settings.relations) * (2 if settings.directed else 1)
-        shape = {"hidden": settings.hidden, "batch_norm": settings.batch_norm}
+        shape: dict[str, Any] = {"hidden": settings.hidden, "batch_norm": settings.batch_norm}
         # torch draws first weights from its global generator: lent here, then put back. Only that
         # of the CPU: torch.manual_seed would seed those of all GPUs too.
         with torch.random.fork_rng(devices=[]):
@@ -412,7 +418,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if n_ions is None:
             return cast("RGCN", self.new_part("relational", 0, None))
         parts: dict[str, list[torch.nn.Module]] = {
-            name: [self.new_part(name, 0, n_ions) for _ in range(1 if name == "axis" else self.n_nets_)]
+            name: [
+                self.new_part(name, 0, n_ions) for _ in range(1 if name == "axis" else self.n_nets_)
+            ]
             for name in self.settings_.branches
         }
         return BranchModel(parts)
@@ -543,7 +551,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _names(self, y: Any) -> NDArray[Any]:
         """Labels as names of classes: 1.0, as integers beside NaN become, is the class 1."""
-        values = _label_array(y)
+        values = label_array(y)
         names = {value: str(value) for value in self.classes_.tolist()}
         text = [None if pd.isna(value) else names.get(value, str(value)) for value in values.flat]
         return np.array(text, dtype=object)
@@ -589,102 +597,6 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted classes and the code of each pixel, -1 where the label is missing."""
-    if y is None:
-        msg = "a classifier requires y to be passed, but the target y is None"
-        raise ValueError(msg)
-    values = _label_array(y)
-    if values.ndim == 2 and values.shape[1] == 1:
-        msg = "A column-vector y was passed when a 1d array was expected: its column is taken"
-        warnings.warn(msg, DataConversionWarning, stacklevel=3)
-        values = values[:, 0]
-    if values.shape != (n_pixels,):
-        msg = f"y has shape {values.shape}, need one label for each of {n_pixels} pixels"
-        raise ValueError(msg)
-    known = ~pd.isna(values)
-    if not known.any():
-        msg = "no pixel has a label"
-        raise ValueError(msg)
-    labels = values[known]
-    if labels.dtype.kind == "O":
-        _check_one_type(labels)
-    # Objects become what they are, and text no wider than the longest label.
-    labels = np.asarray(labels.tolist()) if labels.dtype.kind in "OU" else labels
-    check_classification_targets(labels)
-    if labels.dtype.kind not in "Uiufb":
-        msg = f"labels are of type {labels.dtype}: use text, whole numbers or truth values"
-        raise ValueError(msg)
-    classes, present = np.unique(labels, return_inverse=True)
-    codes = np.full(n_pixels, -1, dtype=np.int64)
-    codes[known] = present.reshape(-1)
-    return classes, codes
-
-
-def _label_array(y: Any) -> NDArray[Any]:
-    """Labels as an array in which the missing stay missing and whole numbers whole."""
-    if isinstance(y, np.ma.MaskedArray):
-        labels: NDArray[Any] = y.data.astype(object)
-        labels[np.ma.getmaskarray(y)] = None
-        return labels
-    # As text a NaN in a list would be the label "nan".
-    if isinstance(y, (list, tuple)):
-        return np.asarray(y, dtype=object)
-    # Integers of a Categorical or of Int64 would become floats where some are missing.
-    if isinstance(y, pd.Categorical) or pd.api.types.is_extension_array_dtype(y):
-        return pd.Series(y).astype(object).to_numpy()
-    return np.asarray(y)
-
-
-def _check_one_type(labels: NDArray[Any]) -> None:
-    """Refuse 0 beside "0", or 1 beside True, which would become one class."""
-    examples: dict[str, Any] = {}
-    for label in labels:
-        kind = type(label).__name__
-        if isinstance(label, (bool, np.bool_)):
-            kind = "truth value"
-        elif isinstance(label, str):
-            kind = "text"
-        elif isinstance(label, Real):
-            kind = "number"
-        examples.setdefault(kind, label)
-    if len(examples) > 1:
-        shown = ", ".join(f"{label!r} ({kind})" for kind, label in examples.items())
-        msg = f"labels are of several types, {shown}: make them all text or all numbers"
-        raise ValueError(msg)
-
-
-def _groups(groups: Any, rows: NDArray[np.int64], n_pixels: int) -> NDArray[np.int64]:
-    """Codes of the groups of the labelled pixels `rows`."""
-    values = _label_array(groups)
-    if values.shape != (n_pixels,):
-        msg = f"groups have shape {values.shape}, need one for each of {n_pixels} pixels"
-        raise ValueError(msg)
-    codes = pd.factorize(values[rows], sort=True)[0]
-    if (codes < 0).any():
-        pixel = rows[np.argmin(codes)]
-        msg = f"pixel {pixel} has a label but no group (it is {values[pixel]}): give it one"
-        raise ValueError(msg)
-    return np.asarray(codes, dtype=np.int64)
-
-
-def _seed(random_state: Any) -> int | None:
-    """An integer to seed from; only a given generator is advanced."""
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    if random_state is None:
-        return None
-    if not isinstance(random_state, (int, np.integer)) or random_state < 0:
-        msg = f"random_state {random_state!r} is no whole number of 0 or more, RandomState or None"
-        raise ValueError(msg)
-    return int(random_state)
-
-
-def seed_number(random_state: Any) -> int | None:
-    """The seed as JSON can hold it; None where there is no number."""
-    return int(random_state) if isinstance(random_state, (int, np.integer)) else None
 
 
 def _torch_seed(seed: np.random.SeedSequence) -> int:

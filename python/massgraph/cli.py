@@ -441,12 +441,10 @@ def _finish(
             summary[name] = segmentation.balanced_accuracy(pixels)
     summary["epochs"] = 0 if classifier.history_ is None else len(classifier.history_)
     if classifier.contributions_ is not None:
-        table = classifier.contributions_.set_index("branch")
-        summary["balanced_accuracy_cross_fitted"] = float(
-            table.loc["all", "balanced_accuracy_alone"]
-        )
-        shares = table["share"].drop("all")
-        summary["shares"] = {str(name): float(share) for name, share in shares.items()}
+        table = classifier.contributions_
+        summary["balanced_accuracy_cross_fitted"] = float(table["balanced_accuracy_alone"].iloc[-1])
+        shares = zip(table["branch"], table["share"], strict=True)
+        summary["shares"] = {name: float(share) for name, share in shares if name != "all"}
     return summary
 
 

@@ -137,7 +137,10 @@ def scale_intensity(spectra: Spectra, factor: ArrayLike) -> Spectra:
         For a factor that is not finite and above zero, or that takes an intensity out of range.
     """
     factors = _positive(spectra, factor, "factor")
-    return replace(spectra, intensity=spectra.intensity * factors[spectra.pixel_of_peak])
+    return replace(
+        spectra,
+        intensity=(spectra.intensity * factors[spectra.pixel_of_peak]).astype(np.float32),
+    )
 
 
 def batch_effect(
@@ -167,7 +170,7 @@ def batch_effect(
     axis, ion = spectra.align(tolerance_ppm, "ppm")
     run = np.asarray(spectra.run_codes)[spectra.pixel_of_peak]
     gain = np.exp(sd * rng.standard_normal((len(spectra.run_names), axis.size)))
-    return replace(spectra, intensity=spectra.intensity * gain[run, ion])
+    return replace(spectra, intensity=(spectra.intensity * gain[run, ion]).astype(np.float32))
 
 
 def merge_peaks(spectra: Spectra, distance: float, unit: str) -> Spectra:
@@ -189,7 +192,11 @@ def merge_peaks(spectra: Spectra, distance: float, unit: str) -> Spectra:
     mz = np.bincount(group, weights=spectra.intensity * spectra.mz) / np.maximum(intensity, 1e-300)
     merged = np.concatenate(([0], np.cumsum(new)))
     return replace(
-        spectra, mz=mz, intensity=intensity, offsets=merged[spectra.offsets], axis=None
+        spectra,
+        mz=mz,
+        intensity=intensity.astype(np.float32),
+        offsets=merged[spectra.offsets],
+        axis=None,
     )
 
 
@@ -221,8 +228,8 @@ def mix_pixels(
         donor[pixel] = rng.choice(choice) if choice.size else pixel
     given = np.flatnonzero(donor != np.arange(spectra.n_pixels))
     added = spectra[donor[given]]
-    pixel = given[added.pixel_of_peak]
-    return _with_peaks(spectra, added.mz, added.intensity * weights[pixel], pixel)
+    receiver = given[added.pixel_of_peak]
+    return _with_peaks(spectra, added.mz, added.intensity * weights[receiver], receiver)
 
 
 def _with_peaks(

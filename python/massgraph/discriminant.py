@@ -75,4 +75,6 @@ def _solve(centred: Floats, target: Floats) -> Floats:
     # Woodbury: the covariance is a ridge plus a product of low rank
     inner = rest * gram
     inner[np.diag_indices(n)] += ridge
-    return np.asarray((target - rest * centred.T @ np.linalg.solve(inner, centred @ target)) / ridge)
+    return np.asarray(
+        (target - rest * centred.T @ np.linalg.solve(inner, centred @ target)) / ridge
+    )

@@ -159,6 +159,8 @@ def degraded_copy(
     empty = worse.peak_counts == 0
     if empty.any():  # nothing can be learnt from a copy without peaks: as measured it is better
         worse = Spectra.concatenate([worse, spectra])[np.arange(n) + n * empty]
-    sd = np.where(rng.random(n) < 0.4, rng.uniform(0, JITTER_TOLERANCES * settings.tolerance, n), 0.0)
+    sd = np.where(
+        rng.random(n) < 0.4, rng.uniform(0, JITTER_TOLERANCES * settings.tolerance, n), 0.0
+    )
     fault = np.where(empty, 0, np.where(fate < 1 / 3, 1, np.where(fate > 2 / 3, 2, 0)))
     return degrade.jitter_mz(worse, sd, settings.tolerance_unit, rng), fault

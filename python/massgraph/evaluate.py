@@ -120,7 +120,9 @@ FAULTS = tuple(
 """All faults of a full evaluation; "keep" removes peaks at random, "top" the weakest ones."""
 
 QUICK_FAULTS = tuple(
-    fault for fault in FAULTS if fault.name in ("clean", "shift 50 mDa", "jitter 5 mDa", "keep 50 %")
+    fault
+    for fault in FAULTS
+    if fault.name in ("clean", "shift 50 mDa", "jitter 5 mDa", "keep 50 %")
 )
 
 
@@ -209,9 +211,7 @@ class Evaluation:
                 continue
             for fault in self.scores["fault"].unique():
                 difference = (wide[(reference, fault)] - wide[(model, fault)]).to_numpy()
-                rows.append(
-                    {"model": model, "fault": fault, **paired_test(difference, self.ratio)}
-                )
+                rows.append({"model": model, "fault": fault, **paired_test(difference, self.ratio)})
         return pd.DataFrame(rows)
 
 
@@ -301,9 +301,7 @@ def synthetic_tasks(
             rows = np.concatenate(
                 [rng.permutation(rows[labels[rows] == name])[:per_class] for name in truth.classes]
             )
-        yield Task(
-            seed, spectra[rows], labels[rows], None, spectra[run >= 3], labels[run >= 3]
-        )
+        yield Task(seed, spectra[rows], labels[rows], None, spectra[run >= 3], labels[run >= 3])
 
 
 def thinned(task: Task, per_class: int = QUICK_PIXELS) -> Task:
@@ -455,9 +453,7 @@ def _with_parts(name: str, model: Any) -> Iterator[tuple[str, Any]]:
             yield f"{name}: no relations", model.only(*rest)
 
 
-def _predict(
-    model: Any, task: Task, fault: Fault, classes: tuple[str, ...]
-) -> NDArray[np.float64]:
+def _predict(model: Any, task: Task, fault: Fault, classes: tuple[str, ...]) -> NDArray[np.float64]:
     """Probabilities for all classes; chance where a pixel has none."""
     # The same faults for all models: the generator depends on the task and the fault alone.
     words = [task.seed, len(task.y_test), *fault.name.encode()]

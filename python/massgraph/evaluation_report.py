@@ -111,7 +111,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         return []
     n_seeds = evaluation.scores["seed"].nunique()
     lines = []
-    for fault in table.columns:
+    for fault in map(str, table.columns):
         best = table.loc[rivals, fault].idxmax()
         ours, theirs = table.loc[REFERENCE, fault], table.loc[best, fault]
         error = spread.loc[REFERENCE, fault] / np.sqrt(n_seeds)
@@ -145,7 +145,11 @@ def markdown_table(table: pd.DataFrame, spread: pd.DataFrame | None = None) -> s
 
 def _markdown(evaluation: Evaluation, title: str, command: str) -> str:
     n_seeds = evaluation.scores["seed"].nunique()
-    parts = [f"# {title}", f"`{command}`", f"{n_seeds} seeds; ± is one standard deviation over them."]
+    parts = [
+        f"# {title}",
+        f"`{command}`",
+        f"{n_seeds} seeds; ± is one standard deviation over them.",
+    ]
     for score, name in TABLES.items():
         table = evaluation.table(score)
         if score in ("log_loss", "calibration_error"):
@@ -187,9 +191,11 @@ def _json(evaluation: Evaluation, title: str, command: str) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def _page(
-    evaluation: Evaluation, title: str, command: str, pictures: list[tuple[str, str]]
-) -> str:
+def _plus_minus(value: float) -> str:
+    return "" if np.isnan(value) else f"±{value:.3f}"
+
+
+def _page(evaluation: Evaluation, title: str, command: str, pictures: list[tuple[str, str]]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -210,7 +216,9 @@ def _page(
                 [
                     (
                         f"{table.loc[model, fault]:.3f}",
-                        "" if np.isnan(spread.loc[model, fault]) else f"±{spread.loc[model, fault]:.3f}",
+                        ""
+                        if np.isnan(spread.loc[model, fault])
+                        else f"±{spread.loc[model, fault]:.3f}",
                         bool(table.loc[model, fault] == best[fault]) and score != "uncertainty",
                     )
                     for fault in table.columns

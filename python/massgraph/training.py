@@ -212,7 +212,7 @@ def _validate(
 
 @one_thread()
 def model_output(
-    model: RGCN,
+    model: torch.nn.Module,
     graphs: PeakGraphs,
     rows: NDArray[np.int64],
     device: torch.device,

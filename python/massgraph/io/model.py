@@ -21,6 +21,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from massgraph import __version__
+from massgraph._class_labels import seed_number
 from massgraph._files import atomic_directory
 from massgraph._validation import check_axis
 from massgraph.axis import MOST_IONS, MassAxis
@@ -150,8 +151,6 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
-    from massgraph.classifier import seed_number
-
     settings = classifier.settings_
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     del values["relations"]
@@ -477,7 +476,8 @@ def _history(table: dict[str, list[Any]]) -> pd.DataFrame:
 def _contributions(table: Any, settings: Settings) -> pd.DataFrame | None:
     """What each branch adds: rows are the branches, then all."""
     if (table is None) != (settings.folds == 1):
-        msg = f"contributions are {'missing' if table is None else 'there'} for {settings.folds} folds"
+        state = "missing" if table is None else "there"
+        msg = f"contributions are {state} for {settings.folds} folds"
         raise ValueError(msg)
     if table is None:
         return None
@@ -576,7 +576,12 @@ def _put_weights(
             tensors[f"axis.{name}"].numpy() for name in ("mz", "presence", "level", "anchor")
         )
         axis = MassAxis(
-            mz, presence, anchor.astype(bool), level, float(numbers["width"]), float(numbers["shift"])
+            mz,
+            presence,
+            anchor.astype(bool),
+            level,
+            float(numbers["width"]),
+            float(numbers["shift"]),
         )
     mean, scale = tensors["features.mean"].numpy(), tensors["features.scale"].numpy()
     classifier.encoder_ = PeakEncoder(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
@@ -13,7 +15,15 @@ from massgraph.axis import NEAR
 from massgraph.nn.batch import PeakBatch, TypedMessages
 from massgraph.nn.model import RGCN
 
-__all__ = ["ADDRESS_WIDTH", "N_FAULTS", "N_STRENGTHS", "AxisBranch", "BranchModel", "PeakNet", "RelationalNet"]
+__all__ = [
+    "ADDRESS_WIDTH",
+    "N_FAULTS",
+    "N_STRENGTHS",
+    "AxisBranch",
+    "BranchModel",
+    "PeakNet",
+    "RelationalNet",
+]
 
 EMBEDDING = 5  # learnt numbers per ion of the axis
 N_FAULTS = 3  # none, peaks lost at random, the weakest lost
@@ -76,7 +86,7 @@ class RelationalNet(RGCN):
 class _Pointwise(nn.Linear):
     """A `RelationalConv` that no message reaches."""
 
-    def forward(self, x: torch.Tensor, messages: TypedMessages) -> torch.Tensor:  # type: ignore[override]  # noqa: ARG002
+    def forward(self, x: torch.Tensor, messages: TypedMessages) -> torch.Tensor:  # type: ignore[override]
         return super().forward(x)
 
 
@@ -92,13 +102,9 @@ class PeakNet(RelationalNet):
         hidden: Sequence[int],
         batch_norm: bool = True,
     ) -> None:
-        super().__init__(
-            n_features, n_ions, 0, n_classes, hidden=hidden, batch_norm=batch_norm
-        )
+        super().__init__(n_features, n_ions, 0, n_classes, hidden=hidden, batch_norm=batch_norm)
         widths = [n_features + EMBEDDING, *hidden]
-        self.layers = nn.ModuleList(
-            _Pointwise(n_in, n_out) for n_in, n_out in zip(widths, widths[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(_Pointwise(n_in, n_out) for n_in, n_out in pairwise(widths))
 
 
 class AxisBranch(nn.Module):
@@ -191,12 +197,14 @@ class BranchModel(nn.Module):
     Parameters
     ----------
     branches
-        Per name (of `massgraph.settings.BRANCHES`) its parts: one `AxisBranch`, or nets of different folds.
+        Per name (of `massgraph.settings.BRANCHES`) its parts: one `AxisBranch`, or nets of
+        different folds.
     """
 
-    def __init__(self, branches: dict[str, list[nn.Module]]) -> None:
+    def __init__(self, branches: Mapping[str, Sequence[RGCN | AxisBranch]]) -> None:
         super().__init__()
-        self.branches = nn.ModuleDict({name: nn.ModuleList(parts) for name, parts in branches.items()})
+        lists = {name: nn.ModuleList(parts) for name, parts in branches.items()}
+        self.branches = nn.ModuleDict(lists)
         self.register_buffer("weights", torch.ones(len(branches), dtype=torch.float64))
 
     weights: torch.Tensor
@@ -205,6 +213,10 @@ class BranchModel(nn.Module):
     def names(self) -> tuple[str, ...]:
         """Names of the branches, in order."""
         return tuple(self.branches)
+
+    def parts(self, name: str) -> list[RGCN | AxisBranch]:
+        """The parts of one branch."""
+        return list(cast("nn.ModuleList", self.branches[name]))  # type: ignore[arg-type]
 
     def only(self, names: Sequence[str]) -> BranchModel:
         """Some of the branches, at the weights that they have; parts are shared.
@@ -215,19 +227,19 @@ class BranchModel(nn.Module):
         if unknown or not names:
             msg = f"branches {tuple(names)} are not one or more of {self.names}"
             raise ValueError(msg)
-        parts = {name: list(self.branches[name]) for name in names}  # type: ignore[arg-type]
+        parts = {name: self.parts(name) for name in names}
         chosen = BranchModel(parts).to(self.weights.device).eval()
         chosen.weights.copy_(self.weights[[self.names.index(name) for name in names]])
         return chosen
 
     def branch_cam(self, batch: PeakBatch, name: str) -> torch.Tensor:
         """Class activation of each peak by one branch, unweighted."""
-        parts = [part.cam(batch) for part in self.branches[name]]  # type: ignore[operator,union-attr]
+        parts = [part.cam(batch) for part in self.parts(name)]
         return torch.stack(parts).mean(dim=0)
 
     def branch_intercept(self, name: str) -> torch.Tensor:
         """Intercept of one branch, unweighted."""
-        parts = [part.intercept() for part in self.branches[name]]  # type: ignore[operator,union-attr]
+        parts = [part.intercept() for part in self.parts(name)]
         return torch.stack(parts).mean(dim=0)
 
     def branch_logits(self, batch: PeakBatch) -> torch.Tensor:
@@ -253,10 +265,10 @@ class BranchModel(nn.Module):
         return _pixel_mean(self.cam(batch), batch) + self.intercept()
 
     def embed(self, batch: PeakBatch) -> torch.Tensor:
-        """What the heads read: pooled peak features of all nets side by side, then discriminants."""
+        """What the heads read: pooled peak features of all nets, then discriminants."""
         found = []
         for name in self.names:
-            for part in self.branches[name]:  # type: ignore[union-attr]
+            for part in self.parts(name):
                 if isinstance(part, RGCN):
                     found.append(part.pool(part.nodes(batch), batch).double())
                 else:

@@ -30,7 +30,8 @@ def bin_spectra(spectra: Spectra, mz_range: tuple[float, float]) -> NDArray[np.f
     flat = (spectra.pixel_of_peak * n_bins + place)[inside]
     total = np.bincount(flat, spectra.intensity[inside], minlength=spectra.n_pixels * n_bins)
     bins = np.log1p(total).reshape(-1, n_bins)
-    return (bins / np.maximum(bins.max(axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    scaled = bins / np.maximum(bins.max(axis=1, keepdims=True), 1e-12)
+    return np.asarray(scaled, dtype=np.float32)
 
 
 def _net(n_bins: int, n_classes: int) -> nn.Sequential:

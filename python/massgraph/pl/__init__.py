@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from massgraph.pl._network import relations
     from massgraph.pl._spectra import activation
 
-__all__ = ["activation", "deletion", "evaluation", "history", "ion_images", "relations", "segmentation"]
+__all__ = [
+    "activation",
+    "deletion",
+    "evaluation",
+    "history",
+    "ion_images",
+    "relations",
+    "segmentation",
+]
 
 _HOME = {
     "activation": "_spectra",

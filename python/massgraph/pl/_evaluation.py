@@ -80,9 +80,7 @@ def evaluation(
             if number % ACROSS == 0:
                 axes.set_ylabel(score.replace("_", " "))
         handles, labels = picture.axes[0].get_legend_handles_labels()
-        picture.legend(
-            handles, labels, loc="lower center", ncols=4, frameon=False, fontsize=6.5
-        )
+        picture.legend(handles, labels, loc="lower center", ncols=4, frameon=False, fontsize=6.5)
     return picture
 
 

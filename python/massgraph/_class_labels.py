@@ -1,0 +1,111 @@
+"""Labels as users give them, as classes and codes; groups and seeds likewise."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.multiclass import check_classification_targets
+
+__all__ = ["encode_labels", "group_codes", "label_array", "seed_number", "seed_of"]
+
+
+def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Sorted classes and the code of each pixel, -1 where the label is missing."""
+    if y is None:
+        msg = "a classifier requires y to be passed, but the target y is None"
+        raise ValueError(msg)
+    values = label_array(y)
+    if values.ndim == 2 and values.shape[1] == 1:
+        msg = "A column-vector y was passed when a 1d array was expected: its column is taken"
+        warnings.warn(msg, DataConversionWarning, stacklevel=3)
+        values = values[:, 0]
+    if values.shape != (n_pixels,):
+        msg = f"y has shape {values.shape}, need one label for each of {n_pixels} pixels"
+        raise ValueError(msg)
+    known = ~pd.isna(values)
+    if not known.any():
+        msg = "no pixel has a label"
+        raise ValueError(msg)
+    labels = values[known]
+    if labels.dtype.kind == "O":
+        _check_one_type(labels)
+    # Objects become what they are, and text no wider than the longest label.
+    labels = np.asarray(labels.tolist()) if labels.dtype.kind in "OU" else labels
+    check_classification_targets(labels)
+    if labels.dtype.kind not in "Uiufb":
+        msg = f"labels are of type {labels.dtype}: use text, whole numbers or truth values"
+        raise ValueError(msg)
+    classes, present = np.unique(labels, return_inverse=True)
+    codes = np.full(n_pixels, -1, dtype=np.int64)
+    codes[known] = present.reshape(-1)
+    return classes, codes
+
+
+def label_array(y: Any) -> NDArray[Any]:
+    """Labels as an array in which the missing stay missing and whole numbers whole."""
+    if isinstance(y, np.ma.MaskedArray):
+        labels: NDArray[Any] = y.data.astype(object)
+        labels[np.ma.getmaskarray(y)] = None
+        return labels
+    # As text a NaN in a list would be the label "nan".
+    if isinstance(y, (list, tuple)):
+        return np.asarray(y, dtype=object)
+    # Integers of a Categorical or of Int64 would become floats where some are missing.
+    if isinstance(y, pd.Categorical) or pd.api.types.is_extension_array_dtype(y):
+        return pd.Series(y).astype(object).to_numpy()
+    return np.asarray(y)
+
+
+def _check_one_type(labels: NDArray[Any]) -> None:
+    """Refuse 0 beside "0", or 1 beside True, which would become one class."""
+    examples: dict[str, Any] = {}
+    for label in labels:
+        kind = type(label).__name__
+        if isinstance(label, (bool, np.bool_)):
+            kind = "truth value"
+        elif isinstance(label, str):
+            kind = "text"
+        elif isinstance(label, Real):
+            kind = "number"
+        examples.setdefault(kind, label)
+    if len(examples) > 1:
+        shown = ", ".join(f"{label!r} ({kind})" for kind, label in examples.items())
+        msg = f"labels are of several types, {shown}: make them all text or all numbers"
+        raise ValueError(msg)
+
+
+def group_codes(groups: Any, rows: NDArray[np.int64], n_pixels: int) -> NDArray[np.int64]:
+    """Codes of the groups of the labelled pixels `rows`."""
+    values = label_array(groups)
+    if values.shape != (n_pixels,):
+        msg = f"groups have shape {values.shape}, need one for each of {n_pixels} pixels"
+        raise ValueError(msg)
+    codes = pd.factorize(values[rows], sort=True)[0]
+    if (codes < 0).any():
+        pixel = rows[np.argmin(codes)]
+        msg = f"pixel {pixel} has a label but no group (it is {values[pixel]}): give it one"
+        raise ValueError(msg)
+    return np.asarray(codes, dtype=np.int64)
+
+
+def seed_of(random_state: Any) -> int | None:
+    """An integer to seed from; only a given generator is advanced."""
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if random_state is None:
+        return None
+    if not isinstance(random_state, (int, np.integer)) or random_state < 0:
+        msg = f"random_state {random_state!r} is no whole number of 0 or more, RandomState or None"
+        raise ValueError(msg)
+    return int(random_state)
+
+
+def seed_number(random_state: Any) -> int | None:
+    """The seed as JSON can hold it; None where there is no number."""
+    return int(random_state) if isinstance(random_state, (int, np.integer)) else None
