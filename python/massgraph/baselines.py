@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,10 @@ from massgraph.spectra import Spectra
 __all__ = ["BASELINES", "PLSDA", "AlignedClassifier", "BinnedCNN", "make_baseline"]
 
 PLS_COMPONENTS = 10
+
+# Many models read the same spectra: what they share is found once, for as long as the spectra live.
+_AXES: WeakKeyDictionary[Spectra, MassAxis] = WeakKeyDictionary()
+_CALIBRATED: WeakKeyDictionary[Spectra, tuple[MassAxis, Spectra]] = WeakKeyDictionary()
 
 
 class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -89,7 +94,7 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         rows = np.flatnonzero(~pd.isna(labels) & (X.peak_counts > 0))
         spectra, labels = X[rows], np.asarray(labels[rows].tolist())
         self.classes_ = np.unique(labels)
-        self.axis_ = MassAxis.learn(X)
+        self.axis_ = _axis_of(X)
         self.unit_ = UNIT_OF_MEDIAN * float(np.median(spectra.intensity))
         settings = _copy_settings(spectra)
         rng = np.random.default_rng(self.random_state)
@@ -101,7 +106,7 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _matrix(self, spectra: Spectra) -> NDArray[np.float64]:
         if self.recalibrate:
-            spectra = self.axis_.calibrate(spectra).spectra
+            spectra = _calibrated(spectra, self.axis_)
         ion = assign_to_axis(spectra.mz, self.axis_.mz)
         near = np.abs(spectra.mz - self.axis_.mz[ion]) <= self.window_da + 1e-9
         amount = np.log1p(spectra.intensity[near] / self.unit_)
@@ -204,6 +209,20 @@ class BinnedCNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """The most probable class of each pixel."""
         labels: NDArray[Any] = self.classes_[np.argmax(self.predict_proba(X), axis=1)]
         return labels
+
+
+def _axis_of(spectra: Spectra) -> MassAxis:
+    if spectra not in _AXES:
+        _AXES[spectra] = MassAxis.learn(spectra)
+    return _AXES[spectra]
+
+
+def _calibrated(spectra: Spectra, axis: MassAxis) -> Spectra:
+    known = _CALIBRATED.get(spectra)
+    if known is None or known[0] is not axis:
+        known = axis, axis.calibrate(spectra).spectra
+        _CALIBRATED[spectra] = known
+    return known[1]
 
 
 def labels_of(y: ArrayLike, n_pixels: int) -> NDArray[np.object_]:

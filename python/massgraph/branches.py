@@ -312,11 +312,28 @@ def fit_axis(
             continue
         if chosen.size > MOST_ROWS:
             chosen = rng.choice(chosen, MOST_ROWS, replace=False)
-        weight, bias = shrunken_discriminant(features[chosen], y[chosen], n_classes)
+        weight, bias = _discriminant(features[chosen], y[chosen], n_classes, joint=code > 0)
         columns = slice(code * n_classes, (code + 1) * n_classes)
         branch.share_weight[:, columns] = torch.from_numpy(weight[:n_ions])
         branch.deviation_weight[:, columns] = torch.from_numpy(weight[n_ions:])
         branch.bias[code] = torch.from_numpy(bias)
+
+
+def _discriminant(
+    features: sp.csr_matrix, y: NDArray[np.int64], n_classes: int, *, joint: bool
+) -> tuple[Floats, Floats]:
+    """One discriminant on shares and deviations, or the mean of one on each.
+
+    Where peaks are missing the two correct each other; where none are, two of half as many
+    features are the steadier.
+    """
+    if joint:
+        return shrunken_discriminant(features, y, n_classes)
+    n_ions = features.shape[1] // 2
+    both = (features[:, :n_ions], features[:, n_ions:])
+    found = [shrunken_discriminant(part, y, n_classes) for part in both]
+    weight = np.concatenate([part[0] for part in found]) / 2
+    return weight, (found[0][1] + found[1][1]) / 2
 
 
 def _set_expectations(branch: AxisBranch, measured: PeakBatch) -> None:

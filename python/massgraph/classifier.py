@@ -417,7 +417,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """An empty model of the shape of the fitted one, to put saved weights into."""
         if n_ions is None:
             return cast("RGCN", self.new_part("relational", 0, None))
-        parts: dict[str, list[torch.nn.Module]] = {
+        parts: dict[str, list[RGCN | AxisBranch]] = {
             name: [
                 self.new_part(name, 0, n_ions) for _ in range(1 if name == "axis" else self.n_nets_)
             ]
@@ -478,6 +478,17 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         numbers, and the discriminants of the axis branch.
         """
         return self._per_pixel(X, lambda batch: self.model_.embed(batch))  # noqa: PLW0108
+
+    def branch_logits(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
+        """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``.
+
+        Branches are in the order of ``settings_.branches``; their sum is `logits`. NaN for pixels
+        without peaks.
+        """
+        if not isinstance(self.model_, BranchModel):
+            return self.logits(X)[:, None, :]
+        model = self.model_
+        return self._per_pixel(X, lambda batch: model.weights[:, None] * model.branch_logits(batch))
 
     def _per_pixel(
         self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch], torch.Tensor]

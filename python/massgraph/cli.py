@@ -218,7 +218,10 @@ def _add_evaluate(commands: Any) -> None:
     labels.add_argument("--labels", type=Path, help="CSV file: x, y, label[, run]")
     labels.add_argument("--labels-column", metavar="NAME", help="column of obs in an h5ad file")
     labels.add_argument(
-        "--synthetic", action="store_true", help="simulated tissue in place of files"
+        "--synthetic",
+        choices=("tissue", "family"),
+        help="simulated spectra in place of files: tissue of three classes, or two classes that "
+        "differ in the sum over one family of ions",
     )
     _add_output(parser)
     parser.add_argument("--quick", action="store_true", help="a look: few models, faults, pixels")
@@ -361,16 +364,18 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
 
     started = time.monotonic()
     check_evaluation_output(arguments.out, overwrite=arguments.overwrite)
-    if bool(arguments.input) == arguments.synthetic:
+    if bool(arguments.input) == bool(arguments.synthetic):
         msg = "evaluate needs input files with their labels, or --synthetic without any"
         raise ValueError(msg)
     if arguments.seeds < 1 or arguments.folds < 2:
         msg = f"--seeds {arguments.seeds} must be 1 or more, --folds {arguments.folds} 2 or more"
         raise ValueError(msg)
     seeds = range(arguments.seed, arguments.seed + (1 if arguments.quick else arguments.seeds))
-    if arguments.synthetic:
+    if arguments.synthetic == "tissue":
         shape = (9, 9) if arguments.quick else (12, 12)
         tasks = list(ev.synthetic_tasks(seeds, shape=shape))
+    elif arguments.synthetic:
+        tasks = list(ev.family_tasks(seeds))
     else:
         spectra = _read_all(arguments)
         labels = _labels(arguments, spectra)
@@ -385,9 +390,10 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         tasks,
         ev.quick_models(names) if arguments.quick else names,
         faults=ev.QUICK_FAULTS if arguments.quick else ev.FAULTS,
-        overlapping=not arguments.synthetic,
+        overlapping=arguments.synthetic is None,
     )
-    title = "Simulated tissue" if arguments.synthetic else _title(arguments)
+    titles = {"tissue": "Simulated tissue", "family": "Sum over a family of ions"}
+    title = titles[arguments.synthetic] if arguments.synthetic else _title(arguments)
     command = "massgraph " + " ".join(arguments.words)
     write_evaluation(
         evaluation, arguments.out, title=title, command=command, overwrite=arguments.overwrite

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 
 from massgraph import degrade
 from massgraph._progress import progress
 from massgraph.baselines import labels_of, make_baseline
+from massgraph.family_sums import simulate_family_sums
 from massgraph.metrics import paired_test, prediction_scores
 from massgraph.simulate import simulate
 from massgraph.spectra import Spectra
@@ -33,6 +35,7 @@ __all__ = [
     "Fault",
     "Task",
     "evaluate",
+    "family_tasks",
     "quick_models",
     "split_tasks",
     "synthetic_tasks",
@@ -127,6 +130,7 @@ QUICK_FAULTS = tuple(
 
 
 QUICK_MODELS = ("massgraph", "shrinkage_lda")
+FAMILY_TEST_PIXELS = 200  # per class
 QUICK_PIXELS = 40  # per class, of training and of test pixels of a quick evaluation
 
 
@@ -304,6 +308,24 @@ def synthetic_tasks(
         yield Task(seed, spectra[rows], labels[rows], None, spectra[run >= 3], labels[run >= 3])
 
 
+def family_tasks(
+    seeds: Sequence[int] = range(1000, 1005), *, per_class: int = 100, **settings: Any
+) -> Iterator[Task]:
+    """Two classes that differ in the sum over a family alone: see `massgraph.family_sums`.
+
+    Models learn from `per_class` pixels of each class and are tested on 200 of other runs;
+    `settings` are those of `simulate_family_sums`.
+    """
+    for seed in seeds:
+        parts = [
+            simulate_family_sums(n, random_state=[seed, part], families_from=seed, **settings)
+            for part, n in enumerate((per_class, FAMILY_TEST_PIXELS))
+        ]
+        (train, y_train), (test, y_test) = parts
+        # Pixels have no place, and all runs both classes: any pixel may be held out.
+        yield Task(seed, train, y_train, np.arange(len(y_train)), test, y_test)
+
+
 def thinned(task: Task, per_class: int = QUICK_PIXELS) -> Task:
     """The task with at most so many training and test pixels of each class, drawn at random."""
     rng = np.random.default_rng(task.seed)
@@ -372,17 +394,19 @@ def evaluate(
     found: dict[tuple[int, str, str], list[tuple[NDArray[Any], NDArray[np.float64]]]] = {}
     costs, contributions = [], []
     jobs = [(task, name) for task in tasks for name in makers]
+    worse: dict[str, Spectra] = {}
     for task, name in progress(jobs, len(jobs), "evaluating"):
+        if name == next(iter(makers)):
+            worse = {fault.name: _degraded(task, fault) for fault in faults}
         started = time.monotonic()
         model = makers[name](task.seed).fit(task.train, task.y_train, task.groups)
         costs.append({"seed": task.seed, "model": name, "seconds": time.monotonic() - started})
-        if getattr(model, "contributions_", None) is not None and name == DEFAULT:
+        if name == DEFAULT and getattr(model, "contributions_", None) is not None:
             contributions.append(model.contributions_.assign(seed=task.seed))
-        for part, fitted in _with_parts(name, model):
-            for fault in faults:
-                probability = _predict(fitted, task, fault, classes)
-                key = (task.seed, part, fault.name)
-                found.setdefault(key, []).append((task.y_test, probability))
+        for fault, spectra in worse.items():
+            for part, given in _predictions(name, model, spectra):
+                probability = _for_all_classes(given, model.classes_, classes)
+                found.setdefault((task.seed, part, fault), []).append((task.y_test, probability))
     scores, confusion = _score(found, classes, {fault.name: fault for fault in faults})
     ratio = len(tasks[0].y_test) / len(tasks[0].y_train) if overlapping else 0.0
     return Evaluation(
@@ -441,29 +465,36 @@ def _makers(name: str, augment: int, window_da: float) -> dict[str, Callable[[in
     return aligned
 
 
-def _with_parts(name: str, model: Any) -> Iterator[tuple[str, Any]]:
-    """The model, and of the default its branches alone and without the relational one."""
-    yield name, model
+def _degraded(task: Task, fault: Fault) -> Spectra:
+    """The test pixels with a fault: the same for all models."""
+    rng = np.random.default_rng([task.seed, len(task.y_test), *fault.name.encode()])
+    return fault.apply(task.test, task.y_test, rng)
+
+
+def _predictions(
+    name: str, model: Any, spectra: Spectra
+) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Probabilities of the model, and of the default its branches alone and without relations."""
     branches = model.settings_.branches if name == DEFAULT else ()
-    if len(branches) > 1:
-        for branch in branches:
-            yield f"{name}: {branch} alone", model.only(branch)
-        if "relational" in branches:
-            rest = [branch for branch in branches if branch != "relational"]
-            yield f"{name}: no relations", model.only(*rest)
+    if len(branches) < 2:
+        yield name, model.predict_proba(spectra)
+        return
+    logits = model.branch_logits(spectra)
+    yield name, softmax(logits.sum(axis=1), axis=1)
+    for index, branch in enumerate(branches):
+        yield f"{name}: {branch} alone", softmax(logits[:, index], axis=1)
+    if "relational" in branches:
+        rest = np.delete(logits, branches.index("relational"), axis=1)
+        yield f"{name}: no relations", softmax(rest.sum(axis=1), axis=1)
 
 
-def _predict(model: Any, task: Task, fault: Fault, classes: tuple[str, ...]) -> NDArray[np.float64]:
-    """Probabilities for all classes; chance where a pixel has none."""
-    # The same faults for all models: the generator depends on the task and the fault alone.
-    words = [task.seed, len(task.y_test), *fault.name.encode()]
-    rng = np.random.default_rng(words)
-    worse = fault.apply(task.test, task.y_test, rng)
-    given = model.predict_proba(worse)
-    probability = np.zeros((len(task.y_test), len(classes)))
-    probability[:, np.searchsorted(classes, np.asarray(model.classes_).astype(str))] = given
-    lost = ~np.isfinite(probability).all(axis=1)
-    probability[lost] = 1.0 / len(classes)
+def _for_all_classes(
+    given: NDArray[np.float64], own: NDArray[Any], classes: tuple[str, ...]
+) -> NDArray[np.float64]:
+    """Columns for classes that a model never saw; chance where a pixel has no probability."""
+    probability = np.zeros((len(given), len(classes)))
+    probability[:, np.searchsorted(classes, np.asarray(own).astype(str))] = given
+    probability[~np.isfinite(probability).all(axis=1)] = 1.0 / len(classes)
     return probability
 
 

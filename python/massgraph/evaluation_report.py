@@ -109,18 +109,20 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     rivals = [name for name in table.index if not name.startswith(REFERENCE)]
     if not rivals:
         return []
-    n_seeds = evaluation.scores["seed"].nunique()
+    ours = table.loc[REFERENCE].to_numpy(dtype=float)
+    theirs = table.loc[rivals].to_numpy(dtype=float)
+    error = spread.loc[REFERENCE].to_numpy(dtype=float)
+    error = np.nan_to_num(error) / np.sqrt(evaluation.scores["seed"].nunique())
     lines = []
-    for fault in map(str, table.columns):
-        best = table.loc[rivals, fault].idxmax()
-        ours, theirs = table.loc[REFERENCE, fault], table.loc[best, fault]
-        error = spread.loc[REFERENCE, fault] / np.sqrt(n_seeds)
-        verdict = "won" if ours >= theirs else "lost"
-        if abs(ours - theirs) <= error:
+    for column, fault in enumerate(table.columns):
+        best = int(theirs[:, column].argmax())
+        gain = ours[column] - theirs[best, column]
+        verdict = "won" if gain >= 0 else "lost"
+        if abs(gain) <= error[column]:
             verdict = "level"
         lines.append(
-            f"{fault}: {verdict}, {ours:.3f} against {theirs:.3f} ({best}), "
-            f"{100 * (ours - theirs):+.1f} points"
+            f"{fault}: {verdict}, {ours[column]:.3f} against {theirs[best, column]:.3f} "
+            f"({rivals[best]}), {100 * gain:+.1f} points"
         )
     return lines
 

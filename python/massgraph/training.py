@@ -22,7 +22,7 @@ from massgraph.settings import Settings
 __all__ = ["LabelledGraphs", "train"]
 
 PLATEAU_PATIENCE = 5
-SMALLEST_EPOCH = 512  # draws per epoch at least: few pixels need as many steps as many do
+SMALLEST_EPOCH = 256  # draws per epoch at least: few pixels need as many steps as many do
 EVALUATION_PEAKS = 1 << 17  # peaks per batch where no gradients are kept
 
 
@@ -76,7 +76,7 @@ def train(
 ) -> pd.DataFrame:
     """Train a model in place.
 
-    Each epoch draws as many pixels as there are training pixels (512 at least), balanced over the
+    Each epoch draws as many pixels as there are training pixels (256 at least), balanced over the
     classes. By
     default the loss on the fixed validation set (each class weighing the same) lowers the learning
     rate on a plateau, stops the training, and chooses the weights that are kept. With

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from sklearn.exceptions import DataConversionWarning
 
-from massgraph import classifier as classifier_module
+from massgraph import _class_labels as class_labels
 
 
 def encoded(labels: Any) -> tuple[list[Any], str, list[int]]:
-    classes, codes = classifier_module._encode_labels(labels, 4)
+    classes, codes = class_labels.encode_labels(labels, 4)
     return classes.tolist(), classes.dtype.kind, codes.tolist()
 
 

@@ -21,7 +21,7 @@ def simulation() -> Any:
 @pytest.fixture(scope="module")
 def fitted(simulation: Any) -> mg.RGCNClassifier:
     spectra, labels = simulation
-    return mg.RGCNClassifier(epochs=25, device="cpu").fit(spectra, labels)
+    return mg.RGCNClassifier(epochs=8, folds=2, device="cpu").fit(spectra, labels)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from massgraph.io.model import ModelError
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
-    chosen = {"epochs": 3, "augment": 1, "hidden": (4, 4), "device": "cpu", **parameters}
+    chosen = {"epochs": 2, "augment": 1, "folds": 2, "hidden": (4, 4), "device": "cpu", **parameters}
     return mg.RGCNClassifier(**chosen)
 
 
@@ -76,7 +76,7 @@ def test_the_folder_holds_json_and_weights_only(template: Path) -> None:
         "weights.safetensors",
     ]
     config = json.loads((template / "config.json").read_text(encoding="utf-8"))
-    assert config["schema_version"] == 1
+    assert config["schema_version"] == 2
     assert config["settings"]["tolerance"] == 4.0
     assert config["relations"]["names"] == list(mg.default_relations("positive").names)
     raw = (template / "weights.safetensors").read_bytes()
