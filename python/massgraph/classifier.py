@@ -582,6 +582,23 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             "n_validation_pixels": int(self.validation_.sum()),
             "epochs_run": 0 if self.history_ is None else len(self.history_),
             **self._calibration_summary(),
+            **self._contribution_summary(),
+        }
+
+    def _contribution_summary(self) -> dict[str, Any]:
+        """What each branch contributes, in the order of `branches`."""
+        table = self.contributions_
+        if table is None or len(table) < 3:
+            return {}
+        branches = table.iloc[:-1]
+        return {
+            "branch_shares": [round(float(value), 4) for value in branches["share"]],
+            "balanced_accuracy_without_branch": [
+                round(float(value), 4) for value in branches["balanced_accuracy_without"]
+            ],
+            "balanced_accuracy_cross_fitted": round(
+                float(table["balanced_accuracy_alone"].iloc[-1]), 4
+            ),
         }
 
     def _calibration_summary(self) -> dict[str, Any]:

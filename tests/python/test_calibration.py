@@ -62,9 +62,7 @@ def test_the_width_is_measured(axis: MassAxis, spectra: mg.Spectra) -> None:
 
 def test_few_peaks_follow_their_run(axis: MassAxis, spectra: mg.Spectra) -> None:
     moved = degrade.shift_mz(spectra, 0.08, "Da")
-    few = moved.keep_peaks(
-        (moved.pixel_of_peak != 0) | (moved.intensity_rank() < 3)
-    )
+    few = moved.keep_peaks((moved.pixel_of_peak != 0) | (moved.intensity_rank() < 3))
     calibration = calibrate(few, axis.mz[axis.anchor])
     assert calibration.shift[0] == pytest.approx(0.08, abs=2e-3)
 
@@ -114,7 +112,9 @@ def test_soft_assignment(axis: MassAxis, spectra: mg.Spectra) -> None:
     assert ion.shape == weight.shape == (spectra.n_peaks, NEAR)
     assert (weight >= 0).all()
     assert (weight.sum(axis=1) < 1).all()
-    on_ion = replace(calibrated, spectra=mg.Spectra.from_peaks([(axis.mz[:1], [1.0])]), width=np.array([1e-4]))
+    on_ion = replace(
+        calibrated, spectra=mg.Spectra.from_peaks([(axis.mz[:1], [1.0])]), width=np.array([1e-4])
+    )
     assert axis.assign(on_ion).weight.max() > 0.5
     between = mg.Spectra.from_peaks([([axis.mz[0] - 3.3], [1.0])])
     assert axis.assign(replace(on_ion, spectra=between)).weight.max() == 0

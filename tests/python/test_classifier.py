@@ -17,7 +17,6 @@ from massgraph import classifier as classifier_module
 from massgraph import training
 from massgraph.splits import default_groups
 
-
 SINGLE = {"branches": ("relational",), "folds": 1}  # one net, quick to train
 
 
@@ -187,7 +186,9 @@ def test_same_seed_same_bits(tissue: Any, fitted: mg.RGCNClassifier) -> None:
         assert torch.equal(weight, again.model_.state_dict()[name]), name
     pd.testing.assert_frame_equal(again.history_, fitted.history_)
     other = quick(random_state=1).fit(spectra, labels)
-    assert not torch.equal(other.model_.parts("relational")[0].head.weight, fitted.model_.head.weight)
+    assert not torch.equal(
+        other.model_.parts("relational")[0].head.weight, fitted.model_.head.weight
+    )
 
 
 def test_nothing_global_is_touched(tissue: Any) -> None:

@@ -29,7 +29,9 @@ def test_the_same_as_scikit_learn(n: int, p: int) -> None:
     other = (X - means.mean(axis=0)) / (X - means[y]).std(axis=0)
     covariance = (1 - shrinkage) * scaled.T @ scaled / len(X)
     covariance += shrinkage * np.trace(scaled.T @ scaled) / len(X) / p * np.eye(p)
-    coefficient = np.linalg.solve(covariance, np.stack([other[y == c].mean(axis=0) for c in range(3)]).T)
+    coefficient = np.linalg.solve(
+        covariance, np.stack([other[y == c].mean(axis=0) for c in range(3)]).T
+    )
     expected = other @ coefficient - 0.5 * np.einsum(
         "ck,kc->c", np.stack([other[y == c].mean(axis=0) for c in range(3)]), coefficient
     )

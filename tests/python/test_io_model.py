@@ -23,7 +23,14 @@ from massgraph.io.model import ModelError
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
-    chosen = {"epochs": 2, "augment": 1, "folds": 2, "hidden": (4, 4), "device": "cpu", **parameters}
+    chosen = {
+        "epochs": 2,
+        "augment": 1,
+        "folds": 2,
+        "hidden": (4, 4),
+        "device": "cpu",
+        **parameters,
+    }
     return mg.RGCNClassifier(**chosen)
 
 

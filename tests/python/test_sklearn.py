@@ -73,7 +73,15 @@ def tissue() -> tuple[mg.Spectra, Any]:
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
-    return mg.RGCNClassifier(epochs=12, augment=1, hidden=(8, 8), folds=1, branches=("relational",), device="cpu", **parameters)
+    return mg.RGCNClassifier(
+        epochs=12,
+        augment=1,
+        hidden=(8, 8),
+        folds=1,
+        branches=("relational",),
+        device="cpu",
+        **parameters,
+    )
 
 
 def test_cross_validation_by_run(tissue: tuple[mg.Spectra, Any]) -> None:
