@@ -109,7 +109,7 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             spectra = _calibrated(spectra, self.axis_)
         ion = assign_to_axis(spectra.mz, self.axis_.mz)
         near = np.abs(spectra.mz - self.axis_.mz[ion]) <= self.window_da + 1e-9
-        amount = np.log1p(spectra.intensity[near] / self.unit_)
+        amount = np.log1p(spectra.intensity[near].astype(np.float64) / self.unit_)
         matrix = sp.coo_matrix(
             (amount, (spectra.pixel_of_peak[near], ion[near])),
             shape=(spectra.n_pixels, len(self.axis_)),

@@ -475,7 +475,10 @@ def _predictions(
     name: str, model: Any, spectra: Spectra
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
     """Probabilities of the model, and of the default its branches alone and without relations."""
-    branches = model.settings_.branches if name == DEFAULT else ()
+    from massgraph.classifier import RGCNClassifier
+
+    is_ours = name == DEFAULT and isinstance(model, RGCNClassifier)
+    branches = model.settings_.branches if is_ours else ()
     if len(branches) < 2:
         yield name, model.predict_proba(spectra)
         return

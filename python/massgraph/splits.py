@@ -17,8 +17,8 @@ ATTEMPTS = 200
 def default_groups(spectra: Spectra, enough: int = RUNS_ENOUGH) -> NDArray[np.int64]:
     """Group of each pixel, shape ``(n_pixels,)``, where the user names none.
 
-    The runs where there are `enough` (five) or more; else square blocks of neighbouring pixels within
-    each run, six along its longer side; without coordinates every pixel by itself.
+    The runs where there are `enough` (five) or more; else square blocks of neighbouring pixels
+    within each run, six along its longer side; without coordinates every pixel by itself.
     """
     if len(np.unique(spectra.run)) >= enough:
         return np.unique(spectra.run, return_inverse=True)[1]

@@ -16,7 +16,7 @@ from massgraph.spectra import Spectra
 __all__ = ["bin_spectra", "cnn_probability", "train_cnn"]
 
 BIN_DA = 0.1
-BATCH, LEARNING_RATE, PATIENCE, HELD_OUT = 64, 1e-3, 20, 0.15
+BATCH, LEARNING_RATE, PATIENCE, HELD_OUT = 32, 1e-3, 20, 0.15
 
 
 def bin_spectra(spectra: Spectra, mz_range: tuple[float, float]) -> NDArray[np.float32]:
