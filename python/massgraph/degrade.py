@@ -29,6 +29,8 @@ __all__ = [
     "shift_mz",
 ]
 
+DRAWS = 30  # of another pixel, before all are looked at
+
 
 def remove_peaks(spectra: Spectra, keep: ArrayLike, rng: np.random.Generator) -> Spectra:
     """Keep each peak with probability `keep`.
@@ -219,17 +221,39 @@ def mix_pixels(
         msg = f"labels have shape {values.shape}, need one for each of {spectra.n_pixels} pixels"
         raise ValueError(msg)
     codes = np.asarray(pd.factorize(values)[0])
-    donor = np.arange(spectra.n_pixels)
     run = np.asarray(spectra.run_codes)
-    for pixel in np.flatnonzero((codes >= 0) & (weights > 0)):
-        other = np.flatnonzero((codes >= 0) & (codes != codes[pixel]))
-        near = other[run[other] == run[pixel]]
-        choice = near if near.size else other
-        donor[pixel] = rng.choice(choice) if choice.size else pixel
+    donor = _others(np.flatnonzero((codes >= 0) & (weights > 0)), codes, run, rng)
     given = np.flatnonzero(donor != np.arange(spectra.n_pixels))
     added = spectra[donor[given]]
     receiver = given[added.pixel_of_peak]
     return _with_peaks(spectra, added.mz, added.intensity * weights[receiver], receiver)
+
+
+def _others(
+    pixels: NDArray[np.int64],
+    codes: NDArray[np.int64],
+    run: NDArray[np.int32],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """For each pixel itself; for these a random one of another class, of their run if there is."""
+    donor = np.arange(codes.size)
+    order = np.argsort(run, kind="stable")
+    counts = np.bincount(run, minlength=1)
+    first = np.cumsum(counts) - counts
+    left = pixels
+    for _ in range(DRAWS):  # nearly all are found by chance
+        place = (rng.random(left.size) * counts[run[left]]).astype(np.int64)
+        drawn = order[first[run[left]] + place]
+        fits = (codes[drawn] >= 0) & (codes[drawn] != codes[left])
+        donor[left[fits]] = drawn[fits]
+        left = left[~fits]
+    for pixel in left:
+        other = np.flatnonzero((codes >= 0) & (codes != codes[pixel]))
+        near = other[run[other] == run[pixel]]
+        choice = near if near.size else other
+        if choice.size:
+            donor[pixel] = rng.choice(choice)
+    return donor
 
 
 def _with_peaks(
