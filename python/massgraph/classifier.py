@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -546,6 +546,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def only(self, *branches: str) -> RGCNClassifier:
         """The fitted model with some of its branches alone, at the weights that they have.
 
+        Branches stay in their order.
+
         Raises
         ------
         ValueError
@@ -558,6 +560,14 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(msg)
         chosen = copy(self)
         chosen.model_ = model.only(branches)
+        chosen.settings_ = replace(self.settings_, branches=chosen.model_.names)
+        if self.contributions_ is not None:
+            rows = self.contributions_["branch"].isin([*branches, "all"])
+            table = self.contributions_[rows].reset_index(drop=True)
+            # Shares and scores were measured for the sum of all.
+            table[["share", "balanced_accuracy_without"]] = np.nan
+            table.loc[table["branch"] == "all", "balanced_accuracy_alone"] = np.nan
+            chosen.contributions_ = table
         return chosen
 
     def _names(self, y: Any) -> NDArray[Any]:
@@ -588,7 +598,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _contribution_summary(self) -> dict[str, Any]:
         """What each branch contributes, in the order of `branches`."""
         table = self.contributions_
-        if table is None or len(table) < 3:
+        if table is None or len(table) < 3 or table["share"].isna().any():
             return {}
         branches = table.iloc[:-1]
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -251,3 +252,22 @@ def test_embeddings_are_of_all_parts(fitted: mg.RGCNClassifier, tissue: Any) -> 
     assert isinstance(fitted.model_, BranchModel)
     with pytest.raises(ValueError, match="cannot be split"):
         quick().fit(*tissue, groups=tissue[1])
+
+
+def test_the_report_says_what_each_branch_contributed(
+    fitted: mg.RGCNClassifier, tissue: Any, tmp_path: Path
+) -> None:
+    spectra, labels = tissue
+    mg.write_report(fitted.segment(spectra, labels, explain=False), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    table = fitted.contributions_
+    assert table is not None
+    axis, relations = (100 * float(share) for share in table["share"].iloc[:2])
+    assert f"axis {axis:.0f} %, relations {relations:.0f} %, peaks" in text
+    assert "The mass axis was found in the data" in text
+    alone = fitted.only("peak", "axis")
+    assert alone.settings_.branches == ("axis", "peak")
+    assert "branch_shares" not in alone.summary()
+    alone.save(tmp_path / "model")
+    again = mg.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.logits(spectra[:9]), alone.logits(spectra[:9]))

@@ -227,6 +227,7 @@ class BranchModel(nn.Module):
         if unknown or not names:
             msg = f"branches {tuple(names)} are not one or more of {self.names}"
             raise ValueError(msg)
+        names = [name for name in self.names if name in names]
         parts = {name: self.parts(name) for name in names}
         chosen = BranchModel(parts).to(self.weights.device).eval()
         chosen.weights.copy_(self.weights[[self.names.index(name) for name in names]])
