@@ -17,8 +17,6 @@ from massgraph.spectra import Spectra
 
 __all__ = ["PeakEncoder", "degraded_copy"]
 
-NOISY, MOST_NOISE = 0.25, 0.5  # share of pixels that gain random peaks, and how many at most
-MIXED, MOST_MIXED = 0.2, 0.4  # share of pixels mixed with another, and its weight at most
 UNIT_OF_MEDIAN = 5.0  # of the median intensity of the training peaks
 JITTER_TOLERANCES = 2.0  # largest jitter of a degraded copy
 
@@ -144,9 +142,8 @@ def degraded_copy(
     """Spectra with faults, drawn anew for each pixel, and what befell each one.
 
     A third of the pixels lose peaks at random and a third their weakest ones (20 to 100 % kept);
-    none loses all of them. A quarter gain random peaks, up to half as many as they have, and a
-    fifth the peaks of another pixel at up to 0.4 of their intensity. Four in ten have their m/z
-    jittered by a standard deviation of up to two tolerances.
+    none loses all of them. Four in ten have their m/z jittered by a standard deviation of up to two
+    tolerances.
 
     Returns
     -------
@@ -162,19 +159,8 @@ def degraded_copy(
     empty = worse.peak_counts == 0
     if empty.any():  # nothing can be learnt from a copy without peaks: as measured it is better
         worse = Spectra.concatenate([worse, spectra])[np.arange(n) + n * empty]
-    worse = _with_foreign_peaks(worse, rng)
     sd = np.where(
         rng.random(n) < 0.4, rng.uniform(0, JITTER_TOLERANCES * settings.tolerance, n), 0.0
     )
     fault = np.where(empty, 0, np.where(fate < 1 / 3, 1, np.where(fate > 2 / 3, 2, 0)))
     return degrade.jitter_mz(worse, sd, settings.tolerance_unit, rng), fault
-
-
-def _with_foreign_peaks(spectra: Spectra, rng: np.random.Generator) -> Spectra:
-    """Random peaks for some pixels, and the peaks of another pixel for others."""
-    n = spectra.n_pixels
-    noise = np.where(rng.random(n) < NOISY, rng.uniform(0, MOST_NOISE, n), 0.0)
-    weight = np.where(rng.random(n) < MIXED, rng.uniform(0, MOST_MIXED, n), 0.0)
-    # Every pixel is a class of its own: it is mixed with any other.
-    mixed = degrade.mix_pixels(spectra, np.arange(n), weight, rng)
-    return degrade.add_noise_peaks(mixed, noise, rng)
