@@ -352,7 +352,7 @@ def test_parameters_and_versions(full: Page, fitted: Segmentation) -> None:
     assert rows["tolerance_unit"] == "ppm"
     assert rows["directed"] == "yes"
     assert rows["mz_range"] == "none"
-    assert rows["hidden"] == "32, 32"
+    assert rows["hidden"] == "8, 16"
     assert float(rows["learning_rate"]) == fitted.parameters["learning_rate"]
     text = full.text("settings")
     assert ", ".join(fitted.parameters["relations"]) in text
