@@ -5,14 +5,19 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= demo
 JOBS ?= 2
+SECONDS_EACH ?= 600
 
 BIN := $(VENV)/bin
+NATIVE := setup.py $(wildcard python/massgraph/native/*.cpp python/massgraph/native/*.h) \
+    python/massgraph/native/kernels.inl
+SANITIZE := -fsanitize=address,undefined -fno-sanitize=null,object-size,pointer-overflow,vptr \
+    -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 READY := $(VENV)/.installed
 NUMPY1 := .venv-numpy1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-numpy1 setup r lint format clean distclean
+.PHONY: help demo test test-numpy1 fuzz sanitize setup r lint format clean distclean
 
 help: ## list these commands
 	@echo "make VARIABLE=value COMMAND, with these commands:"
@@ -22,6 +27,7 @@ help: ## list these commands
 	@echo "  VENV=$(VENV)      where the environment is"
 	@echo "  DEMO=$(DEMO)       where the demo's results go"
 	@echo "  JOBS=$(JOBS)          processes that run the tests"
+	@echo "  SECONDS_EACH=$(SECONDS_EACH) time that make fuzz takes for each reader"
 
 demo: setup ## set up, then simulate a tissue, segment it and write the report to demo/
 	$(BIN)/massgraph demo --out "$(DEMO)" --overwrite
@@ -31,6 +37,22 @@ test: setup ## set up, then run every check and test, Python and R; name what co
 
 test-numpy1: $(NUMPY1)/.installed ## run the Python tests with numpy 1.26 in an environment of its own
 	OMP_NUM_THREADS=1 $(NUMPY1)/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+fuzz: $(VENV)/.fuzz-installed ## fuzz the readers of imzML, models, labels and AnnData; not part of make test
+	MASSGRAPH_FUZZ_EXAMPLES=2000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 tests/python/test_fuzz.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run.py --seconds $(SECONDS_EACH)
+
+sanitize: $(READY) ## run the compiled part's tests under AddressSanitizer and UBSan (needs g++)
+	rm -rf build/sanitize && mkdir -p build/sanitize && cp -r python/massgraph build/sanitize/
+	rm -f build/sanitize/massgraph/_native*
+	for source in python/massgraph/native/*.cpp; do \
+	    g++ -std=gnu++17 -DMASSGRAPH_SANITIZE -O0 -g1 -fPIC -pthread -ffp-contract=fast $(SANITIZE) \
+	        -c $$source -o build/sanitize/$$(basename $$source).o & \
+	done; wait
+	g++ -shared -pthread $(SANITIZE) build/sanitize/*.o -o build/sanitize/massgraph/_native.so
+	PYTHONPATH=build/sanitize LD_PRELOAD="$$(g++ -print-file-name=libasan.so)" OMP_NUM_THREADS=1 \
+	    ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m pytest -q -n 0 -p no:cacheprovider \
+	    tests/python/test_native_*.py
 
 setup: $(READY) r ## make the Python environment in .venv/ and install R where that can be done
 
@@ -53,8 +75,12 @@ clean: ## remove what demo, tests and builds leave behind; keep the environments
 distclean: clean ## remove the environments as well
 	rm -rf .venv $(NUMPY1) python/massgraph.egg-info
 
-$(READY): pyproject.toml constraints.txt tools/python_environment.sh
+$(READY): pyproject.toml constraints.txt tools/python_environment.sh $(NATIVE)
 	@tools/python_environment.sh "$(PYTHON)" "$(VENV)" constraints.txt
+	@touch $@
+
+$(VENV)/.fuzz-installed: $(READY)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[fuzz]'
 	@touch $@
 
 # The versions of Python 3.10 are the newest that still take numpy 1.26, also on later Pythons.

@@ -12,5 +12,11 @@
 #' La Rocca et al. (2025), Journal of the American Society for Mass Spectrometry,
 #' \doi{10.1021/jasms.5c00055}.
 #'
+#' @import methods
+#' @import Cardinal
+#' @importFrom ProtGenerics processingData spectraData
+#' @importFrom S4Vectors DataFrame head mcols
+#' @importFrom matter mi_learn path plot_signal
+#' @importFrom stats setNames
 #' @keywords internal
 "_PACKAGE"

@@ -30,6 +30,7 @@ class Part:
 
     name: str
     command: Sequence[str]
+    environment: dict[str, str] = field(default_factory=dict)
     passed: bool = False
     seconds: float = 0.0
     omitted: list[str] = field(default_factory=list)
@@ -40,7 +41,7 @@ def run(part: Part) -> None:
     print(f"\n== {part.name}", flush=True)
     start = time.monotonic()
     # One thread per process: pytest already runs one process per core.
-    environment = {"OMP_NUM_THREADS": "1", **os.environ}
+    environment = {"OMP_NUM_THREADS": "1", **os.environ, **part.environment}
     with subprocess.Popen(
         part.command,
         cwd=ROOT,
@@ -87,7 +88,10 @@ def skips(report: Path) -> list[str]:
 
 
 def r_part() -> Part:
-    """Make the R part, which only names what is missing where there is no R."""
+    """Make the R part, which only names what is missing where there is no R.
+
+    R is tested with the Python that runs this, whatever the user's own choice is.
+    """
     rscript = shutil.which("Rscript")
     if rscript is None:
         part = Part("R", [sys.executable, "-c", ""])
@@ -95,7 +99,8 @@ def r_part() -> Part:
             "R suite: R is not installed (Debian packages r-base-core, r-cran-testthat)"
         )
         return part
-    return Part("R", [rscript, "--vanilla", "tools/run_r_tests.R"])
+    command = [rscript, "--vanilla", "tools/run_r_tests.R"]
+    return Part("R", command, environment={"RETICULATE_PYTHON": sys.executable})
 
 
 def summary(parts: Sequence[Part]) -> str:

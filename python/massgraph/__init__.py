@@ -8,14 +8,13 @@ decided.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 # The function has the name of its module: imported here, it cannot be hidden by it later.
 from massgraph.simulate import simulate
 
 if TYPE_CHECKING:
-    from massgraph import pl
+    from massgraph import pl, r
     from massgraph.chemistry import Relations, default_relations, relations_from_masses
     from massgraph.classifier import RGCNClassifier
     from massgraph.discovery import discover_relations
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from massgraph.segmentation import Segmentation
     from massgraph.simulate import Simulation
     from massgraph.spectra import Spectra
+    from massgraph.versions import show_versions
 
 # Where each public name lives: importing massgraph stays quick, torch is loaded when needed.
 _HOMES = {
@@ -49,6 +49,7 @@ _HOMES = {
     "read_imzml": "io.imzml",
     "read_labels": "io.labels",
     "relations_from_masses": "chemistry",
+    "show_versions": "versions",
     "write_report": "report",
 }
 
@@ -68,22 +69,21 @@ __all__ = [
     "match_labels",
     "open_imzml",
     "pl",
+    "r",
     "read_imzml",
     "read_labels",
     "relations_from_masses",
+    "show_versions",
     "simulate",
     "write_report",
 ]
 
-try:
-    __version__ = version("massgraph")
-except PackageNotFoundError:  # used from a source tree that is not installed
-    __version__ = "0.1.0"
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    if name == "pl":
-        return import_module("massgraph.pl")
+    if name in ("pl", "r"):
+        return import_module(f"massgraph.{name}")
     if name not in _HOMES:
         msg = f"module 'massgraph' has no attribute {name!r}"
         raise AttributeError(msg)

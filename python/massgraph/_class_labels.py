@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
-__all__ = ["encode_labels", "group_codes", "label_array", "seed_number", "seed_of"]
+__all__ = ["check_classes", "encode_labels", "group_codes", "label_array", "seed_number", "seed_of"]
 
 
 def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -92,6 +92,30 @@ def group_codes(groups: Any, rows: NDArray[np.int64], n_pixels: int) -> NDArray[
         msg = f"pixel {pixel} has a label but no group (it is {values[pixel]}): give it one"
         raise ValueError(msg)
     return np.asarray(codes, dtype=np.int64)
+
+
+def check_classes(codes: NDArray[np.int64], classes: NDArray[Any]) -> None:
+    """Refuse labels of one class only, or of a class that one pixel alone has.
+
+    Raises
+    ------
+    ValueError
+        Naming the class.
+    """
+    counts = np.bincount(codes, minlength=len(classes))
+    if len(counts) < 2:
+        msg = (
+            f"labelled pixels are of one class only, {classes.tolist()}: a classifier needs at "
+            "least two classes"
+        )
+        raise ValueError(msg)
+    few = np.flatnonzero(counts < 2)
+    if few.size:
+        msg = (
+            f"class {classes.tolist()[few[0]]!r} has {counts[few[0]]} labelled pixel with peaks: "
+            "at least 2 are needed, one to learn from and one to check on"
+        )
+        raise ValueError(msg)
 
 
 def seed_of(random_state: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
@@ -10,6 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["atomic_directory", "atomic_file"]
+
+# <fcntl.h> and <linux/fs.h>; RENAME_SWAP of macOS has the same value.
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 @contextmanager
@@ -73,8 +77,10 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
     ------
     Path
         An empty folder beside `path`. At the end of the block its files are flushed to the disk
-        and it is renamed. Where a folder was there, that one is first moved aside and is moved
-        back if the renaming fails. After an exception nothing of the new folder is left.
+        and it is renamed. Where a folder was there, the two change names in one step, so that
+        there is an old or a new folder at every moment; then the old one is removed. File systems
+        that cannot do that have the old folder moved aside first, and back if the renaming fails.
+        After an exception nothing of the new folder is left.
 
     Raises
     ------
@@ -162,6 +168,8 @@ def _swap_directory(temporary: Path, target: Path, path: object, overwrite: bool
         temporary.rename(target)
         return
     _refuse_existing(target, path, overwrite)
+    if _exchange(temporary, target):
+        return  # the old folder bears the temporary name now, and goes with it
     aside = _sibling(target)
     try:
         target.replace(aside)
@@ -172,6 +180,22 @@ def _swap_directory(temporary: Path, target: Path, path: object, overwrite: bool
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two files or folders change names in one step; false where the system cannot.
+
+    Python has no name for this: `renameat2` of Linux, `renamex_np` of macOS.
+    """
+    if os.name != "posix":
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    a, b = os.fsencode(one), os.fsencode(other)
+    if hasattr(library, "renameat2"):
+        return bool(library.renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0)
+    if hasattr(library, "renamex_np"):
+        return bool(library.renamex_np(a, b, RENAME_EXCHANGE) == 0)
+    return False
 
 
 def _flush(path: Path) -> None:

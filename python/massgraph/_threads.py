@@ -1,13 +1,38 @@
-"""One torch thread at a time for products that are too small to share out."""
+"""How many threads run, and one torch thread at a time for products too small to share out."""
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
+__all__ = ["n_threads", "one_thread"]
 
-__all__ = ["one_thread"]
+
+class _Users:
+    """How many blocks are running, and what the number of threads was before the first."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.count = 0
+        self.before = 1
+
+
+_USERS = _Users()
+
+
+def n_threads() -> int:
+    """Threads of the compiled part: as many as torch was given (``torch.set_num_threads``).
+
+    Where torch is not loaded, ``OMP_NUM_THREADS``, or one per processor.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return _USERS.before if _USERS.count else int(torch.get_num_threads())
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return max(int(wanted), 1) if wanted.isdigit() else os.cpu_count() or 1
 
 
 @contextmanager
@@ -16,11 +41,20 @@ def one_thread() -> Iterator[None]:
 
     The products of a peak graph are small: a second thread saves nothing, and where another process
     wants the same core, threads that wait for each other spin (eight times slower, measured). The
-    result also no longer depends on the number of threads.
+    result also no longer depends on the number of threads. torch has one number for all threads of
+    Python: of several blocks at a time, the last one to end gives it back.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    import torch
+
+    with _USERS.lock:
+        if _USERS.count == 0:
+            _USERS.before = torch.get_num_threads()
+        _USERS.count += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _USERS.lock:
+            _USERS.count -= 1
+            if _USERS.count == 0:
+                torch.set_num_threads(_USERS.before)

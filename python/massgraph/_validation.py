@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "PixelError",
     "check_axis",
     "check_coordinates",
     "check_names",
@@ -18,6 +19,14 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 Offsets = NDArray[np.int64]
+
+
+class PixelError(ValueError):
+    """A pixel that cannot be used; `pixel` is its index, `problem` what is wrong with it."""
+
+    def __init__(self, pixel: int, problem: str) -> None:
+        super().__init__(f"pixel {pixel}: {problem}")
+        self.pixel, self.problem = pixel, problem
 
 
 def pixel_at(offsets: Offsets, peak: int) -> int:
@@ -45,20 +54,15 @@ def check_peaks(mz: Floats, intensity: NDArray[np.float32], offsets: Offsets) ->
         bad = ~np.isfinite(values) | (values <= 0)
         if bad.any():
             peak = int(np.argmax(bad))
-            msg = (
-                f"pixel {pixel_at(offsets, peak)}: {field} {values[peak]} is not finite and "
-                "above zero"
-            )
-            raise ValueError(msg)
+            problem = f"{field} {values[peak]} is not finite and above zero"
+            raise PixelError(pixel_at(offsets, peak), problem)
     falls = np.diff(mz) < 0
     starts = offsets[1:-1]
     falls[starts[(starts > 0) & (starts < len(mz))] - 1] = False
     if falls.any():
         peak = int(np.argmax(falls)) + 1
-        msg = (
-            f"pixel {pixel_at(offsets, peak)}: m/z do not ascend ({mz[peak]} after {mz[peak - 1]})"
-        )
-        raise ValueError(msg)
+        problem = f"m/z do not ascend ({mz[peak]} after {mz[peak - 1]})"
+        raise PixelError(pixel_at(offsets, peak), problem)
 
 
 def check_axis(axis: Floats) -> None:
@@ -85,8 +89,7 @@ def check_on_axis(axis: Floats, mz: Floats, offsets: Offsets) -> None:
     off[~off] = axis[column[~off]] != mz[~off]
     if off.any():
         peak = int(np.argmax(off))
-        msg = f"pixel {pixel_at(offsets, peak)}: m/z {mz[peak]} is not on the m/z axis"
-        raise ValueError(msg)
+        raise PixelError(pixel_at(offsets, peak), f"m/z {mz[peak]} is not on the m/z axis")
 
 
 def check_coordinates(coordinates: Floats, n_pixels: int) -> None:
@@ -97,8 +100,7 @@ def check_coordinates(coordinates: Floats, n_pixels: int) -> None:
     bad = ~np.isfinite(coordinates).all(axis=1)
     if bad.any():
         pixel = int(np.argmax(bad))
-        msg = f"pixel {pixel}: coordinates {coordinates[pixel]} are not finite"
-        raise ValueError(msg)
+        raise PixelError(pixel, f"coordinates {coordinates[pixel]} are not finite")
 
 
 def check_runs(codes: NDArray[np.int32], n_names: int, n_pixels: int) -> None:
@@ -109,8 +111,8 @@ def check_runs(codes: NDArray[np.int32], n_names: int, n_pixels: int) -> None:
     bad = (codes < 0) | (codes >= n_names)
     if bad.any():
         pixel = int(np.argmax(bad))
-        msg = f"pixel {pixel}: run code {codes[pixel]}, but there are {n_names} run names"
-        raise ValueError(msg)
+        problem = f"run code {codes[pixel]}, but there are {n_names} run names"
+        raise PixelError(pixel, problem)
 
 
 def check_pixel_size(size: tuple[float, float]) -> None:

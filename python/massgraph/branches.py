@@ -7,7 +7,7 @@ much it weighs, and how sure the sum may be.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from massgraph.discriminant import shrunken_discriminant
-from massgraph.graph import Messages
+from massgraph.messages import rows_of
 from massgraph.nn.batch import PeakBatch, PeakGraphs
 from massgraph.nn.branches import N_FAULTS, N_STRENGTHS, AxisBranch, BranchModel, addresses
 from massgraph.nn.model import RGCN
@@ -116,8 +116,6 @@ def cross_fit(
     parts: dict[str, list[Any]] = {}
     histories = []
     for number, name in enumerate(settings.branches):
-        graphs = versions.graphs if name == "relational" else without_edges(versions.graphs)
-        own = replace(versions, graphs=graphs)
         fitted = []
         for k in range(n_folds):
             seed = seeds[number * n_folds + k]
@@ -125,18 +123,18 @@ def cross_fit(
             where = torch.device("cpu") if isinstance(part, AxisBranch) else device
             inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             if isinstance(part, AxisBranch):
-                fit_axis(part, own, inside, np.random.default_rng(seed))
+                fit_axis(part, versions, inside, np.random.default_rng(seed))
             else:
                 rng = np.random.default_rng(seed)
                 part.to(device)
-                histories.append(_train(part, own, inside, outside, settings, device, rng))
-            for version in range(min(2, len(own.fault) // len(fold))):
+                histories.append(_train(part, versions, inside, outside, settings, device, rng))
+            for version in range(min(2, len(versions.fault) // len(fold))):
                 rows = version * len(fold) + outside
-                found = model_output(part, graphs, rows, where, part.forward)
+                found = model_output(part, versions.graphs, rows, where, part.forward)
                 held_out[version, number, outside] = found
             fitted.append(part)
         if name == "axis":  # in closed form: one of all pixels in place of one per fold
-            fit_axis(fitted[0], own, np.arange(len(fold)), np.random.default_rng(seeds[0]))
+            fit_axis(fitted[0], versions, np.arange(len(fold)), np.random.default_rng(seeds[0]))
             fitted = fitted[:1]
         parts[name] = fitted
     model = BranchModel(parts).to(device).eval()
@@ -155,42 +153,8 @@ def _train(
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     training = _Fold(versions.graphs, versions.y, inside)
-    validation = LabelledGraphs(_take(versions.graphs, outside), versions.y[outside])
+    validation = LabelledGraphs(versions.graphs[outside], versions.y[outside])
     return train(net, training, validation, settings, device=device, rng=rng)
-
-
-def without_edges(graphs: PeakGraphs) -> PeakGraphs:
-    """The same peaks, joined by nothing."""
-    none = graphs.messages
-    return replace(
-        graphs,
-        messages=Messages(
-            np.zeros_like(none.offsets),
-            none.sender[:0],
-            none.receiver[:0],
-            none.kind[:0],
-            none.n_kinds,
-        ),
-    )
-
-
-def _take(graphs: PeakGraphs, pixels: NDArray[np.int64]) -> PeakGraphs:
-    """Some of the graphs, in this order."""
-    peaks, offsets = _rows(graphs.offsets, pixels)
-    old = graphs.messages
-    kept, message_offsets = _rows(old.offsets, pixels)
-    messages = Messages(
-        message_offsets, old.sender[kept], old.receiver[kept], old.kind[kept], old.n_kinds
-    )
-    return PeakGraphs(graphs.features[peaks], offsets, messages)
-
-
-def _rows(
-    offsets: NDArray[np.int64], pixels: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    counts = np.diff(offsets)[pixels]
-    new = np.concatenate(([0], np.cumsum(counts)))
-    return np.arange(new[-1]) + np.repeat(offsets[:-1][pixels] - new[:-1], counts), new
 
 
 def _mean_history(histories: list[pd.DataFrame]) -> pd.DataFrame:
@@ -298,7 +262,7 @@ def fit_axis(
     branch: AxisBranch, versions: Versions, pixels: NDArray[np.int64], rng: np.random.Generator
 ) -> None:
     """Fit the discriminants and their gate to some of the pixels, in place and closed form."""
-    measured = versions.graphs.batch(pixels)
+    measured = versions.graphs.batch(pixels, edges="none")
     _set_expectations(branch, measured)
     rows = versions.of(pixels)
     fault, y = versions.fault[rows], np.tile(versions.y[pixels], len(rows) // len(pixels))
@@ -360,9 +324,9 @@ def _axis_features(
     """Shares and deviations side by side, ``(n_rows, 2 n_ions)``, and completeness."""
     n_ions = len(branch.usual)
     features, completeness = [], []
-    _, offsets = _rows(graphs.offsets, rows)
+    _, offsets = rows_of(graphs.offsets, rows)
     for block in batches(offsets):
-        batch = graphs.batch(rows[block])
+        batch = graphs.batch(rows[block], edges="none")
         _, ion, near = addresses(batch)
         share, deviation, complete = branch.parts(batch)
         kept = (near > SMALLEST_NEAR).numpy()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,29 +17,29 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from massgraph._class_labels import (
+    check_classes,
     encode_labels,
     group_codes,
     label_array,
-    seed_number,
     seed_of,
 )
-from massgraph.axis import N_CONTEXT, MassAxis
-from massgraph.branches import Versions, cross_fit, fit_axis
+from massgraph._fit import fit_folds, fit_one
+from massgraph._provenance import provenance
+from massgraph._summary import summary
+from massgraph.axis import MassAxis
 from massgraph.chemistry import Relations
-from massgraph.encode import PeakEncoder, degraded_copy, preprocess
-from massgraph.features import feature_names
-from massgraph.nn.batch import PeakBatch, PeakGraphs
-from massgraph.nn.branches import AxisBranch, BranchModel, PeakNet, RelationalNet
-from massgraph.nn.layers import BACKENDS
-from massgraph.nn.model import RGCN
+from massgraph.encode import PeakEncoder, preprocess
+from massgraph.nn.branches import BranchModel
+from massgraph.nn.layers import resolve_backend
 from massgraph.segmentation import Segmentation, uncertainty_of
 from massgraph.settings import Settings, resolve_settings
 from massgraph.spectra import Spectra
 from massgraph.splits import default_groups, fold_by_group, published_split, split_by_group
-from massgraph.training import LabelledGraphs, batches, model_output, train
+from massgraph.training import batches, model_output
 
 if TYPE_CHECKING:
     from massgraph.explain import Explanation
+    from massgraph.nn.model import RGCN
 
 __all__ = ["RGCNClassifier"]
 
@@ -98,7 +98,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     batch_size, learning_rate, weight_decay
         Of AdamW (32, 0.01, 0.0001).
     backend
-        ``"torch"`` (``"auto"`` chooses it) or ``"pyg"`` for PyTorch Geometric's `RGCNConv`.
+        ``"native"`` for the compiled library, ``"torch"``, or ``"pyg"`` for PyTorch Geometric's
+        `RGCNConv`; ``"auto"`` is native where it was built, else torch (`massgraph.show_versions`
+        says which).
     device
         ``"auto"`` (a GPU where torch sees one) or the name of a torch device such as ``"cpu"``.
     mz
@@ -125,6 +127,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The resolved settings.
     polarity_, fingerprint_
         Polarity of the training spectra, and their `Spectra.fingerprint`.
+    provenance_
+        Counts that describe the data of the fit, and the versions of the packages, for the card of
+        a saved model.
     encoder_
         The `PeakEncoder`: preprocessing, calibration, graph and standardised features.
     model_
@@ -223,90 +228,33 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, codes = encode_labels(y, spectra.n_pixels)
         rows = np.flatnonzero((codes >= 0) & (spectra.peak_counts > 0))
         labelled, y_codes = spectra[rows], codes[rows]
-        self._check_classes(y_codes)
+        check_classes(y_codes, self.classes_)
         seeds = np.random.SeedSequence(seed_of(self.random_state)).spawn(4)
         codes_of_groups = None if groups is None else group_codes(groups, rows, spectra.n_pixels)
         axis = None if settings.as_published else MassAxis.learn(spectra)
         self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
         self.contributions_: pd.DataFrame | None = None
         self.history_: pd.DataFrame | None = None
+        self.model_: RGCN | BranchModel
+        self.n_nets_: int
         rng = np.random.default_rng(seeds[0])
         if settings.folds > 1:
             chosen = default_groups(labelled) if codes_of_groups is None else codes_of_groups
             fold = fold_by_group(y_codes, chosen, settings.folds, rng)
             self.training_[rows] = True
             self.encoder_ = PeakEncoder.learn(labelled, settings, axis)
-            self._fit_folds(labelled, y_codes, fold, seeds)
+            fit_folds(self, labelled, y_codes, fold, seeds)
         else:
             held_out = self._hold_out(labelled, y_codes, codes_of_groups, rng)
             self.training_[rows[~held_out]] = True
             self.validation_[rows[held_out]] = True
             self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings, axis)
-            self._fit_one(labelled, y_codes, held_out, seeds)
+            fit_one(self, labelled, y_codes, held_out, seeds)
+        self.provenance_ = provenance(self, spectra, codes, grouped=groups is not None)
         return self
 
-    def _fit_folds(
-        self,
-        labelled: Spectra,
-        y: NDArray[np.int64],
-        fold: NDArray[np.int64],
-        seeds: list[np.random.SeedSequence],
-    ) -> None:
-        """Branches that are fitted once per fold, and the weights of their sum."""
-        versions = self._versions(labelled, y, np.random.default_rng(seeds[1]))
-        self.n_nets_ = int(fold.max()) + 1
-        model, history, self.contributions_ = cross_fit(
-            versions,
-            fold,
-            self.settings_,
-            lambda branch, seed: self.new_part(branch, seed, self._n_ions()),
-            device=self.device_(),
-            seeds=seeds[2].spawn(len(self.settings_.branches) * self.n_nets_),
-        )
-        self.model_: RGCN | BranchModel = model
-        self.history_ = history if len(history) else None
-
-    def _n_ions(self) -> int | None:
-        return None if self.encoder_.axis is None else len(self.encoder_.axis)
-
-    def _fit_one(
-        self,
-        labelled: Spectra,
-        y: NDArray[np.int64],
-        held_out: NDArray[np.bool_],
-        seeds: list[np.random.SeedSequence],
-    ) -> None:
-        """A single branch of one part, whose training the pixels held out stop."""
-        settings, device = self.settings_, self.device_()
-        versions = self._versions(
-            labelled[~held_out], y[~held_out], np.random.default_rng(seeds[1])
-        )
-        self.n_nets_ = 1
-        # The published weights start from seed 0 whatever the seed of the split.
-        part = self.new_part(
-            settings.branches[0],
-            0 if settings.as_published else _torch_seed(seeds[2]),
-            self._n_ions(),
-        )
-        if isinstance(part, AxisBranch):
-            fit_axis(part, versions, np.arange(len(versions.y)), np.random.default_rng(seeds[3]))
-        else:
-            self.history_ = train(
-                part.to(device),
-                LabelledGraphs(versions.graphs, versions.y),
-                LabelledGraphs(self.encoder_.encode(labelled[held_out]), y[held_out]),
-                settings,
-                device=device,
-                rng=np.random.default_rng(0 if settings.as_published else seeds[3]),
-            )
-        one = cast("RGCN", part)
-        whole = one if settings.as_published else BranchModel({settings.branches[0]: [part]})
-        self.model_ = whole.to(device).eval()
-
     def _resolve(self, spectra: Spectra) -> Settings:
-        if self.backend not in BACKENDS:
-            msg = f"backend {self.backend!r} is none of {BACKENDS}"
-            raise ValueError(msg)
+        resolve_backend(self.backend)
         self.device_()  # where there is none such, better now than after the graphs are built
         parameters = self.get_params(deep=False)
         given = {name: value for name, value in parameters.items() if name not in NOT_SETTINGS}
@@ -347,22 +295,6 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(msg)
         return spectra
 
-    def _check_classes(self, codes: NDArray[np.int64]) -> None:
-        counts = np.bincount(codes, minlength=len(self.classes_))
-        if len(counts) < 2:
-            msg = (
-                f"labelled pixels are of one class only, {self.classes_.tolist()}: a classifier "
-                "needs at least two classes"
-            )
-            raise ValueError(msg)
-        few = np.flatnonzero(counts < 2)
-        if few.size:
-            msg = (
-                f"class {self.classes_.tolist()[few[0]]!r} has {counts[few[0]]} labelled pixel "
-                "with peaks: at least 2 are needed, one to learn from and one to check on"
-            )
-            raise ValueError(msg)
-
     def _hold_out(
         self,
         labelled: Spectra,
@@ -375,55 +307,6 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return published_split(y, fraction, rng)
         chosen = default_groups(labelled) if groups is None else groups
         return split_by_group(y, chosen, fraction, rng)
-
-    def _versions(
-        self, spectra: Spectra, y: NDArray[np.int64], rng: np.random.Generator
-    ) -> Versions:
-        """The training pixels as measured, then their degraded copies."""
-        # The measured come first: it refuses a tolerance that is too wide.
-        encoded = [self.encoder_.encode(spectra)]
-        faults = [np.zeros(spectra.n_pixels, dtype=np.int64)]
-        for _ in range(self.settings_.augment):
-            copy, fault = degraded_copy(spectra, self.settings_, rng)
-            encoded.append(self.encoder_.encode(copy))
-            faults.append(fault)
-        return Versions(PeakGraphs.concatenate(encoded), np.concatenate(faults), y)
-
-    def new_part(self, branch: str, seed: int, n_ions: int | None) -> RGCN | AxisBranch:
-        """An untrained part of a branch, of the resolved settings and classes.
-
-        `n_ions` is the number of ions of the axis, None for the network as published.
-        """
-        settings, n_classes = self.settings_, len(self.classes_)
-        n_features = len(feature_names(settings.features))
-        n_kinds = len(settings.relations) * (2 if settings.directed else 1)
-        shape: dict[str, Any] = {"hidden": settings.hidden, "batch_norm": settings.batch_norm}
-        # torch draws first weights from its global generator: lent here, then put back. Only that
-        # of the CPU: torch.manual_seed would seed those of all GPUs too.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            if n_ions is None:
-                return RGCN(n_features, n_kinds, n_classes, backend=self.backend, **shape)
-            n_features += N_CONTEXT
-            if branch == "axis":
-                return AxisBranch(n_ions, n_classes)
-            if branch == "peak":
-                return PeakNet(n_features, n_ions, n_classes, **shape)
-            return RelationalNet(
-                n_features, n_ions, n_kinds, n_classes, backend=self.backend, **shape
-            )
-
-    def new_model(self, n_ions: int | None) -> RGCN | BranchModel:
-        """An empty model of the shape of the fitted one, to put saved weights into."""
-        if n_ions is None:
-            return cast("RGCN", self.new_part("relational", 0, None))
-        parts: dict[str, list[RGCN | AxisBranch]] = {
-            name: [
-                self.new_part(name, 0, n_ions) for _ in range(1 if name == "axis" else self.n_nets_)
-            ]
-            for name in self.settings_.branches
-        }
-        return BranchModel(parts)
 
     def device_(self) -> torch.device:
         """The torch device that `device` stands for; ValueError where it cannot be used."""
@@ -477,7 +360,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The mean peak features of all nets side by side, ``n_branches * n_folds * hidden[-1]``
         numbers, and the discriminants of the axis branch.
         """
-        return self._per_pixel(X, lambda batch: self.model_.embed(batch))  # noqa: PLW0108
+        return self._per_pixel(X, lambda batch: self.model_.embedding(batch).float())
 
     def branch_logits(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
         """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``.
@@ -491,7 +374,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._per_pixel(X, lambda batch: model.weights[:, None] * model.branch_logits(batch))
 
     def _per_pixel(
-        self, X: Spectra | ArrayLike, compute: Callable[[PeakBatch], torch.Tensor]
+        self, X: Spectra | ArrayLike, compute: Callable[[Any], torch.Tensor]
     ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
         calibrated = self.encoder_.calibrate(self.encoder_.preprocess(self._new_spectra(X)))
@@ -578,50 +461,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(text, dtype=object)
 
     def summary(self) -> dict[str, Any]:
-        """Settings and seeds of the fitted model, as values that JSON can hold."""
+        """Settings, seeds and what the fit found out, as values that JSON can hold."""
         check_is_fitted(self, "model_")
-        names = (field.name for field in fields(self.settings_))
-        return {
-            **{name: getattr(self.settings_, name) for name in names},
-            "relations": list(self.settings_.relations),
-            "preset": self.preset,
-            "backend": self.backend,
-            "random_state": seed_number(self.random_state),
-            "polarity": self.polarity_,
-            "n_training_pixels": int(self.training_.sum()),
-            "n_validation_pixels": int(self.validation_.sum()),
-            "epochs_run": 0 if self.history_ is None else len(self.history_),
-            **self._calibration_summary(),
-            **self._contribution_summary(),
-        }
-
-    def _contribution_summary(self) -> dict[str, Any]:
-        """What each branch contributes, in the order of `branches`."""
-        table = self.contributions_
-        if table is None or len(table) < 3 or table["share"].isna().any():
-            return {}
-        branches = table.iloc[:-1]
-        return {
-            "branch_shares": [round(float(value), 4) for value in branches["share"]],
-            "balanced_accuracy_without_branch": [
-                round(float(value), 4) for value in branches["balanced_accuracy_without"]
-            ],
-            "balanced_accuracy_cross_fitted": round(
-                float(table["balanced_accuracy_alone"].iloc[-1]), 4
-            ),
-        }
-
-    def _calibration_summary(self) -> dict[str, Any]:
-        """What was estimated from the data."""
-        axis = self.encoder_.axis
-        if axis is None:
-            return {}
-        return {
-            "axis_ions": len(axis),
-            "axis_anchors": int(axis.anchor.sum()),
-            "mass_width_mda": round(axis.width * 1e3, 4),
-            "largest_mass_shift_mda": round(axis.shift * 1e3, 4),
-        }
+        return summary(self)
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model as a folder: see `massgraph.io.model.save`."""
@@ -635,7 +477,3 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def _torch_seed(seed: np.random.SeedSequence) -> int:
-    return int(seed.generate_state(1)[0])

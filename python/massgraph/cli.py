@@ -1,4 +1,4 @@
-"""The command line: ``massgraph demo | validate | fit | predict | explain | evaluate``."""
+"""The command line: ``massgraph demo | validate | fit | predict | explain | evaluate | ...``."""
 
 from __future__ import annotations
 
@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_explain(commands)
     _add_evaluate(commands)
+    _add_benchmark(commands)
     return parser
 
 
@@ -231,6 +232,14 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--models", nargs="+", metavar="NAME", help="massgraph and baselines (default: all)"
     )
+
+
+def _add_benchmark(commands: Any) -> None:
+    text = "Measure how fast graphs and networks are here, beside PyTorch Geometric and numpy."
+    writes = "writes into DIR, all or nothing:\n  benchmark.json, cost.png, cost.pdf"
+    parser = _command(commands, "benchmark", _benchmark, text, writes)
+    _add_output(parser, default="benchmark")
+    parser.add_argument("--quick", action="store_true", help="fewer sizes, under a minute")
 
 
 def _add_inputs(parser: argparse.ArgumentParser, nargs: str) -> None:
@@ -406,6 +415,15 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "against_the_best_other": summary_lines(evaluation),
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
+    from massgraph.benchmark import Plan, benchmark, summary, write
+
+    _check_output(arguments)
+    result = benchmark(Plan.quick() if arguments.quick else Plan())
+    write(result, arguments.out, overwrite=arguments.overwrite)
+    return result if arguments.json else summary(result)
 
 
 def _segment(arguments: argparse.Namespace) -> Segmentation:

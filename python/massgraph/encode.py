@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from massgraph import degrade
 from massgraph.axis import CalibratedSpectra, MassAxis
 from massgraph.features import node_features
-from massgraph.graph import Graph, build_graph
+from massgraph.graph import Graph, build_graph, build_messages
 from massgraph.nn.batch import PeakGraphs
 from massgraph.settings import Settings
 from massgraph.spectra import Spectra
@@ -85,23 +86,19 @@ class PeakEncoder:
 
     def graph(self, spectra: Spectra | CalibratedSpectra) -> Graph:
         """Typed edges of preprocessed spectra; peaks of an ion of the axis have its m/z."""
-        calibrated = self._calibrated(spectra)
-        nodes = calibrated.spectra
-        if self.axis is not None:
-            nodes = self.axis.snap(calibrated, self.axis.assign(calibrated))
-        settings = self.settings
-        return build_graph(
-            nodes,
-            settings.relations,
-            tolerance=settings.tolerance,
-            tolerance_unit=settings.tolerance_unit,
-            rule=settings.rule,
-            directed=settings.directed,
-        )
+        return build_graph(self._nodes(spectra), self.settings.relations, **self._options())
 
-    def encode(
-        self, spectra: Spectra | CalibratedSpectra, graph: Graph | None = None
-    ) -> PeakGraphs:
+    def _nodes(self, spectra: Spectra | CalibratedSpectra) -> Spectra:
+        calibrated = self._calibrated(spectra)
+        if self.axis is None:
+            return calibrated.spectra
+        return self.axis.snap(calibrated, self.axis.assign(calibrated))
+
+    def _options(self) -> dict[str, Any]:
+        names = ("tolerance", "tolerance_unit", "rule", "directed")
+        return {name: getattr(self.settings, name) for name in names}
+
+    def encode(self, spectra: Spectra | CalibratedSpectra) -> PeakGraphs:
         """Graphs and standardised features of preprocessed spectra.
 
         Where there is an axis, what it says of a peak (`MassAxis.context`) is among the features,
@@ -109,18 +106,20 @@ class PeakEncoder:
         them: the amount of the peak, the ions near it and how far it belongs to each.
         """
         calibrated = self._calibrated(spectra)
-        graph = self.graph(calibrated) if graph is None else graph
-        features = node_features(graph.spectra, self.settings.features, self.feature_range)
-        columns = [(features - self.mean) / self.scale]
+        nodes = self._nodes(calibrated)
+        features = node_features(nodes, self.settings.features, self.feature_range)
+        features -= self.mean
+        features /= self.scale
         if self.axis is not None:
             near = self.axis.assign(calibrated)
             amount = np.log1p(calibrated.spectra.intensity / np.float32(self.unit))
-            columns.append(self.axis.context(calibrated, near))
+            columns = [features, self.axis.context(calibrated, near)]
             columns += [amount[:, None], near.ion.astype(np.float32), near.weight]
+            features = np.concatenate(columns, axis=1)
         return PeakGraphs(
-            features=np.concatenate(columns, axis=1),
-            offsets=graph.spectra.offsets,
-            messages=graph.messages(),
+            features=features,
+            offsets=nodes.offsets,
+            messages=build_messages(nodes, self.settings.relations, **self._options()),
         )
 
     def _calibrated(self, spectra: Spectra | CalibratedSpectra) -> CalibratedSpectra:

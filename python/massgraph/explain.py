@@ -18,7 +18,6 @@ from massgraph.training import batches, model_output
 if TYPE_CHECKING:
     from massgraph.axis import CalibratedSpectra
     from massgraph.classifier import RGCNClassifier
-    from massgraph.graph import Graph
 
 __all__ = ["Explanation", "explain"]
 
@@ -127,7 +126,7 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     mz, ion = classifier.encoder_.align(spectra)
     calibrated = classifier.encoder_.calibrate(spectra)
     graph = classifier.encoder_.graph(calibrated)
-    cam = _peak_activations(classifier, calibrated, graph)
+    cam = _peak_activations(classifier, calibrated)
     classes = tuple(str(name) for name in classifier.classes_)
     activation = {
         name: _per_ion(cam[:, index], ion, spectra.offsets, mz.size)
@@ -164,10 +163,10 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
 
 
 def _peak_activations(
-    classifier: RGCNClassifier, calibrated: CalibratedSpectra, graph: Graph
+    classifier: RGCNClassifier, calibrated: CalibratedSpectra
 ) -> NDArray[np.float64]:
     """Class activation of every peak, shape ``(n_peaks, n_classes)``."""
-    graphs = classifier.encoder_.encode(calibrated, graph)
+    graphs = classifier.encoder_.encode(calibrated)
     blocks = list(batches(graphs.offsets))
     parts = [
         model_output(
@@ -265,7 +264,11 @@ def _score(
         others = present & (np.arange(n) != c)
         rest = centred[c, others].mean(axis=0) if others.any() else 0.0
         separation[c] = np.maximum(centred[c, c] - rest, 0.0)
-    speaks_for = np.argmax(separation, axis=0)
+    # Two classes separate each other, so that both have the same share: the ion speaks for the one
+    # to which it contributes in that one's pixels.
+    best = separation >= separation.max(axis=0) * (1 - 1e-9)
+    own = centred[np.arange(n), np.arange(n)]
+    speaks_for = np.argmax(np.where(best, own, -np.inf), axis=0)
     total = separation.sum(axis=1)
     share = separation / np.where(total > 0, total, 1.0)[:, None]
     return speaks_for, share[speaks_for, np.arange(means.shape[2])]

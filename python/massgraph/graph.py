@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from massgraph._alignment import tolerance_in_da
 from massgraph.chemistry import Relations
+from massgraph.messages import CompactMessages, Messages
+from massgraph.native.build import build_edges
+from massgraph.native.build import build_messages as build_compact
 from massgraph.spectra import Spectra
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
 
-__all__ = ["RULES", "Graph", "Messages", "build_graph"]
+__all__ = ["RULES", "Graph", "Messages", "build_graph", "build_messages"]
 
 # Decimal m/z and tolerances are not exact in binary: 0.001 + this is what "within 0.001" means.
 SLACK_DA = 1e-9
@@ -25,30 +28,6 @@ SLACK_DA = 1e-9
 # Pixels are searched together in blocks: the m/z of pixel k of a block are moved up by k * STRIDE.
 BLOCK_PEAKS = 1 << 18
 BLOCK_PIXELS = 1 << 12
-
-
-@dataclass(frozen=True, eq=False)
-class Messages:
-    """Edges as the network walks them, both ways, sorted by (pixel, type, receiver).
-
-    Parameters
-    ----------
-    offsets
-        int64, shape ``(n_pixels + 1,)``: messages of pixel ``i`` are ``offsets[i]:offsets[i + 1]``.
-    sender, receiver
-        int32, shape ``(n_messages,)``: peak indices within the pixel.
-    kind
-        uint16, shape ``(n_messages,)``: relation code for a gain (sent by the lighter peak); for a
-        loss the code plus the number of relations in a directed graph, the same code otherwise.
-    n_kinds
-        Number of message types.
-    """
-
-    offsets: NDArray[np.int64]
-    sender: NDArray[np.int32]
-    receiver: NDArray[np.int32]
-    kind: NDArray[np.uint16]
-    n_kinds: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,15 +211,74 @@ def build_graph(
         For an unknown rule, a tolerance that is not finite and above zero, or one that reaches
         half the smallest relation, where nearly everything would be joined.
     """
+    _check_rule(rule)
+    _check_tolerance(spectra, relations, tolerance, tolerance_unit)
+    allowed = _allowed(spectra.mz, tolerance, tolerance_unit)
+    edges = build_edges(spectra, relations.masses, allowed, rule)
+    if edges is None:
+        edges = _slow_edges(spectra, relations, tolerance, tolerance_unit, rule)
+    counts, source, target, relation = edges
+    return Graph(
+        spectra=spectra,
+        relations=relations,
+        edge_offsets=np.concatenate(([0], np.cumsum(counts))),
+        source=source,
+        target=target,
+        relation=relation,
+        directed=directed,
+    )
+
+
+def build_messages(
+    spectra: Spectra,
+    relations: Relations,
+    *,
+    tolerance: float = 5.0,
+    tolerance_unit: str = "ppm",
+    rule: str = "intensity",
+    directed: bool = True,
+) -> Messages | CompactMessages:
+    """What ``build_graph(...).messages()`` gives, straight from the peaks where that can be done.
+
+    Parameters and errors as for `build_graph`.
+    """
+    _check_rule(rule)
+    _check_tolerance(spectra, relations, tolerance, tolerance_unit)
+    allowed = _allowed(spectra.mz, tolerance, tolerance_unit)
+    found = build_compact(spectra, relations.masses, allowed, rule, directed=directed)
+    if found is not None:
+        return found
+    edges = build_graph(
+        spectra,
+        relations,
+        tolerance=tolerance,
+        tolerance_unit=tolerance_unit,
+        rule=rule,
+        directed=directed,
+    )
+    return edges.messages()
+
+
+def _check_rule(rule: str) -> None:
     if rule not in RULES:
         msg = f"rule {rule!r} is none of {tuple(RULES)}"
         raise ValueError(msg)
-    _check_tolerance(spectra, relations, tolerance, tolerance_unit)
+
+
+def _allowed(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[np.float64]:
+    """Largest deviation of an edge to each peak, in Da; the heavier peak's m/z counts."""
+    return tolerance_in_da(mz, tolerance, unit) + SLACK_DA
+
+
+def _slow_edges(
+    spectra: Spectra, relations: Relations, tolerance: float, unit: str, rule: str
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint16]]:
+    """Edges per pixel, source, target and relation in numpy: where nothing is compiled."""
     counts = np.zeros(spectra.n_pixels, dtype=np.int64)
     parts: list[tuple[NDArray[Any], ...]] = []
     for start, stop in _blocks(spectra):
         block = spectra[start:stop]
-        edges = _block_edges(block, relations, tolerance, tolerance_unit, RULES[rule])
+        edges = _block_edges(block, relations, tolerance, unit, RULES[rule])
         pixel, source, target, code = edges
         counts[start:stop] = np.bincount(pixel, minlength=stop - start)
         first = block.offsets[pixel]
@@ -252,16 +290,8 @@ def build_graph(
             )
         )
     empty = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint16))
-    columns = [np.concatenate(column) for column in zip(empty, *parts, strict=True)]
-    return Graph(
-        spectra=spectra,
-        relations=relations,
-        edge_offsets=np.concatenate(([0], np.cumsum(counts))),
-        source=columns[0],
-        target=columns[1],
-        relation=columns[2],
-        directed=directed,
-    )
+    source, target, relation = zip(empty, *parts, strict=True)
+    return counts, np.concatenate(source), np.concatenate(target), np.concatenate(relation)
 
 
 def _check_tolerance(spectra: Spectra, relations: Relations, tolerance: float, unit: str) -> None:
@@ -329,7 +359,7 @@ def _candidates(
     source = np.repeat(hit, width)
     first = np.cumsum(width) - width
     target = np.arange(width.sum()) - np.repeat(first - low, width)
-    allowed = tolerance_in_da(mz[target], tolerance, unit) + SLACK_DA
+    allowed = _allowed(mz[target], tolerance, unit)
     fits = np.abs(mz[target] - mz[source] - mass) <= allowed
     return source[fits], target[fits]
 

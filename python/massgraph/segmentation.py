@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Segmentation", "package_versions", "uncertainty_of"]
 
-PACKAGES = ("massgraph", "numpy", "scipy", "pandas", "scikit-learn", "torch", "anndata")
+PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "anndata")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -352,7 +352,9 @@ def uncertainty_of(probability: ArrayLike) -> NDArray[np.float64]:
 
 def package_versions() -> dict[str, str]:
     """Versions of Python and of the installed packages that decide a result, without imports."""
-    versions = {"python": python_version()}
+    from massgraph import __version__  # not in the metadata where the sources are used as they lie
+
+    versions = {"massgraph": __version__, "python": python_version()}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)

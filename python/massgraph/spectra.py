@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from massgraph._alignment import assign_to_axis, find_axis
 from massgraph._validation import (
+    PixelError,
     check_axis,
     check_coordinates,
     check_names,
@@ -142,8 +143,8 @@ class Spectra:
         intensities = [np.asarray(value, dtype=np.float32) for _, value in peaks]
         for pixel, (mz, intensity) in enumerate(zip(mzs, intensities, strict=True)):
             if mz.shape != intensity.shape:
-                msg = f"pixel {pixel}: {mz.size} m/z but {intensity.size} intensities"
-                raise ValueError(msg)
+                problem = f"{mz.size} m/z but {intensity.size} intensities"
+                raise PixelError(pixel, problem)
         offsets = np.concatenate(([0], np.cumsum([mz.size for mz in mzs], dtype=np.int64)))
         return cls.from_arrays(
             np.concatenate([*mzs, np.empty(0)]),

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from massgraph._progress import progress
 from massgraph._threads import one_thread
 from massgraph.nn.batch import PeakGraphs
+from massgraph.nn.branches import AxisBranch, BranchModel
 from massgraph.nn.model import RGCN
 from massgraph.settings import Settings
 
@@ -157,9 +158,7 @@ def _epoch(
     total, predicted = 0.0, []
     y = training.y[drawn % len(training.y)]
     for number, rows in enumerate(_minibatches(len(drawn), settings), start=1):
-        batch = training.graphs.batch(drawn[rows]).to(device)
-        logits = model(batch)
-        loss = cross_entropy(logits, torch.from_numpy(y[rows]).to(device))
+        loss, logits = model.loss(model.take(training.graphs, drawn[rows], device), y[rows])
         rate = optimizer.param_groups[0]["lr"]
         _check_finite(loss.item(), f"epoch {epoch}, batch {number},", rate)
         optimizer.zero_grad()
@@ -212,7 +211,7 @@ def _validate(
 
 @one_thread()
 def model_output(
-    model: torch.nn.Module,
+    model: RGCN | AxisBranch | BranchModel,
     graphs: PeakGraphs,
     rows: NDArray[np.int64],
     device: torch.device,
@@ -223,7 +222,8 @@ def model_output(
     offsets = np.concatenate(([0], np.cumsum(np.diff(graphs.offsets)[rows])))
     with torch.inference_mode():
         parts = [
-            compute(graphs.batch(rows[part]).to(device)).cpu().numpy() for part in batches(offsets)
+            compute(model.take(graphs, rows[part], device)).cpu().numpy()
+            for part in batches(offsets)
         ]
     joined: NDArray[Any] = np.concatenate(parts)
     return joined

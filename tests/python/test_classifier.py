@@ -308,7 +308,8 @@ def test_pyg_backend_learns_the_same(tissue: Any) -> None:
     theirs = quick(epochs=1, augment=0, backend="pyg").fit(spectra, labels)
     first, second = ours.history_.iloc[0], theirs.history_.iloc[0]
     assert first["train_loss"] == pytest.approx(second["train_loss"], abs=1e-4)
-    np.testing.assert_allclose(ours.logits(spectra), theirs.logits(spectra), atol=1e-2)
+    # Biases that BatchNorm cancels are trained on rounding errors, which Adam makes large.
+    np.testing.assert_allclose(ours.logits(spectra), theirs.logits(spectra), atol=3e-2)
 
 
 # -------------------------------------------------------------------- the split

@@ -282,6 +282,7 @@ def test_fit_writes_the_results(fitted: Path) -> None:
     assert all(path.stat().st_size > 2000 for path in (fitted / "figures").iterdir())
     assert {path.name for path in (fitted / "model").iterdir()} == {
         "config.json",
+        "MODEL_CARD.md",
         "weights.safetensors",
     }
     assert [path.name for path in fitted.parent.iterdir()] == ["results"]  # nothing temporary

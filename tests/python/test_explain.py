@@ -48,6 +48,17 @@ def test_activations_add_up_without_batch_norm_and_with_two_classes() -> None:
     assert len(explanation.classes) == 2
 
 
+def test_with_two_classes_an_ion_speaks_for_the_one_it_contributes_to() -> None:
+    spectra, labels = mg.simulate("tiny", n_classes=2)
+    classifier = mg.RGCNClassifier(epochs=6, augment=1, device="cpu").fit(spectra, labels)
+    ions = classifier.explain(spectra).ions
+    strong = ions[ions["rank"] <= 40]
+    first = strong["class"].cat.codes.to_numpy() == 0
+    assert 4 <= first.sum() <= 36  # both have equal shares: a tie is not to go to the first
+    a, b = (strong[f"intensity_{name}"].to_numpy() for name in classifier.classes_)
+    assert np.mean((a > b) == first) > 0.7
+
+
 def test_every_activation_has_its_place(explanation: mg.Explanation, simulation: Any) -> None:
     spectra = simulation.spectra
     for name in explanation.classes:

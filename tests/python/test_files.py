@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from massgraph import _files
 from massgraph._files import atomic_directory, atomic_file
 
 needs_permissions = pytest.mark.skipif(
@@ -253,11 +254,33 @@ def test_folder_that_another_made_meanwhile_is_kept(tmp_path: Path) -> None:
     assert names(tmp_path) == ["model"]
 
 
+@pytest.mark.skipif(not sys.platform.startswith(("linux", "darwin")), reason="no such system call")
+def test_folders_change_names_in_one_step(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    assert _files._exchange(tmp_path / "a", tmp_path / "b")
+    assert names(tmp_path / "a") == ["b"]
+    assert names(tmp_path / "b") == ["a"]
+    assert not _files._exchange(tmp_path / "a", tmp_path / "absent")
+
+
+def test_folder_is_replaced_where_names_cannot_be_exchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_files, "_exchange", lambda *_: False)
+    fill(tmp_path / "model", "old")
+    fill(tmp_path / "model", "new", overwrite=True)
+    assert (tmp_path / "model" / "inner" / "a.txt").read_text(encoding="utf-8") == "new"
+    assert names(tmp_path) == ["model"]
+
+
 def test_old_folder_comes_back_when_the_renaming_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "model"
     fill(target, "old")
+    monkeypatch.setattr(_files, "_exchange", lambda *_: False)
 
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from massgraph import graph as graph_module
 from massgraph.chemistry import Relations, relations_from_masses
 from massgraph.graph import RULES, Graph, build_graph
+from massgraph.native.library import library
 from massgraph.spectra import Spectra
 from spectra_builder import random_spectra, relations
 
@@ -21,6 +23,18 @@ Edge = tuple[int, int, int, int]  # pixel, source, relation, target
 
 # PyTorch Geometric still scripts a helper when it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+
+
+@pytest.fixture(scope="module", autouse=True, params=["native", "numpy"])
+def path(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything here holds for the compiled builder and for the one in numpy."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "numpy":
+            patch.setenv("MASSGRAPH_NATIVE", "0")
+        elif library() is None:
+            pytest.skip("the compiled library was not built")
+        yield
+
 
 CASES = [(4.0, "ppm"), (12.0, "ppm"), (0.002, "Da"), (0.004, "Da")]
 

@@ -77,8 +77,9 @@ def test_a_loaded_model_predicts_the_same_bits(
     assert not loaded.model_.training
 
 
-def test_the_folder_holds_json_and_weights_only(template: Path) -> None:
+def test_the_folder_holds_a_card_json_and_weights_only(template: Path) -> None:
     assert sorted(path.name for path in template.iterdir()) == [
+        "MODEL_CARD.md",
         "config.json",
         "weights.safetensors",
     ]
@@ -180,6 +181,27 @@ def test_saving_that_fails_leaves_the_old_model(
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+@pytest.mark.parametrize("name", ["config.json", "weights.safetensors"])
+def test_what_does_not_read_back_never_takes_its_place(
+    fitted: mg.RGCNClassifier, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A disk that keeps other bytes than it was given, and says nothing."""
+
+    def corrupt(path: Path, raw: bytes | str, *_: Any, **__: Any) -> None:
+        data = raw.encode() if isinstance(raw, str) else raw
+        with path.open("wb") as stream:
+            stream.write(data[:-9] if path.name == name else data)
+
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", corrupt)
+        patched.setattr(Path, "write_bytes", corrupt)
+        with pytest.raises(OSError, match="model was not written: it does not read back"):
+            fitted.save(folder, overwrite=True)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
 def test_what_could_not_be_read_again_is_not_written(
     fitted: mg.RGCNClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +275,11 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     edit(config)
     path.write_text(json.dumps(config), encoding="utf-8")
+
+
+def more_classes(config: dict[str, Any]) -> None:
+    config["provenance"]["training_per_class"].append(0)
+    config["provenance"]["held_out_per_class"].append(0)
 
 
 def replace_weights(folder: Path, raw: bytes) -> None:
@@ -352,7 +379,11 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c.update(classes_dtype="tuple"), "not all of type 'tuple'"),
         (lambda c: c.update(classes=[0, 1, 300], classes_dtype="uint8"), "300"),
         (lambda c: c.update(classes=[0, 1, True], classes_dtype="int64"), "not all of type"),
-        (lambda c: c.update(classes=["a", "b", "c", "d"]), "axis.0.share_weight"),
+        (lambda c: c.update(classes=["a", "b", "c", "d"]), "training_per_class is"),
+        (
+            lambda c: (c.update(classes=["a", "b", "c", "d"]), more_classes(c)),
+            "axis.0.share_weight",
+        ),
         (lambda c: c.update(feature_range=[5.0, 5.0]), "no range of m/z"),
         (lambda c: c.update(feature_range=[5.0, 6.0, 7.0]), "no range of m/z"),
         (lambda c: c.update(feature_range=["5", "6"]), "no range of m/z"),
@@ -378,6 +409,17 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c["history"]["train_loss"].__setitem__(0, "low"), "train_loss is no list"),
         (lambda c: c["history"].update(best=[False] * 2), "0 best epochs"),
         (lambda c: c.update(weights_sha256="0" * 64), "different models"),
+        (lambda c: c.update(provenance=None), "the model is damaged"),
+        (lambda c: c["provenance"].pop("versions"), "the key 'versions' is missing"),
+        (lambda c: c["provenance"].update(more=1), "the key 'more' is unknown"),
+        (lambda c: c["provenance"].update(versions={"torch": 2}), "versions is {'torch': 2}"),
+        (lambda c: c["provenance"].update(n_runs=True), "n_runs is True"),
+        (lambda c: c["provenance"].update(mz_range=[5, 4]), "mz_range is [5, 4]"),
+        (lambda c: c["provenance"].update(mz_range=["a", "b"]), "mz_range is ['a', 'b']"),
+        (lambda c: c["provenance"].update(median_peaks=-1.0), "median_peaks is -1.0"),
+        (lambda c: c["provenance"].update(held_out_by="luck"), "held_out_by is 'luck'"),
+        (lambda c: c["provenance"].update(training_per_class=[1, 2]), "training_per_class is"),
+        (lambda c: c["provenance"].update(held_out_per_class=[0, 0, 1]), "held_out_per_class is"),
     ],
 )
 def test_a_changed_configuration(

@@ -13,6 +13,7 @@ import massgraph as mg
 from massgraph import settings as settings_module
 from massgraph import training
 from massgraph.encode import PeakEncoder, degraded_copy
+from massgraph.nn import model as model_module
 from massgraph.nn.batch import PeakGraphs
 from massgraph.settings import PRESETS, Settings, resolve_settings
 from massgraph.training import LabelledGraphs, batches
@@ -246,7 +247,7 @@ def test_an_infinite_training_loss_names_its_batch(
         calls.append(1)
         return (logits * (float("inf") if len(calls) == 2 else 1.0)).pow(2).sum()
 
-    monkeypatch.setattr(training, "cross_entropy", infinite)
+    monkeypatch.setattr(model_module, "cross_entropy", infinite)
     with pytest.raises(FloatingPointError, match=r"inf in epoch 1, batch 2, at learning rate 0.01"):
         fit(tissue, epochs=2, batch_size=16)
 

@@ -6,6 +6,27 @@ skip_outside_source_tree <- function() {
     root
 }
 
+# The package can only be installed where the classes that it extends are.
+skip_without_cardinal <- function() {
+    needed <- c(Cardinal = "3.6.0", reticulate = "1.41")
+    for (name in names(needed)) {
+        if (!nzchar(system.file(package = name)) || packageVersion(name) < needed[[name]])
+            skip(sprintf("needs %s >= %s", name, needed[[name]]))
+    }
+}
+
+# For tests that call Python. Asked once: the answer takes a process of Python.
+skip_without_python <- local({
+    check <- NULL
+    function() {
+        if (is.null(check))
+            check <<- checkMassgraph(verbose = FALSE)
+        if (!check$ready)
+            skip(paste("needs a Python with massgraph's packages:", check$python, check$problem))
+        invisible(check$python)
+    }
+})
+
 # Run R on a line of code in a process of its own; an error there is an error here.
 run_r <- function(code, env = character(), ...) {
     script <- tempfile(fileext = ".R")
@@ -26,11 +47,11 @@ run_r_cmd <- function(...) {
     invisible(output)
 }
 
-# Build the package once for all tests. R CMD build copies the whole folder before it leaves out
+# Build the package once for all tests, or take the one that tools/run_r_tests.R built. R CMD build copies the whole folder before it leaves out
 # what .Rbuildignore names, so the environments (gigabytes) stay behind here, and small files in
 # their place show that they would have been left out.
 tarball <- local({
-    built <- NULL
+    built <- getOption("massgraph.tests.tarball")
     function(root) {
         if (is.null(built) || !file.exists(built)) {
             folder <- tempfile("massgraph-build-")

@@ -33,6 +33,7 @@ PROLOG_LIMIT = 1 << 20
 FEED_BYTES = 1 << 16
 # mzML nests about 12 levels deep; real files never come near this.
 MAX_DEPTH = 64
+LONGEST_MESSAGE = 2000
 # No file reaches 2^59 bytes; the limit keeps offset + 8 * length inside int64.
 MAX_NUMBER = 1 << 59
 
@@ -85,8 +86,15 @@ class ImzMLError(ValueError):
 
 
 def one_line(message: str) -> str:
-    """Replace line ends and other control characters, which values from a file may hold."""
-    return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", message)
+    """Replace line ends and other control characters, which values from a file may hold.
+
+    Of a very long message, whose length can only come from a value, the middle is left out.
+    """
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", message)
+    if len(line) <= LONGEST_MESSAGE:
+        return line
+    half = LONGEST_MESSAGE // 2
+    return f"{line[:half]} [...] {line[-half:]}"
 
 
 @dataclass(frozen=True)
@@ -207,7 +215,7 @@ def _decode_prolog(head: bytes, path: Path) -> str:
     if named:
         try:
             codec = codecs.lookup(named[1]).name
-        except LookupError:
+        except (LookupError, ValueError):  # ValueError: a name with a NUL in it
             codec = ""
         if not ENCODINGS.fullmatch(codec):
             msg = f"{path}: the encoding {named[1]!r} is not supported; save the file as UTF-8"
@@ -248,11 +256,12 @@ def _collect(stream: BinaryIO, path: Path) -> Document:
             depth -= 1
             if tag == SPECTRUM:
                 if collector is None or spectra is None or depth != level:
-                    place = f"spectrum {element.get('id')!r}"
-                    msg = f"{path}: {place} does not stand directly in the spectrumList of a run"
-                    raise ImzMLError(msg)
+                    raise _misplaced(element, path)
                 collector.add(element)
-                spectra.remove(element)
+                try:
+                    spectra.remove(element)
+                except ValueError:  # as deep as the spectra of the list, but elsewhere
+                    raise _misplaced(element, path) from None
             continue
         depth += 1
         if depth > MAX_DEPTH:
@@ -273,6 +282,11 @@ def _collect(stream: BinaryIO, path: Path) -> Document:
         msg = f"{path}: holds no spectra"
         raise ImzMLError(msg)
     return collector.document(root)
+
+
+def _misplaced(spectrum: ET.Element, path: Path) -> ImzMLError:
+    place = f"spectrum {spectrum.get('id')!r}"
+    return ImzMLError(f"{path}: {place} does not stand directly in the spectrumList of a run")
 
 
 def _root(element: ET.Element, path: Path) -> ET.Element | None:

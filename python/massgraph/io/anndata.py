@@ -28,6 +28,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from massgraph.io._h5_check import check_h5
+from massgraph.io._imzml_xml import one_line
 from massgraph.spectra import POLARITIES, Spectra
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ VALUES_PER_CHUNK = 8_000_000
 
 class AnnDataError(ValueError):
     """An AnnData object or h5ad file that cannot be taken; the message names the key and value."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 def from_anndata(
@@ -164,17 +169,27 @@ def open_h5ad(path: str | os.PathLike[str]) -> AnnData:
         what = "is a folder, not an h5ad file" if Path(path).is_dir() else "does not exist"
         msg = f"{path} {what}"
         raise AnnDataError(msg)
+    reason = check_h5(Path(path))
+    if reason is not None:
+        raise AnnDataError(_unreadable(path, reason))
     try:
         return anndata.read_h5ad(path)
     except MemoryError:
         raise
     except Exception as error:  # anndata and h5py raise whatever the damage leads to
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        msg = (
-            f"{path} cannot be read as h5ad by anndata {version('anndata')} ({reason}): "
-            "it is damaged, of another kind, or of a newer version"
-        )
-        raise AnnDataError(msg) from error
+        raise AnnDataError(_unreadable(path, _reason(error))) from error
+
+
+def _unreadable(path: object, reason: str) -> str:
+    return (
+        f"{path} cannot be read as h5ad by anndata {version('anndata')} ({reason}): "
+        "it is damaged, of another kind, or of a newer version"
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """First line of an error's message, without what a terminal would obey."""
+    return one_line((str(error).strip().splitlines() or [type(error).__name__])[0])[:300]
 
 
 def labels_from_obs(adata: AnnData, column: str) -> NDArray[np.object_]:
@@ -285,8 +300,7 @@ def _matrix(adata: AnnData, layer: str | None) -> sp.csr_matrix:
     except (OSError, RuntimeError, KeyError, ValueError, AttributeError) as error:
         file = getattr(adata, "filename", None)
         place = "the matrix" if file is None else f"the matrix, backed by {file},"
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        msg = f"{place} cannot be read ({reason}): was the file closed, moved or deleted?"
+        msg = f"{place} cannot be read ({_reason(error)}): was the file closed, moved or deleted?"
         raise AnnDataError(msg) from error
 
 
@@ -437,22 +451,24 @@ def _polarity(adata: AnnData) -> str | None:
 def _pixel_size(adata: AnnData) -> dict[str, Any]:
     own = _lookup(adata, ("massgraph", "pixel_size"))
     if own is not None:
-        x, y = (float(value) for value in own)
-        return {
-            "pixel_size": (x, y),
-            "pixel_size_unit": str(adata.uns["massgraph"]["pixel_size_unit"]),
-        }
+        unit = str(_lookup(adata, ("massgraph", "pixel_size_unit")))
+        return _size_or_warning(own, unit)
     for *path, axes in PIXEL_SIZE_AT:
         found = [_lookup(adata, (*path, axis)) for axis in axes]
-        if None in found:
-            continue
-        try:
-            x, y = (float(value) for value in found)
-        except (TypeError, ValueError):
-            x = y = np.nan
-        if min(x, y) > 0 and np.isfinite([x, y]).all():
-            return {"pixel_size": (x, y), "pixel_size_unit": "um"}
-        _warn(f"the pixel size {found} of the AnnData object is not above zero: left unknown")
+        if None not in found:
+            return _size_or_warning(found, "um")
+    return {}
+
+
+def _size_or_warning(found: Any, unit: str) -> dict[str, Any]:
+    """Width and height of a pixel, or nothing where they are none."""
+    try:
+        x, y = (float(value) for value in found)
+    except (TypeError, ValueError, OverflowError):
+        x = y = np.nan
+    if min(x, y) > 0 and np.isfinite([x, y]).all():
+        return {"pixel_size": (x, y), "pixel_size_unit": unit}
+    _warn(f"the pixel size {found!r:.60} of the AnnData object is not above zero: left unknown")
     return {}
 
 
@@ -462,10 +478,18 @@ def _lookup(adata: AnnData, path: tuple[Any, ...]) -> Any:
     for key in path:
         if not isinstance(value, Mapping) or key not in value:
             column = ".".join(path)
-            values = adata.obs[column].dropna().unique() if column in adata.obs.columns else []
-            return values[0] if len(values) == 1 else None
+            return _constant(adata.obs[column]) if column in adata.obs.columns else None
         value = value[key]
     return value
+
+
+def _constant(values: pd.Series[Any]) -> Any:
+    """The value that all pixels share, None where there is none."""
+    try:
+        different = values.dropna().unique()
+    except TypeError:  # lists and the like, which cannot be compared
+        return None
+    return different[0] if len(different) == 1 else None
 
 
 # ------------------------------------------------------------------ columns and values
@@ -504,4 +528,4 @@ def _text(value: Any) -> str:
 
 
 def _warn(msg: str) -> None:
-    warnings.warn(msg, UserWarning, stacklevel=4)
+    warnings.warn(one_line(msg), UserWarning, stacklevel=4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,7 +47,8 @@ def to_anndata(segmentation: Segmentation) -> AnnData:
             Intensities, float32 CSR, on the axis of the explanation, else on that of
             `Spectra.to_matrix` with the tolerance of the classifier (5 ppm where unknown). Row sums
             are the total ion currents, less peaks that the model was not shown (outside its range
-            of m/z, say) and that are farther from every ion than the tolerance.
+            of m/z, say) and that are farther from every ion than the tolerance. None, as are the
+            layers, where the pixels came without their peaks.
         ``obs``
             `massgraph_label` (categorical over the classes, missing for pixels without peaks),
             `massgraph_uncertainty`, ``massgraph_probability_<class>``, `run` (categorical), and
@@ -84,16 +86,18 @@ def to_anndata(segmentation: Segmentation) -> AnnData:
 
     explanation = segmentation.explanation
     matrix, axis = _matrix(segmentation)
+    # A result that came without its peaks is known by its ions, not by its intensities.
+    kept = segmentation.spectra.n_peaks > 0 or explanation is None
     keys = _unique_keys(segmentation.classes)
     adata = anndata.AnnData(
-        X=matrix,
+        X=matrix if kept else None,
         obs=_obs(segmentation, keys),
         var=_var(axis, None if explanation is None else explanation.ions),
         uns={"massgraph": _uns(segmentation, keys)},
     )
     if segmentation.coordinates is not None:
         adata.obsm["spatial"] = np.array(segmentation.coordinates, dtype=np.float64)
-    if explanation is not None:
+    if explanation is not None and kept:
         for name, key in zip(segmentation.classes, keys, strict=True):
             layer = sp.csr_matrix(explanation.activation[name], dtype=np.float32, copy=True)
             adata.layers[f"activation_{key}"] = layer
@@ -122,12 +126,36 @@ def write_h5ad(
     """
     with atomic_file(path, overwrite=overwrite) as temporary:
         adata = to_anndata(segmentation)
+        adata.strings_to_categoricals()
         try:
-            adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
+            temporary.write_bytes(_image(adata))
             _verify(temporary, adata)
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             msg = f"{path} was not written, is the disk full? ({_first_line(error)})"
             raise OSError(msg) from error
+
+
+def _image(adata: AnnData) -> bytes:
+    """The bytes of an h5ad file.
+
+    They are made in memory, where they take less room than the object itself: on a full disk HDF5
+    fails again for every array that it still holds open, with a trace on the terminal for each.
+    """
+    import h5py
+
+    try:
+        from anndata.io import write_elem
+    except ImportError:  # anndata before 0.11
+        from anndata.experimental import write_elem
+
+    with h5py.File("image", "w", driver="core", backing_store=False) as file:
+        write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip", "compression_opts": 1})
+        for name in ("raw", "X"):  # names for nothing, which old readers do not know
+            if name in file and getattr(adata, name) is None:
+                del file[name]
+        file.flush()
+        image: bytes = file.id.get_file_image()
+        return image
 
 
 def _verify(path: Path, adata: AnnData) -> None:
@@ -143,7 +171,8 @@ def _verify(path: Path, adata: AnnData) -> None:
         for name in ("obsm", "layers"):
             _same(sorted(file[name]), sorted(getattr(adata, name)), name)
         _same(sorted(file["uns/massgraph"]), sorted(adata.uns["massgraph"]), "uns")
-        matrices = {"X": adata.X, **{f"layers/{key}": adata.layers[key] for key in adata.layers}}
+        matrices = {f"layers/{key}": adata.layers[key] for key in adata.layers}
+        matrices |= {} if adata.X is None else {"X": adata.X}
         for key, matrix in matrices.items():
             # The last of the row pointers is the number of values: a cut array shows.
             _same(list(file[key].attrs["shape"]), list(matrix.shape), f"{key}.shape")
@@ -231,7 +260,7 @@ def _uns(segmentation: Segmentation, keys: Sequence[str]) -> dict[str, Any]:
         "classes": np.array(segmentation.classes, dtype=object),
         "class_keys": np.array(keys, dtype=object),
         # JSON, since h5ad holds neither None nor tuples, lists of texts or keys with a slash.
-        "parameters": json.dumps(segmentation.parameters, default=_plain),
+        "parameters": json.dumps(_plain(segmentation.parameters), allow_nan=False),
         "versions": json.dumps(segmentation.versions),
     }
     if segmentation.polarity is not None:
@@ -274,8 +303,15 @@ def _unique_keys(names: Sequence[str]) -> list[str]:
 
 
 def _plain(value: Any) -> Any:
-    """JSON form of a value that json does not know: numbers and arrays of numpy, else text."""
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else str(value)
+    """JSON form of any value: lists for tuples and arrays, text for what JSON has no word for."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    fits = value is None or isinstance(value, (bool, int, str))
+    return value if fits or (isinstance(value, float) and math.isfinite(value)) else str(value)
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph.io._imzml_xml import one_line
 from massgraph.spectra import Spectra
 
 __all__ = ["Labels", "LabelsError", "match_labels", "read_labels"]
@@ -24,6 +25,9 @@ MAX_FIELD = 10_000
 
 class LabelsError(ValueError):
     """A table of labels cannot be used; the message says where and why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -23,13 +22,14 @@ from safetensors.torch import save as save_tensors
 from massgraph import __version__
 from massgraph._class_labels import seed_number
 from massgraph._files import atomic_directory
+from massgraph._fit import new_model
 from massgraph._validation import check_axis
-from massgraph.axis import MOST_IONS, MassAxis
-from massgraph.chemistry import Relations
+from massgraph.axis import MassAxis
 from massgraph.encode import PeakEncoder
 from massgraph.features import feature_names
-from massgraph.settings import PRESETS, Settings, check_settings
-from massgraph.spectra import POLARITIES
+from massgraph.io._imzml_xml import one_line
+from massgraph.io._model_config import LABEL_TYPES, restore
+from massgraph.io.model_card import model_card
 
 if TYPE_CHECKING:
     from massgraph.classifier import RGCNClassifier
@@ -37,10 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["ModelError", "load", "save"]
 
 SCHEMA_VERSION = 2
-CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "MODEL_CARD.md"
 # Bytes; a model has some kilobytes of each. What claims more is not read into memory.
 LARGEST_CONFIG, LARGEST_WEIGHTS = 50 * 2**20, 2**31
-MOST_PIXELS = 10**8
 LONGEST_REASON = 300  # characters of a message: a damaged file may hold anything
 KEYS = frozenset(
     {
@@ -55,6 +54,7 @@ KEYS = frozenset(
         "polarity",
         "feature_range",
         "fingerprint",
+        "provenance",
         "n_pixels",
         "training",
         "validation",
@@ -64,38 +64,13 @@ KEYS = frozenset(
         "axis",
     }
 )
-# Columns of the contributions of the branches; the last two are missing for some rows.
-CONTRIBUTIONS = (
-    "branch",
-    "weight",
-    "share",
-    "balanced_accuracy_alone",
-    "balanced_accuracy_without",
-)
-# Numbers of the mass axis that are no arrays.
-AXIS_NUMBERS = ("n_ions", "width", "shift", "unit")
-MOST_NETS = 100
-# Columns of the learning curve, and the type of their values.
-HISTORY = {
-    "epoch": int,
-    "learning_rate": float,
-    "train_loss": float,
-    "train_balanced_accuracy": float,
-    "valid_loss": float,
-    "valid_balanced_accuracy": float,
-    "best": bool,
-}
-# Types of labels by the name of their dtype, so that `classes_` comes back as it was.
-LABEL_TYPES: dict[str, type] = {
-    "str": str,
-    "bool": bool,
-    **{f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)},
-    **{f"float{bits}": float for bits in (16, 32, 64)},
-}
 
 
 class ModelError(ValueError):
     """A model folder that cannot be used; the message names the file, the value and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 def save(
@@ -108,7 +83,8 @@ def save(
     classifier
         A fitted `RGCNClassifier`.
     directory
-        The folder to make: `config.json` and `weights.safetensors`.
+        The folder to make: `config.json`, `weights.safetensors` and `MODEL_CARD.md`, which is for
+        people and is not read again.
     overwrite
         Whether an existing folder may be replaced.
 
@@ -121,6 +97,8 @@ def save(
         Where the labels are neither text, numbers nor truth values.
     ValueError
         Where there are too many labelled pixels for a configuration that could be read again.
+    OSError
+        Where the disk is full, or what was written does not read back. What was there is as it was.
     """
     _refuse_foreign(Path(directory))
     encoder = classifier.encoder_
@@ -139,12 +117,26 @@ def save(
     with atomic_directory(directory, overwrite=overwrite) as folder:
         (folder / WEIGHTS).write_bytes(weights)
         (folder / CONFIG).write_text(text, encoding="utf-8")
+        (folder / CARD).write_text(model_card(config), encoding="utf-8")
+        _verify(folder, config, directory)
+
+
+def _verify(folder: Path, config: dict[str, Any], directory: object) -> None:
+    """Read back what was written: what could not be loaded never takes its place."""
+    try:
+        fine = _read_config(folder / CONFIG) == json.loads(json.dumps(config))
+        _read_tensors(folder / WEIGHTS, config["weights_sha256"])
+    except ModelError:
+        fine = False
+    if not fine:
+        msg = f"{directory} was not written: it does not read back, check the disk"
+        raise OSError(msg)
 
 
 def _refuse_foreign(folder: Path) -> None:
     """A folder that holds anything else is never replaced: it may be somebody's work."""
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    foreign = [name for name in names if name not in (CONFIG, WEIGHTS)]
+    foreign = [name for name in names if name not in (CONFIG, WEIGHTS, CARD)]
     if foreign:
         msg = f"{folder} holds {foreign[0]}, which is no part of a model: choose another folder"
         raise FileExistsError(msg)
@@ -172,6 +164,7 @@ def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
         "polarity": classifier.polarity_,
         "feature_range": list(classifier.encoder_.feature_range),
         "fingerprint": classifier.fingerprint_,
+        "provenance": classifier.provenance_,
         "n_pixels": len(classifier.training_),
         "training": np.flatnonzero(classifier.training_).tolist(),
         "validation": np.flatnonzero(classifier.validation_).tolist(),
@@ -243,7 +236,7 @@ def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
     config = _read_config(folder / CONFIG)
     tensors = _read_tensors(folder / WEIGHTS, config["weights_sha256"])
     try:
-        classifier = _restore(config)
+        classifier = restore(config)
         n_ions = None if config["axis"] is None else config["axis"]["n_ions"]
         wanted = _wanted_tensors(classifier, len(tensors), n_ions)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as e:
@@ -348,171 +341,6 @@ def _read_tensors(path: Path, digest: Any) -> dict[str, torch.Tensor]:
     return dict(tensors)
 
 
-def _restore(config: dict[str, Any]) -> RGCNClassifier:
-    """The classifier of a configuration, all of it checked; its weights come later."""
-    from massgraph.classifier import RGCNClassifier
-
-    settings = _settings(config)
-    classifier = RGCNClassifier(**_parameters(config["parameters"]))
-    # Fitting it again, or a clone of it, is to use the same settings.
-    names = set(classifier.get_params()) & {field.name for field in fields(settings)}
-    classifier.set_params(**{name: getattr(settings, name) for name in names})
-    classifier.settings_ = settings
-    classifier.classes_ = _classes(config["classes"], config["classes_dtype"])
-    classifier.training_, classifier.validation_ = _masks(config)
-    classifier.history_ = None if config["history"] is None else _history(config["history"])
-    classifier.contributions_ = _contributions(config["contributions"], settings)
-    classifier.n_nets_ = config["n_nets"]
-    counted = type(classifier.n_nets_) is int and 0 < classifier.n_nets_ <= MOST_NETS
-    _check(counted, config, "n_nets", "no number of nets")
-    _check_axis_numbers(config["axis"], settings)
-    classifier.polarity_, classifier.fingerprint_ = config["polarity"], config["fingerprint"]
-    polarities = (None, *POLARITIES)
-    _check(classifier.polarity_ in polarities, config, "polarity", f"none of {polarities}")
-    digest = isinstance(config["fingerprint"], str) and len(config["fingerprint"]) == 64
-    _check(digest, config, "fingerprint", "no SHA-256")
-    span = config["feature_range"]
-    is_range = _is_list_of(span, int, float) and len(span) == 2 and span[0] < span[1]
-    _check(is_range, config, "feature_range", "no range of m/z")
-    if classifier.mz is not None:
-        classifier.n_features_in_ = len(np.asarray(classifier.mz))
-    return classifier
-
-
-def _check(fine: bool, table: dict[str, Any], name: str, reason: str) -> None:
-    if not fine:
-        msg = f"{name} is {reason}: {table[name]!r}"
-        raise ValueError(msg)
-
-
-def _is_list_of(values: Any, *types: type) -> bool:
-    """Whether it is a list of these types exactly: True is no int."""
-    return isinstance(values, list) and all(type(value) in types for value in values)
-
-
-def _same_names(found: Any, wanted: set[str], what: str) -> None:
-    wrong = sorted(wanted ^ set(found))
-    if wrong:
-        msg = f"the {what} {wrong[0]!r} is {'unknown' if wrong[0] in found else 'missing'}"
-        raise ValueError(msg)
-
-
-def _settings(config: dict[str, Any]) -> Settings:
-    values = dict(config["settings"])
-    _same_names(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
-    for name in ("branches", "features", "hidden", "mz_range"):
-        if isinstance(values[name], list):
-            values[name] = tuple(values[name])
-    relations = Relations.from_dict(config["relations"])
-    if relations.to_dict() != config["relations"]:
-        msg = "relations hold values of another type than names, masses, formulas and kinds have"
-        raise ValueError(msg)
-    settings = Settings(relations=relations, **values)
-    check_settings(settings)
-    return settings
-
-
-def _parameters(values: dict[str, Any]) -> dict[str, Any]:
-    _same_names(values, {"preset", "backend", "device", "mz", "random_state"}, "parameter")
-    preset, device, seed, mz = (values[n] for n in ("preset", "device", "random_state", "mz"))
-    _check(preset in tuple(PRESETS), values, "preset", f"none of {tuple(PRESETS)}")
-    is_device = isinstance(device, str) and re.fullmatch(r"[a-z]+(:\d{1,3})?", device)
-    _check(bool(is_device), values, "device", "no name of a device")
-    is_seed = seed is None or (type(seed) is int and seed >= 0)
-    _check(is_seed, values, "random_state", "no whole number of 0 or more")
-    if mz is None:
-        return values
-    _check(_is_list_of(mz, int, float), values, "mz", "no list of numbers")
-    axis = np.asarray(mz, dtype=np.float64)
-    check_axis(axis)
-    return {**values, "mz": axis}
-
-
-def _classes(values: list[Any], dtype: str) -> NDArray[Any]:
-    if dtype not in LABEL_TYPES or not _is_list_of(values, LABEL_TYPES[dtype]):
-        msg = f"classes {values} are not all of type {dtype!r}"
-        raise ValueError(msg)
-    classes = np.asarray(values)
-    classes = classes if dtype == "str" else classes.astype(dtype)
-    if len(values) < 2 or classes.tolist() != values or (classes[1:] <= classes[:-1]).any():
-        msg = f"classes {values} are not two or more different ones in order"
-        raise ValueError(msg)
-    return classes
-
-
-def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Training and validation pixels."""
-    n_pixels = config["n_pixels"]
-    counted = type(n_pixels) is int and 0 < n_pixels <= MOST_PIXELS
-    _check(counted, config, "n_pixels", "no number of pixels")
-    masks = np.zeros((2, n_pixels), dtype=bool)
-    for name, mask in zip(("training", "validation"), masks, strict=True):
-        rows = config[name]
-        may_be_empty = name == "validation" and config["settings"]["folds"] != 1
-        filled = _is_list_of(rows, int) and (bool(rows) or may_be_empty)
-        _check(filled, config, name, "no list of pixels")
-        if rows and not 0 <= min(rows) <= max(rows) < n_pixels:
-            msg = f"{name} names pixel {max(rows, key=abs)} of {n_pixels}"
-            raise ValueError(msg)
-        mask[rows] = True
-    both = set(config["training"]) & set(config["validation"])
-    if both:
-        msg = f"pixel {min(both)} is both in training and in validation"
-        raise ValueError(msg)
-    return masks[0], masks[1]
-
-
-def _history(table: dict[str, list[Any]]) -> pd.DataFrame:
-    _same_names(table, set(HISTORY), "column of history")
-    for name, kind in HISTORY.items():
-        _check(_is_list_of(table[name], kind), table, name, f"no list of {kind.__name__}")
-    history = pd.DataFrame(table)
-    if int(history["best"].sum()) != 1:
-        msg = f"history has {int(history['best'].sum())} best epochs, need 1"
-        raise ValueError(msg)
-    return history
-
-
-def _contributions(table: Any, settings: Settings) -> pd.DataFrame | None:
-    """What each branch adds: rows are the branches, then all."""
-    if (table is None) != (settings.folds == 1):
-        state = "missing" if table is None else "there"
-        msg = f"contributions are {state} for {settings.folds} folds"
-        raise ValueError(msg)
-    if table is None:
-        return None
-    _same_names(table, set(CONTRIBUTIONS), "column of contributions")
-    if table["branch"] != [*settings.branches, "all"]:
-        msg = f"contributions are of {table['branch']}, not of {[*settings.branches, 'all']}"
-        raise ValueError(msg)
-    found: dict[str, Any] = {"branch": table["branch"]}
-    for name in CONTRIBUTIONS[1:]:
-        values = table[name]
-        fine = isinstance(values, list) and len(values) == len(table["branch"])
-        fine = fine and all(value is None or type(value) is float for value in values)
-        _check(fine, table, name, "no list of numbers")
-        found[name] = np.array([math.nan if value is None else value for value in values])
-    return pd.DataFrame(found)
-
-
-def _check_axis_numbers(values: Any, settings: Settings) -> None:
-    if settings.as_published:
-        if values is not None:
-            msg = "the axis is there for a model as published, which has none"
-            raise ValueError(msg)
-        return
-    if not isinstance(values, dict):
-        msg = f"the axis is {values!r}, not its numbers"
-        raise TypeError(msg)
-    _same_names(values, set(AXIS_NUMBERS), "number of the axis")
-    counted = type(values["n_ions"]) is int and 0 <= values["n_ions"] <= MOST_IONS
-    _check(counted, values, "n_ions", "no number of ions")
-    for name in AXIS_NUMBERS[1:]:
-        fine = type(values[name]) in (int, float) and values[name] >= 0
-        _check(fine, values, name, "no number of zero or more")
-    _check(values["unit"] > 0, values, "unit", "not above zero")
-
-
 # -------------------------------------------------------------------- weights
 
 
@@ -525,7 +353,7 @@ def _wanted_tensors(
         msg = f"hidden has {len(hidden)} layers, more than {WEIGHTS} has tensors"
         raise ValueError(msg)
     with torch.device("meta"):
-        state = classifier.new_model(n_ions).state_dict()
+        state = new_model(classifier, n_ions).state_dict()
         width = torch.empty(len(feature_names(classifier.settings_.features)))
         wanted = {f"model.{name}": value for name, value in state.items()}
         if n_ions is not None:
@@ -567,7 +395,7 @@ def _put_weights(
     classifier: RGCNClassifier, tensors: dict[str, torch.Tensor], config: dict[str, Any]
 ) -> None:
     numbers, span = config["axis"], config["feature_range"]
-    model = classifier.new_model(None if numbers is None else numbers["n_ions"])
+    model = new_model(classifier, None if numbers is None else numbers["n_ions"])
     model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
     classifier.model_ = model.to(classifier.device_()).eval()
     axis = None

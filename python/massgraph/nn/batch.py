@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from massgraph.graph import Messages
+from massgraph.messages import CompactMessages, Messages, ranges, rows_of
+from massgraph.native.network import GraphBatch
 
 __all__ = ["PeakBatch", "PeakGraphs", "TypedMessages"]
 
@@ -40,6 +42,35 @@ class TypedMessages:
     receiver: torch.Tensor
     pairs_per_kind: tuple[int, ...]
 
+    @cached_property
+    def compact(self) -> CompactMessages:
+        """The messages as those of one graph, in the wide compact form."""
+        sender, pair = self.sender.numpy(), self.pair.numpy()
+        ends = np.concatenate(([0], np.cumsum(self.pairs_per_kind)))
+        return CompactMessages(
+            offsets=np.array([0, len(sender)]),
+            kind_offsets=np.searchsorted(pair, ends).astype(np.int32)[None],
+            sender=sender.astype(np.uint32),
+            receiver=self.receiver.numpy()[pair].astype(np.uint32),
+            senders=self.senders.numpy()[pair, 0].astype(np.uint32),
+        )
+
+    @classmethod
+    def none(cls) -> TypedMessages:
+        """No messages, and no types of them."""
+        nothing = torch.empty(0, dtype=torch.int64)
+        return cls(nothing, nothing, torch.empty(0, 1), nothing, ())
+
+    def to(self, device: torch.device) -> TypedMessages:
+        """Copy of the messages on another device."""
+        return TypedMessages(
+            sender=self.sender.to(device),
+            pair=self.pair.to(device),
+            senders=self.senders.to(device),
+            receiver=self.receiver.to(device),
+            pairs_per_kind=self.pairs_per_kind,
+        )
+
     def edge_index(self) -> torch.Tensor:
         """Sender and receiver of each message, shape ``(2, n_messages)``, as PyG wants them."""
         return torch.stack([self.sender, self.receiver[self.pair]])
@@ -65,13 +96,16 @@ class PeakBatch:
     counts
         float32, shape ``(n_pixels, 1)``: number of peaks of each pixel.
     messages
-        The typed messages between the peaks.
+        The typed messages between the peaks; none where `graphs` hold them.
+    graphs
+        The same pixels as the compiled library reads them.
     """
 
     features: torch.Tensor
     pixel: torch.Tensor
     counts: torch.Tensor
     messages: TypedMessages
+    graphs: GraphBatch | None = None
 
     @property
     def n_pixels(self) -> int:
@@ -80,18 +114,12 @@ class PeakBatch:
 
     def to(self, device: torch.device) -> PeakBatch:
         """Copy of the batch on another device."""
-        messages = self.messages
         return PeakBatch(
             features=self.features.to(device),
             pixel=self.pixel.to(device),
             counts=self.counts.to(device),
-            messages=TypedMessages(
-                sender=messages.sender.to(device),
-                pair=messages.pair.to(device),
-                senders=messages.senders.to(device),
-                receiver=messages.receiver.to(device),
-                pairs_per_kind=messages.pairs_per_kind,
-            ),
+            messages=self.messages.to(device),
+            graphs=self.graphs,
         )
 
 
@@ -106,12 +134,12 @@ class PeakGraphs:
     offsets
         int64, shape ``(n_pixels + 1,)``: peaks of each pixel.
     messages
-        Messages of the same pixels.
+        Messages of the same pixels, in either form.
     """
 
     features: NDArray[np.float32]
     offsets: NDArray[np.int64]
-    messages: Messages
+    messages: Messages | CompactMessages
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -122,31 +150,49 @@ class PeakGraphs:
         return cls(
             features=np.concatenate([part.features for part in parts]),
             offsets=_join_offsets([part.offsets for part in parts]),
-            messages=Messages(
-                offsets=_join_offsets([part.messages.offsets for part in parts]),
-                sender=np.concatenate([part.messages.sender for part in parts]),
-                receiver=np.concatenate([part.messages.receiver for part in parts]),
-                kind=np.concatenate([part.messages.kind for part in parts]),
-                n_kinds=parts[0].messages.n_kinds,
-            ),
+            messages=CompactMessages.concatenate([part.compact for part in parts]),
         )
 
-    def batch(self, pixels: NDArray[np.int64]) -> PeakBatch:
-        """Graphs of these pixels, in this order; a pixel may occur more than once."""
+    @cached_property
+    def compact(self) -> CompactMessages:
+        """The messages in compact form."""
+        return CompactMessages.of(self.messages)
+
+    def view(self, pixels: NDArray[np.int64]) -> GraphBatch:
+        """Graphs of these pixels as the compiled network reads them: nothing is copied."""
+        return GraphBatch(self.features, self.offsets, self.compact, pixels)
+
+    def __getitem__(self, pixels: NDArray[np.int64]) -> PeakGraphs:
+        """Graphs of these pixels, in this order."""
+        peaks, offsets = rows_of(self.offsets, pixels)
+        return PeakGraphs(self.features[peaks], offsets, self.compact[pixels])
+
+    def batch(self, pixels: NDArray[np.int64], *, edges: str = "typed") -> PeakBatch:
+        """Graphs of these pixels, in this order; a pixel may occur more than once.
+
+        Parameters
+        ----------
+        pixels
+            Numbers of the graphs.
+        edges
+            ``"typed"`` messages, ``"native"`` for what the compiled library reads, or ``"none"``.
+        """
         counts = np.diff(self.offsets)[pixels]
-        peaks = _ranges(self.offsets[:-1][pixels], counts)
+        peaks = ranges(self.offsets[:-1][pixels], counts)
         first = np.cumsum(counts) - counts
+        typed = edges == "typed"
         return PeakBatch(
             features=torch.from_numpy(self.features[peaks]),
             pixel=torch.from_numpy(np.repeat(np.arange(len(pixels)), counts)),
             counts=torch.from_numpy(counts.astype(np.float32)[:, None]),
-            messages=self._typed_messages(pixels, first),
+            messages=self._typed_messages(pixels, first) if typed else TypedMessages.none(),
+            graphs=self.view(pixels) if edges == "native" else None,
         )
 
     def _typed_messages(self, pixels: NDArray[np.int64], first: NDArray[np.int64]) -> TypedMessages:
         messages = self.messages
         counts = np.diff(messages.offsets)[pixels]
-        rows = _ranges(messages.offsets[:-1][pixels], counts)
+        rows = ranges(messages.offsets[:-1][pixels], counts)
         # Within a pixel messages are sorted by (type, receiver): one stable sort by type is enough.
         order = np.argsort(messages.kind[rows], kind="stable")
         rows, base = rows[order], np.repeat(first, counts)[order]
@@ -164,13 +210,6 @@ class PeakGraphs:
             receiver=torch.from_numpy(receiver[new]),
             pairs_per_kind=tuple(pairs_per_kind.tolist()),
         )
-
-
-def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenation of ``start : start + count``."""
-    first = np.cumsum(counts) - counts
-    ranges: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - first, counts)
-    return ranges
 
 
 def _join_offsets(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import embedding_bag
 
 from massgraph.axis import NEAR
-from massgraph.nn.batch import PeakBatch, TypedMessages
+from massgraph.messages import CompactMessages
+from massgraph.native.network import GraphBatch
+from massgraph.nn.batch import PeakBatch, PeakGraphs
 from massgraph.nn.model import RGCN
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
 EMBEDDING = 5  # learnt numbers per ion of the axis
 N_FAULTS = 3  # none, peaks lost at random, the weakest lost
 N_STRENGTHS = 4  # groups of ions, from weak to strong
+READS_MOST = ("relational", "peak")  # branches whose batches serve the others too
 ADDRESS_WIDTH = 1 + 2 * NEAR
 """Columns after the node features: the amount, the ions near the peak, its weight at each."""
 
@@ -73,25 +77,56 @@ class RelationalNet(RGCN):
             batch_norm=batch_norm,
             backend=backend,
         )
-        self.embedding = nn.Parameter(0.1 * torch.randn(max(n_ions, 1), EMBEDDING))
+        self.ion_vectors = nn.Parameter(0.1 * torch.randn(max(n_ions, 1), EMBEDDING))
 
-    def nodes(self, batch: PeakBatch) -> torch.Tensor:
+    def take(
+        self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
+    ) -> PeakBatch:
+        """Graphs of these pixels; their addresses are read here, whatever reads the edges."""
+        if not self.is_native(device):
+            return graphs.batch(pixels).to(device)
+        known = graphs.features.shape[1] - ADDRESS_WIDTH + EMBEDDING
+        self._check_graphs(known, graphs.messages.n_kinds)
+        return graphs.batch(pixels, edges="native")
+
+    def nodes(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
         """Peak features after the last ReLU, shape ``(n_peaks, hidden[-1])``."""
+        return super().nodes(self._joined(batch)[1])
+
+    def embedding(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
+        """Mean over the peaks of each pixel, in evaluation mode, ``(n_pixels, hidden[-1])``."""
+        joined = self._joined(batch)[1]
+        if isinstance(joined, GraphBatch):
+            return super().embedding(joined)
+        return self.pool(super().nodes(joined).double(), joined)
+
+    def _pooled(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
+        features, joined = self._joined(batch)
+        if isinstance(joined, GraphBatch):
+            return self._native.pooled(joined, features)
+        return self.pool(super().nodes(joined), joined)
+
+    def _joined(self, batch: PeakBatch | GraphBatch) -> tuple[torch.Tensor, PeakBatch | GraphBatch]:
+        """Features with the vectors of the ions in place of the addresses, and the batch of them.
+
+        The batch is in the form that the backend reads; the features have gradients.
+        """
+        if isinstance(batch, GraphBatch):
+            msg = "graphs without the addresses of their peaks: use what `take` gives"
+            raise TypeError(msg)
         _, ion, weight = addresses(batch)
-        near = embedding_bag(ion, self.embedding, per_sample_weights=weight, mode="sum")
+        near = embedding_bag(ion, self.ion_vectors, per_sample_weights=weight, mode="sum")
         known = torch.cat([batch.features[:, :-ADDRESS_WIDTH], near], dim=1)
-        return super().nodes(replace(batch, features=known))
+        if batch.graphs is not None:
+            return known, self._native_batch(batch.graphs, known)
+        return known, replace(batch, features=known)
 
-
-class _Pointwise(nn.Linear):
-    """A `RelationalConv` that no message reaches."""
-
-    def forward(self, x: torch.Tensor, messages: TypedMessages) -> torch.Tensor:  # type: ignore[override]
-        return super().forward(x)
+    def _native_batch(self, graphs: GraphBatch, features: torch.Tensor) -> GraphBatch:
+        return replace(graphs, features=features.detach().numpy(), own_rows=True)
 
 
 class PeakNet(RelationalNet):
-    """A `RelationalNet` without edges: the set of the peaks. Parameters are the same."""
+    """A `RelationalNet` without edges: the set of the peaks. Other parameters are the same."""
 
     def __init__(
         self,
@@ -101,10 +136,24 @@ class PeakNet(RelationalNet):
         *,
         hidden: Sequence[int],
         batch_norm: bool = True,
+        backend: str = "auto",
     ) -> None:
-        super().__init__(n_features, n_ions, 0, n_classes, hidden=hidden, batch_norm=batch_norm)
-        widths = [n_features + EMBEDDING, *hidden]
-        self.layers = nn.ModuleList(_Pointwise(n_in, n_out) for n_in, n_out in pairwise(widths))
+        shape = {"hidden": hidden, "batch_norm": batch_norm, "backend": backend}
+        super().__init__(n_features, n_ions, 0, n_classes, **shape)  # type: ignore[arg-type]
+
+    def take(
+        self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
+    ) -> PeakBatch:
+        """Peaks of these pixels, without their edges."""
+        edges = "native" if self.is_native(device) else "none"
+        return graphs.batch(pixels, edges=edges).to(device)
+
+    def _native_batch(self, graphs: GraphBatch, features: torch.Tensor) -> GraphBatch:
+        messages = CompactMessages.none(graphs.n_pixels)
+        counts = graphs.offsets[graphs.pixels + 1] - graphs.offsets[graphs.pixels]
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        rows = np.arange(graphs.n_pixels)
+        return GraphBatch(features.detach().numpy(), offsets, messages, rows)
 
 
 class AxisBranch(nn.Module):
@@ -160,6 +209,12 @@ class AxisBranch(nn.Module):
         found = embedding_bag(ion, self.expected, per_sample_weights=near, mode="sum")
         complete = found.new_zeros(batch.n_pixels, N_STRENGTHS).index_add(0, batch.pixel, found)
         return share, deviation, complete
+
+    def take(
+        self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
+    ) -> PeakBatch:
+        """Peaks of these pixels, without their edges."""
+        return graphs.batch(pixels, edges="none").to(device)
 
     def gate(self, complete: torch.Tensor) -> torch.Tensor:
         """Weight of each discriminant, shape ``(n_pixels, N_FAULTS)``."""
@@ -233,6 +288,14 @@ class BranchModel(nn.Module):
         chosen.weights.copy_(self.weights[[self.names.index(name) for name in names]])
         return chosen
 
+    def take(
+        self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
+    ) -> PeakBatch:
+        """Graphs of these pixels, with edges where a branch reads them."""
+        reads_most = next((name for name in READS_MOST if name in self.names), self.names[0])
+        batch = self.parts(reads_most)[0].take(graphs, pixels, device)
+        return cast("PeakBatch", batch)
+
     def branch_cam(self, batch: PeakBatch, name: str) -> torch.Tensor:
         """Class activation of each peak by one branch, unweighted."""
         parts = [part.cam(batch) for part in self.parts(name)]
@@ -246,7 +309,7 @@ class BranchModel(nn.Module):
     def branch_logits(self, batch: PeakBatch) -> torch.Tensor:
         """Unweighted logits of each branch, shape ``(n_pixels, n_branches, n_classes)``."""
         logits = [
-            _pixel_mean(self.branch_cam(batch, name), batch) + self.branch_intercept(name)
+            torch.stack([part(batch) for part in self.parts(name)]).mean(dim=0)
             for name in self.names
         ]
         return torch.stack(logits, dim=1)
@@ -263,15 +326,15 @@ class BranchModel(nn.Module):
 
     def forward(self, batch: PeakBatch) -> torch.Tensor:
         """Logits, float64, shape ``(n_pixels, n_classes)``."""
-        return _pixel_mean(self.cam(batch), batch) + self.intercept()
+        return torch.einsum("b,nbc->nc", self.weights, self.branch_logits(batch))
 
-    def embed(self, batch: PeakBatch) -> torch.Tensor:
+    def embedding(self, batch: PeakBatch) -> torch.Tensor:
         """What the heads read: pooled peak features of all nets, then discriminants."""
         found = []
         for name in self.names:
             for part in self.parts(name):
                 if isinstance(part, RGCN):
-                    found.append(part.pool(part.nodes(batch), batch).double())
+                    found.append(part.embedding(batch))
                 else:
                     found.append(_pixel_mean(part.cam(batch), batch))
         return torch.cat(found, dim=1)

@@ -7,11 +7,32 @@ import math
 import torch
 from torch import nn
 
+from massgraph.native.library import library, status
 from massgraph.nn.batch import TypedMessages
+from massgraph.nn.native import convolve
 
-__all__ = ["BACKENDS", "RelationalConv"]
+__all__ = ["BACKENDS", "RelationalConv", "resolve_backend"]
 
-BACKENDS = ("auto", "torch", "pyg")
+BACKENDS = ("auto", "native", "torch", "pyg")
+
+
+def resolve_backend(backend: str) -> str:
+    """The backend that runs: ``"auto"`` is ``"native"`` where that was built, else ``"torch"``.
+
+    Raises
+    ------
+    ValueError
+        For another backend, or ``"native"`` where it was not built.
+    """
+    if backend not in BACKENDS:
+        msg = f"backend {backend!r} is none of {BACKENDS}"
+        raise ValueError(msg)
+    if backend == "auto":
+        return "torch" if library() is None else "native"
+    if backend == "native" and library() is None:
+        msg = f"backend 'native' cannot be used here ({status()}): use 'auto' or 'torch'"
+        raise ValueError(msg)
+    return backend
 
 
 class RelationalConv(nn.Module):
@@ -27,16 +48,17 @@ class RelationalConv(nn.Module):
     n_in, n_out
         Number of input and output features per peak.
     n_kinds
-        Number of message types.
+        Number of message types; with 0 no message is read, whatever the graphs hold.
     backend
-        ``"torch"`` (``"auto"`` chooses it): one matrix product per type over the non-empty
-        (type, receiver) pairs. ``"pyg"``: PyTorch Geometric's `RGCNConv`, for comparison; the
-        parameters are the same, so weights go from one to the other.
+        ``"native"``: the compiled library, for float32 on the CPU (others run as ``"torch"``).
+        ``"torch"``: one matrix product per type over the non-empty (type, receiver) pairs.
+        ``"pyg"``: PyTorch Geometric's `RGCNConv`, for comparison. ``"auto"``: native where it was
+        built, else torch. The parameters are the same, so weights go from one to the other.
 
     Raises
     ------
     ValueError
-        For another backend.
+        For another backend, or one that was not built.
 
     Notes
     -----
@@ -46,27 +68,37 @@ class RelationalConv(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, n_kinds: int, *, backend: str = "auto") -> None:
         super().__init__()
-        if backend not in BACKENDS:
-            msg = f"backend {backend!r} is none of {BACKENDS}"
-            raise ValueError(msg)
+        self.backend = resolve_backend(backend)
         self.weight = nn.Parameter(torch.empty(n_kinds, n_in, n_out))
         self.root = nn.Parameter(torch.empty(n_in, n_out))
         self.bias = nn.Parameter(torch.zeros(n_out))
         bound = math.sqrt(6.0 / (n_in + n_out))
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.root, -bound, bound)
-        self._through_pyg = backend == "pyg"
 
     def forward(self, x: torch.Tensor, messages: TypedMessages) -> torch.Tensor:
         """Features after the layer, shape ``(n_peaks, n_out)``, from `x` ``(n_peaks, n_in)``."""
-        if self._through_pyg:
+        if not len(self.weight):  # no type of message: each peak by itself
+            return torch.addmm(self.bias, x, self.root)
+        if self.backend == "pyg":
             return self._forward_pyg(x, messages)
+        self._check_kinds(messages)
+        if self.backend == "native" and x.dtype == torch.float32 and x.device.type == "cpu":
+            return convolve(x, self.weight, self.root, self.bias, messages)
         out = torch.addmm(self.bias, x, self.root)
         sent = x.index_select(0, messages.sender)
         total = x.new_zeros(len(messages.receiver), x.shape[1]).index_add(0, messages.pair, sent)
         means = torch.split(total / messages.senders.to(x.dtype), list(messages.pairs_per_kind))
         gained = [mean @ weight for mean, weight in zip(means, self.weight, strict=True)]
         return out.index_add(0, messages.receiver, torch.cat(gained))
+
+    def _check_kinds(self, messages: TypedMessages) -> None:
+        if len(messages.pairs_per_kind) != len(self.weight):
+            msg = (
+                f"messages of {len(messages.pairs_per_kind)} types for a layer of "
+                f"{len(self.weight)}: use the relations that the layer was made for"
+            )
+            raise ValueError(msg)
 
     def _forward_pyg(self, x: torch.Tensor, messages: TypedMessages) -> torch.Tensor:
         import torch_geometric

@@ -1,0 +1,27 @@
+#' @rdname RGCN
+#' @export
+setGeneric("RGCN", function(x, y, ...) standardGeneric("RGCN"))
+
+#' @rdname ionFamilies
+#' @export
+setGeneric("ionFamilies", function(object, ...) standardGeneric("ionFamilies"))
+
+#' @rdname plotFamily
+#' @export
+setGeneric("plotFamily", function(object, ...) standardGeneric("plotFamily"))
+
+#' @rdname relations
+#' @export
+setGeneric("relations", function(object, ...) standardGeneric("relations"))
+
+#' @rdname discoverRelations
+#' @export
+setGeneric("discoverRelations", function(x, ...) standardGeneric("discoverRelations"))
+
+#' @rdname writeH5AD
+#' @export
+setGeneric("writeH5AD", function(object, file, ...) standardGeneric("writeH5AD"))
+
+#' @rdname writeRGCN
+#' @export
+setGeneric("writeRGCN", function(object, directory, ...) standardGeneric("writeRGCN"))

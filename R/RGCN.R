@@ -1,0 +1,211 @@
+#' Classify pixels by a relational graph convolutional network
+#'
+#' Every spectrum becomes a graph: its peaks are the nodes, and known mass differences between them
+#' (isotopes, adducts, CH2, H2, water, ...) are edges with a type. The network learns from labelled
+#' pixels which peaks, in which company, speak for which class, and gives every pixel a class, with
+#' an exact account of the ions that decided.
+#'
+#' @param x An `MSImagingExperiment`, an `MSImagingArrays`, a `SpectralImagingExperiment` with a
+#'   column `mz` of features, or a matrix of features by pixels with `mz`. Spectra must be peaks: run
+#'   `peakProcess()` first. Data in memory are not copied, data on disk are read in chunks.
+#' @param y The classes: a factor, character or logical vector with one value for each pixel. Pixels
+#'   that are `NA` are not learnt from, and are classified like all others.
+#' @param preset `"default"`, or `"published"` for the network and the training of La Rocca et al.
+#'   (2025), unchanged.
+#' @param relations The mass differences that make edges: a table as of [relations()]. The default is
+#'   `relations(polarity = polarity)`.
+#' @param tolerance,tolerance_unit How far a difference may be off: a number, and `"ppm"` (of the
+#'   heavier peak) or `"Da"`. The default is 5 ppm.
+#' @param rule Which of several candidates is linked: the most intense (`"intensity"`, the default),
+#'   the `"nearest"` in mass, or `"all"`.
+#' @param directed Whether a gain and a loss of the same mass have weights of their own (`TRUE`).
+#' @param features What a peak is described by, of `"log_intensity"`, `"mz"`, `"mass_defect"` and
+#'   others (all three).
+#' @param standardize Whether features are brought to mean 0 and deviation 1 (`TRUE`).
+#' @param mz_range Two numbers: peaks outside are left out (none are).
+#' @param max_peaks Most intense peaks that are kept of each pixel (all are).
+#' @param hidden Widths of the layers (`c(32, 32)`).
+#' @param batch_norm Whether layers are followed by batch normalisation (`TRUE`).
+#' @param augment Number of degraded copies of the labelled pixels to learn from as well (4).
+#' @param validation_fraction Share of the labelled pixels held out to stop the training (0.2).
+#' @param epochs,patience Most epochs (60), and epochs without gain after which training stops (15).
+#' @param batch_size,learning_rate,weight_decay Of the optimiser (64, 0.01, 0.0001).
+#' @param random_state The seed, a whole number. The same seed gives the same weights; R's own
+#'   random numbers are not touched.
+#' @param backend,device How the layers are computed, and where; `"auto"` chooses.
+#' @param groups One value for each pixel: pixels of a group are never split between learning and
+#'   stopping. The default is runs where there are five or more, else blocks of neighbouring pixels.
+#' @param polarity `"positive"` or `"negative"`, for the relations and the names of adducts; Cardinal
+#'   does not record it. `NULL` means unknown.
+#' @param mz For a matrix, the m/z of its rows, ascending.
+#' @param coord For a matrix, the coordinates of its columns, a data frame with columns `x` and `y`.
+#'   The default is one row of pixels, which are then not taken for neighbours.
+#' @param run For a matrix, the run of each column. The default is one run.
+#' @param bags,pos For multiple instance learning: the bag of each pixel and the positive class, a
+#'   level or its number, as for Cardinal's methods; `y` then holds the label of the pixel's bag.
+#' @param verbose Whether to say what is going on.
+#' @param chunkopts A list with `nchunks` or `chunksize`, as for Cardinal's methods: how much is read
+#'   at a time.
+#' @param nchunks As `chunkopts = list(nchunks = )`, the older form.
+#' @param BPPARAM Accepted, since Cardinal hands it to every method; the work is done in this process.
+#' @param ... Arguments of the methods. One that is not known is an error.
+#'
+#' @details
+#' Several values for any of `preset`, `tolerance`, `tolerance_unit`, `rule`, `directed`,
+#' `standardize`, `max_peaks`, `batch_norm`, `augment`, `validation_fraction`, `epochs`, `patience`,
+#' `batch_size`, `learning_rate`, `weight_decay` and `random_state`, or a list of vectors for
+#' `hidden`, make a grid, which is fitted in full and returned as a `ResultsList`.
+#'
+#' @return A [SpatialRGCN-class] object, or for a grid a `ResultsList` of them, whose `mcols()` are
+#'   the settings and `balanced_accuracy`, that on the pixels held out to stop the training.
+#'
+#' @references
+#' La Rocca et al. (2025), Journal of the American Society for Mass Spectrometry,
+#' \doi{10.1021/jasms.5c00055}.
+#'
+#' @seealso [SpatialRGCN-methods] for what can be done with the result, [checkMassgraph()] for the
+#'   Python that does the work, [crossValidate()] for an honest estimate of the accuracy.
+#' @examples
+#' if (checkMassgraph(verbose = FALSE)$ready) {
+#'     x <- exampleImage()
+#'     fit <- RGCN(x, x$tissue, epochs = 10)
+#'     fit
+#'     topFeatures(fit, n = 5)
+#' }
+#' @aliases RGCN,ANY-method RGCN,SpectralImagingData-method
+#' @name RGCN
+NULL
+
+#' @rdname RGCN
+#' @export
+setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
+        relations = NULL, tolerance = NULL, tolerance_unit = NULL, rule = NULL, directed = NULL,
+        features = NULL, standardize = NULL, mz_range = NULL, max_peaks = NULL, hidden = NULL,
+        batch_norm = NULL, augment = NULL, validation_fraction = NULL, epochs = NULL,
+        patience = NULL, batch_size = NULL, learning_rate = NULL, weight_decay = NULL,
+        random_state = 0, backend = "auto", device = "auto", groups = NULL, polarity = NULL,
+        bags = NULL, pos = 1L, verbose = getCardinalVerbose(), chunkopts = list(),
+        nchunks = NULL, BPPARAM = getCardinalBPPARAM()) {
+    checkDots(..., also = names(formals()))
+    settings <- mget(SETTINGS)
+    if (!is.null(bags))
+        return(fitBags(x, y, settings, bags = bags, pos = pos, groups = groups,
+            polarity = polarity, verbose = verbose, chunkopts = chunkopts, nchunks = nchunks))
+    checkImage(x)
+    y <- checkLabels(y, numberOfPixels(x))
+    groups <- checkGroups(groups, numberOfPixels(x))
+    size <- pixelsPerBlock(x, chunkopts, nchunks)
+    grid <- settingsGrid(settings)
+    fits <- lapply(grid$settings, function(one)
+        fitOne(x, y, one, groups, polarity, size, verbose))
+    if (length(fits) == 1L)
+        return(fits[[1L]])
+    names(fits) <- grid$labels
+    held_out <- vapply(fits, function(fit) heldOutAccuracy(fit$history), numeric(1L))
+    ResultsList(fits, mcols = DataFrame(grid$table, balanced_accuracy = held_out,
+        row.names = grid$labels))
+})
+
+#' @rdname RGCN
+#' @export
+setMethod("RGCN", "ANY", function(x, y, ..., mz, coord = NULL, run = NULL) {
+    if (isOutdated(x))
+        checkImage(x)
+    if (length(dim(x)) != 2L)
+        stop("'x' is of class ", sQuote(class(x)[1L]), ", which is neither an image of ",
+            "Cardinal's nor a matrix of features by pixels", call. = FALSE)
+    if (missing(mz))
+        stop("'mz' is missing: give the m/z of the rows of 'x'", call. = FALSE)
+    if (length(mz) != nrow(x))
+        stop("length of 'mz' [", length(mz), "] does not match the number of rows of 'x' [",
+            nrow(x), "]", call. = FALSE)
+    checkMz(mz)
+    RGCN(matrixAsImage(x, mz, coord, run), y, ...)
+})
+
+# Settings of the network and its training, in the order of RGCN's arguments.
+SETTINGS <- c("preset", "relations", "tolerance", "tolerance_unit", "rule", "directed",
+    "features", "standardize", "mz_range", "max_peaks", "hidden", "batch_norm", "augment",
+    "validation_fraction", "epochs", "patience", "batch_size", "learning_rate", "weight_decay",
+    "random_state", "backend", "device")
+
+# Those that cannot make a grid, since they are tables or vectors already or change no result.
+SINGLE <- c("relations", "features", "mz_range", "backend", "device")
+
+fitOne <- function(x, y, settings, groups, polarity, size, verbose) {
+    if (verbose)
+        message("learning from ", sum(!is.na(y)), " labelled pixels of ", length(y), ", ",
+            nlevels(droplevels(y)), " classes")
+    values <- callPython("fit", list(x = x, y = droplevels(y), groups = groups,
+        settings = settings, polarity = polarity, pixels_per_block = size))
+    model <- asModel(values, levels(y))
+    if (verbose)
+        message("best of ", nrow(model$history), " epochs: balanced accuracy ",
+            format(heldOutAccuracy(model$history), digits = 3),
+            " on held-out pixels of the same runs")
+    features <- if (is(x, "SpectralImagingExperiment")) featureData(x) else
+        MassDataFrame(mz = model$mz)
+    newResult(model, features, pixelData(x))
+}
+
+# Cardinal's algorithm for labels of bags: labels within positive bags are learnt in turns.
+fitBags <- function(x, y, settings, bags, pos, ...) {
+    settings <- Filter(Negate(is.null), settings)
+    several <- intersect(names(settings)[lengths(settings) > 1L], setdiff(SETTINGS, SINGLE))
+    if (length(setdiff(several, "hidden")) > 0L || is.list(settings$hidden))
+        stop("'", several[1L], "' has several values: with 'bags' give one at a time",
+            call. = FALSE)
+    # The default score knows S3 only.
+    do.call(mi_learn, c(list(RGCN, x, y, bags = bags, pos = pos, score = fitted), settings,
+        list(...)))
+}
+
+checkGroups <- function(groups, n) {
+    if (is.null(groups))
+        return(NULL)
+    if (length(groups) != n)
+        stop("length of 'groups' [", length(groups), "] does not match the number of pixels [",
+            n, "]", call. = FALSE)
+    as.factor(groups)
+}
+
+# All combinations of the settings that were given several values.
+settingsGrid <- function(settings) {
+    settings$relations <- relationsTable(settings$relations)
+    values <- settings[setdiff(names(settings), SINGLE)]
+    values <- lapply(values, function(v) if (is.null(v) || is.list(v)) v else as.list(v))
+    if (!is.list(settings$hidden))
+        values$hidden <- if (!is.null(settings$hidden)) list(settings$hidden)
+    several <- names(values)[lengths(values) > 1L]
+    places <- expand.grid(lapply(values[several], seq_along), KEEP.OUT.ATTRS = FALSE)
+    rows <- seq_len(max(1L, nrow(places)))
+    combined <- lapply(rows, function(row) {
+        for (name in names(values))
+            settings[name] <- list(unlist(values[[name]][
+                if (name %in% several) places[row, name] else 1L]))
+        settings
+    })
+    shown <- lapply(several, function(name)
+        vapply(values[[name]], paste, character(1L), collapse = ",")[places[[name]]])
+    labels <- do.call(paste, c(Map(paste0, several, "=", shown), sep = ","))
+    table <- lapply(several, function(name) {
+        scalars <- all(lengths(values[[name]]) == 1L)
+        if (scalars) unlist(values[[name]])[places[[name]]] else
+            shown[[match(name, several)]]
+    })
+    names(table) <- several
+    list(settings = combined, labels = labels, table = table)
+}
+
+heldOutAccuracy <- function(history) {
+    history$valid_balanced_accuracy[history$best][1L]
+}
+
+matrixAsImage <- function(x, mz, coord, run) {
+    if (is.null(coord))
+        coord <- data.frame(x = seq_len(ncol(x)), y = rep.int(1L, ncol(x)))
+    if (is.null(run))
+        run <- rep.int("run0", ncol(x))
+    MSImagingExperiment(spectraData = x, featureData = MassDataFrame(mz = mz),
+        pixelData = PositionDataFrame(coord = coord, run = run), centroided = TRUE)
+}

@@ -1,0 +1,142 @@
+# What a user should read is checked and said here, in R's words, before Python sees anything.
+
+# Arguments that Cardinal hands to every fitting and predicting function.
+CARDINAL_ARGUMENTS <- c("BPPARAM", "chunkopts", "nchunks", "verbose")
+
+checkImage <- function(x) {
+    if (isOutdated(x))
+        stop("the object was made by an older Cardinal: convert it with ",
+            "as(x, \"MSImagingExperiment\") or updateObject(x)", call. = FALSE)
+    if (!is(x, "SpectralImagingExperiment") && !is(x, "MSImagingArrays"))
+        stop("'x' is of class ", sQuote(class(x)[1L]), ", which is none of ",
+            "MSImagingExperiment, SpectralImagingExperiment and MSImagingArrays", call. = FALSE)
+    if (length(processingData(x)) > 0L)
+        warning("queued processing steps will be ignored: run process(x) first to apply them",
+            call. = FALSE)
+    checkSize(x)
+    checkFiles(x)
+    if (isProfile(x))
+        stop("the spectra are not centroided: run peakProcess(x) first, or set ",
+            "centroided(x) <- TRUE if the features are peaks", call. = FALSE)
+    if (is(x, "SpectralImagingExperiment"))
+        checkMz(featureMz(x))
+    invisible(x)
+}
+
+# Old objects keep a class name of today with slots of yesterday.
+isOutdated <- function(x) {
+    if (!isS4(x))
+        return(FALSE)
+    is(x, "iSet") || is(x, "MSImageSet") ||
+        (is(x, "SpectralImagingData") && !.hasSlot(x, "spectraData")) ||
+        inherits(x, c("MSContinuousImagingExperiment", "MSProcessedImagingExperiment",
+            "SparseImagingExperiment"))
+}
+
+isProfile <- function(x) {
+    (is(x, "MSImagingExperiment") || is(x, "MSImagingArrays")) && isFALSE(centroided(x))
+}
+
+checkSize <- function(x) {
+    if (length(x) == 0L || (is(x, "SpectralImagingExperiment") && ncol(x) == 0L))
+        stop("'x' has no pixels", call. = FALSE)
+    if (is(x, "SpectralImagingExperiment") && nrow(x) == 0L)
+        stop("'x' has no features", call. = FALSE)
+}
+
+# Data on disk whose file is gone fails deep inside, and without its name.
+checkFiles <- function(x) {
+    arrays <- as.list(spectraData(x))
+    files <- unlist(lapply(arrays, function(a)
+        if (is(a, "matter") && hasMethod("path", class(a))) path(a)))
+    missing <- unique(files[!file.exists(as.character(files))])
+    if (length(missing) > 0L)
+        stop("the data of 'x' are in ", sQuote(missing[1L]), ", which is not there: ",
+            "put it back, or set path(spectra(x)) to where it is", call. = FALSE)
+}
+
+# The m/z of the features, NULL where there are none.
+featureMz <- function(x) {
+    if (is(x, "MSImagingExperiment"))
+        mz(x)
+    else
+        featureData(x)[["mz"]]
+}
+
+checkMz <- function(mz) {
+    if (is.null(mz))
+        stop("the features have no m/z: add a column 'mz' to featureData(x)", call. = FALSE)
+    if (!is.numeric(mz))
+        stop("the m/z of the features are of class ", sQuote(class(mz)[1L]), ", not numeric",
+            call. = FALSE)
+    bad <- which(!is.finite(mz) | mz <= 0)
+    if (length(bad) > 0L)
+        stop("feature ", bad[1L], " has the m/z ", mz[bad[1L]], ": remove it, or correct it",
+            call. = FALSE)
+    fall <- which(diff(mz) <= 0)
+    if (length(fall) > 0L)
+        stop("the features are not in ascending order of m/z: feature ", fall[1L] + 1L, " (",
+            format(mz[fall[1L] + 1L], digits = 9), ") follows ",
+            format(mz[fall[1L]], digits = 9),
+            "; sort them, x[order(mz(x)), ], and join those of equal m/z", call. = FALSE)
+}
+
+# Labels as a factor with all its levels; missing means unlabelled.
+checkLabels <- function(y, n) {
+    if (is.numeric(y))
+        stop("'y' is numeric: give classes as a factor, character or logical, factor(y) for instance",
+            call. = FALSE)
+    if (!(is.factor(y) || is.character(y) || is.logical(y)))
+        stop("'y' is of class ", sQuote(class(y)[1L]),
+            ": give classes as a factor, character or logical", call. = FALSE)
+    if (length(y) != n)
+        stop("length of 'y' [", length(y), "] does not match the number of pixels [", n, "]",
+            call. = FALSE)
+    y <- as.factor(y)
+    present <- levels(droplevels(y))
+    if (length(present) < 2L)
+        stop("'y' labels ", if (length(present) == 0L) "no pixel" else
+            paste("pixels of one class only,", sQuote(present)),
+            ": a classifier needs at least two classes", call. = FALSE)
+    y
+}
+
+# Arguments that arrived in '...' must be Cardinal's or, where those are passed on to predict by
+# crossValidate, settings of RGCN.
+checkDots <- function(..., also = character()) {
+    given <- ...names()
+    if (...length() > 0L && (is.null(given) || any(!nzchar(given))))
+        stop("there is an argument without a name that fits nowhere: name it", call. = FALSE)
+    known <- c(CARDINAL_ARGUMENTS, also)
+    unknown <- setdiff(given, known)
+    if (length(unknown) > 0L) {
+        near <- agrep(unknown[1L], setdiff(also, "..."), max.distance = 2, value = TRUE)
+        stop("unknown argument '", unknown[1L], "'",
+            if (length(near) > 0L) paste0(": did you mean '", near[1L], "'?"), call. = FALSE)
+    }
+    list(...)
+}
+
+# Pixels that are read at a time, from what Cardinal's users say about chunks; NULL if nothing.
+pixelsPerBlock <- function(x, chunkopts = list(), nchunks = NULL) {
+    if (!is.null(chunkopts) && !is.list(chunkopts))
+        stop("'chunkopts' must be a list", call. = FALSE)
+    if (is.null(nchunks))
+        nchunks <- chunkopts[["nchunks"]]
+    chunksize <- chunkopts[["chunksize"]]
+    n <- numberOfPixels(x)
+    if (!is.null(nchunks) && !is.na(nchunks))
+        return(max(1L, as.integer(ceiling(n / nchunks))))
+    if (is.null(chunksize) || is.na(chunksize))
+        return(NULL)
+    if (inherits(chunksize, "size_bytes")) {
+        values <- if (is(x, "SpectralImagingExperiment")) nrow(x) else
+            max(1, lengths(intensity(x)))
+        chunksize <- as.numeric(chunksize) / (8 * values)
+    }
+    max(1L, as.integer(chunksize))
+}
+
+numberOfPixels <- function(x) {
+    if (is(x, "SpectralImagingExperiment")) ncol(x) else length(x)
+}

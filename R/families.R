@@ -1,0 +1,32 @@
+#' Families of ions behind a classification
+#'
+#' Ions of one molecule (isotopes, adducts) and of related molecules (homologues, losses) that speak
+#' for the same class, joined by the relations that were really found between them.
+#'
+#' @param object A [SpatialRGCN-class] object.
+#' @param n How many families, best first.
+#' @param ... Not used.
+#' @return A `DataFrame` with one row per ion, in the order of the families: `family` (its number, 1
+#'   is the best), `mz`, `role` (adduct, isotope or relation to another ion of the family), `class`,
+#'   `score` of the ion and of its family, and the ion's mean activation and intensity in each class.
+#' @seealso [plotFamily()] draws one.
+#' @examples
+#' if (checkMassgraph(verbose = FALSE)$ready) {
+#'     x <- exampleImage()
+#'     fit <- RGCN(x, x$tissue, epochs = 10)
+#'     ionFamilies(fit, n = 1)
+#' }
+#' @aliases ionFamilies,SpatialRGCN-method
+#' @name ionFamilies
+NULL
+
+#' @rdname ionFamilies
+#' @export
+setMethod("ionFamilies", "SpatialRGCN", function(object, n = Inf, ...) {
+    checkDots(...)
+    families <- object$families
+    if (is.null(families))
+        stop("this result has no pixels, and so no families: predict some with it first",
+            call. = FALSE)
+    DataFrame(families[families$family <= n, , drop = FALSE], check.names = FALSE)
+})

@@ -1,0 +1,207 @@
+#' What can be done with a result of RGCN
+#'
+#' The calls that every result of Cardinal's answers, and a few more.
+#'
+#' @param object,x A [SpatialRGCN-class] object.
+#' @param newdata Pixels to classify, an object as for [RGCN()]. Its features need not be those of
+#'   the fit: peaks are compared by m/z. Where they differ, a warning says how many of the fit's
+#'   features are there within the tolerance, and fewer than one in ten are refused.
+#' @param type What is wanted: see the value.
+#' @param n How many rows.
+#' @param sort.by What the features are ordered by, descending, or `"none"`: the `score` (the share
+#'   of the feature in all that separates its class from the others), its `activation` or its
+#'   intensity in the class (`centers`).
+#' @param xlab,ylab As for Cardinal's methods.
+#' @param verbose,chunkopts,nchunks,BPPARAM As for [RGCN()].
+#' @param ... Arguments of Cardinal's plotting functions: `select`, `subset`, `superpose`, `layout`
+#'   and others. For `predict`, settings of `RGCN` are let
+#'   pass, because `crossValidate()` gives the same arguments to both; all else is an error.
+#'
+#' @return
+#' * `fitted` and `predict`: for `type = "response"` a matrix of probabilities, pixels by classes;
+#'   for `"class"` a factor.
+#' * `image` and `plot`: a plot, drawn when it is printed. `image` shows `"probability"`, `"class"`
+#'   or `"uncertainty"`; `plot` shows by m/z the `"activation"` (contribution to the logit of each
+#'   class) or `"centers"` (mean intensity in each class), or the `"history"` of the training.
+#' * `topFeatures`: a `DataFrame` with one row per feature: its number `i`, the keys of
+#'   `featureData` (m/z), the `class` that it speaks for, `score`, `activation`, `centers` and
+#'   `family`, the number of the family of ions that it is in, if any.
+#' * `logLik`: the log-likelihood of the labels of the pixels learnt from, so that `AIC()` and
+#'   `BIC()` work.
+#' @seealso [ionFamilies()], [plotFamily()], [relations()], [writeH5AD()], [writeRGCN()]
+#' @examples
+#' if (checkMassgraph(verbose = FALSE)$ready) {
+#'     x <- exampleImage()
+#'     fit <- RGCN(x, x$tissue, epochs = 10)
+#'     image(fit, type = "class")
+#'     plot(fit, type = "activation", superpose = FALSE)
+#'     topFeatures(fit, n = 3)
+#'     head(predict(fit, x))
+#' }
+#' @name SpatialRGCN-methods
+NULL
+
+#' @rdname SpatialRGCN-methods
+#' @export
+setMethod("fitted", "SpatialRGCN", function(object, type = c("response", "class"), ...) {
+    type <- match.arg(type)
+    if (type == "class") object$class else object$probability
+})
+
+#' @rdname SpatialRGCN-methods
+#' @export
+setMethod("predict", "SpatialRGCN", function(object, newdata, type = c("response", "class"), ...,
+        verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
+        BPPARAM = getCardinalBPPARAM()) {
+    type <- match.arg(type)
+    checkDots(..., also = c(SETTINGS, "polarity"))
+    if (missing(newdata))
+        return(fitted(object, type = type))
+    if (is.null(object$state))
+        stop("this result carries no model: it was made from a segmentation alone", call. = FALSE)
+    checkImage(newdata)
+    checkFeatures(object, newdata)
+    probability <- callPython("predict", list(x = newdata, state = object$state,
+        polarity = object$polarity, pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
+    responses(probability, object, type)
+})
+
+# Probabilities by the model's classes as those of all levels, or as classes.
+responses <- function(probability, object, type) {
+    levels <- object$classes
+    all <- matrix(0, nrow(probability), length(levels), dimnames = list(NULL, levels))
+    all[, match(object$model_classes, levels)] <- probability
+    all[is.na(probability[, 1L]), ] <- NA_real_
+    if (type == "response")
+        return(all)
+    best <- max.col(replace(all, is.na(all), 0), ties.method = "first")
+    best[is.na(all[, 1L])] <- NA_integer_
+    factor(levels[best], levels = levels)
+}
+
+# The model compares peaks by m/z, so other features are no error, unless they are of other ions.
+checkFeatures <- function(object, newdata) {
+    old <- object$mz
+    if (!is(newdata, "SpectralImagingExperiment") || length(old) == 0L)
+        return(invisible())
+    new <- featureMz(newdata)
+    if (identical(as.numeric(new), as.numeric(old)))
+        return(invisible())
+    unit <- object$settings$tolerance_unit
+    reach <- object$settings$tolerance * if (unit == "ppm") old * 1e-6 else 1
+    found <- sum(nearestDistance(old, new) <= reach)
+    told <- paste0("'newdata' has ", length(new), " features, and ", found, " of the ",
+        length(old), " that the model was fitted to are there within ",
+        format(object$settings$tolerance), " ", unit)
+    if (found < length(old) / 10)
+        stop(told, ": recalibrate() it to the m/z of the fit first", call. = FALSE)
+    warning(told, "; peaks are compared by m/z, and what is absent speaks for no class",
+        call. = FALSE)
+}
+
+# Distance from each m/z to the nearest of some in ascending order.
+nearestDistance <- function(mz, among) {
+    after <- pmin(findInterval(mz, among) + 1L, length(among))
+    before <- pmax(after - 1L, 1L)
+    pmin(abs(mz - among[before]), abs(mz - among[after]))
+}
+
+#' @rdname SpatialRGCN-methods
+#' @export
+setMethod("logLik", "SpatialRGCN", function(object, ...) {
+    learnt <- which(object$training)
+    given <- cbind(learnt, as.integer(object$reference[learnt]))
+    structure(sum(log(pmax(object$probability[given], .Machine$double.xmin))),
+        df = object$n_parameters, nobs = length(learnt), class = "logLik")
+})
+
+#' @rdname SpatialRGCN-methods
+#' @export
+setMethod("topFeatures", "SpatialRGCN", function(object, n = Inf,
+        sort.by = c("score", "activation", "centers", "none"), ...) {
+    sort.by <- match.arg(sort.by)
+    ions <- object$ions
+    class <- factor(as.character(ions$class), levels = object$classes)
+    own <- cbind(seq_len(nrow(ions)), as.integer(class))
+    data <- featureData(object)
+    keys <- if (is(data, "XDataFrame")) unlist(keys(data)) else intersect("mz", names(data))
+    table <- DataFrame(i = seq_len(nrow(ions)), as(data, "DFrame")[keys],
+        class = as.character(class), score = ions$score, activation = object$activation[own],
+        centers = object$centers[own], family = ions$family)
+    if (sort.by != "none")
+        table <- table[order(table[[sort.by]], decreasing = TRUE), , drop = FALSE]
+    head(table, n = n)
+})
+
+#' @rdname SpatialRGCN-methods
+#' @export
+setMethod("image", "SpatialRGCN", function(x, type = c("probability", "class", "uncertainty"),
+        ...) {
+    type <- match.arg(type)
+    if (nrow(pixelData(x)) == 0L)
+        stop("this result has no pixels: predict some with it first", call. = FALSE)
+    if (type == "uncertainty")
+        return(imageUncertainty(x, ...))
+    callNextMethod(x, y = x[[type]], ...)
+})
+
+# A quantity, not a class: on one scale for all results, so that two of them can be compared.
+imageUncertainty <- function(x, ..., select = NULL, zlim = c(0, 1)) {
+    if (!is.null(select))
+        stop("'select' chooses classes, and the uncertainty is one number for all of them",
+            call. = FALSE)
+    image(as(x, "SpatialResults"), y = x$uncertainty, zlim = zlim, ...)
+}
+
+#' @rdname SpatialRGCN-methods
+#' @export
+setMethod("plot", c(x = "SpatialRGCN", y = "missing"), function(x,
+        type = c("activation", "centers", "history"), ..., xlab, ylab) {
+    type <- match.arg(type)
+    if (missing(xlab))
+        xlab <- NULL
+    if (type == "history")
+        return(plotHistory(x, ..., xlab = xlab, ylab = if (missing(ylab)) NULL else ylab))
+    if (missing(ylab))
+        ylab <- c(activation = "Contribution to logit", centers = "Mean intensity")[[type]]
+    callNextMethod(x, y = x[[type]], xlab = xlab, ylab = ylab, ...)
+})
+
+# The losses of training and held-out pixels over the epochs.
+plotHistory <- function(x, ..., superpose = TRUE, xlab = NULL, ylab = NULL) {
+    history <- x$history
+    plot_signal(x = list(history$epoch, history$epoch),
+        y = list(training = history$train_loss, held_out = history$valid_loss),
+        by = if (superpose) NULL else c("training", "held out"), group = c("training", "held out"),
+        xlab = if (is.null(xlab)) "Epoch" else xlab, ylab = if (is.null(ylab)) "Loss" else ylab, ...)
+}
+
+# A model that was read from a folder has no pixels for Cardinal's method to describe.
+#' @rdname SpatialRGCN-methods
+#' @export
+setMethod("show", "SpatialRGCN", function(object) {
+    if (nrow(pixelData(object)) > 0L)
+        return(invisible(callNextMethod()))
+    cat(class(object), "without pixels: predict(object, newdata) with it\n")
+    print(modelData(object))
+})
+
+#' @export
+print.RGCN <- function(x, ...) {
+    cat("Relational graph convolutional network with ", length(x$classes), " classes\n", sep = "")
+    cat("Classes: ", paste(x$classes, collapse = ", "), "\n", sep = "")
+    if (!is.null(x$training))
+        cat("Learnt from ", sum(x$training), " pixels, stopped by ", sum(x$validation),
+            " held out of the same runs (balanced accuracy ",
+            format(heldOutAccuracy(x$history), digits = 3), ")\n", sep = "")
+    cat("Edges: ", if (is.null(x$relations)) "?" else nrow(x$relations), " relations within ",
+        format(x$settings$tolerance), " ", x$settings$tolerance_unit, "\n", sep = "")
+    if (!is.null(x$ions)) {
+        best <- head(order(x$ions$score, decreasing = TRUE), 6L)
+        cat("\nTop features (of ", nrow(x$ions), ", in ", length(unique(x$families$family)),
+            " families):\n", sep = "")
+        print(data.frame(mz = x$ions$mz, class = x$ions$class, score = x$ions$score,
+            family = x$ions$family)[best, ], row.names = FALSE, digits = 7)
+    }
+    invisible(x)
+}

@@ -1,0 +1,4 @@
+library(testthat)
+library(massgraph)
+
+test_check("massgraph")

@@ -1,0 +1,105 @@
+// Memory, threads and the level of SIMD: what the drivers of the kernels share.
+#pragma once
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "kernels.h"
+
+namespace massgraph {
+
+const Kernels& kernels();
+
+// Uninitialised memory on a cache line's bounds.
+template <class T> class Buffer {
+  public:
+    explicit Buffer(size_t size = 0) { resize(size); }
+    ~Buffer() { std::free(data_); }
+    Buffer(Buffer&& other) noexcept : data_(other.data_), size_(other.size_) {
+        other.data_ = nullptr;
+        other.size_ = 0;
+    }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    Buffer& operator=(Buffer&& other) noexcept {
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+        return *this;
+    }
+
+    // Contents are lost where it grows.
+    void resize(size_t size) {
+        if (size <= size_) return;
+        std::free(data_);
+        data_ = nullptr;
+        size_ = 0;
+        const size_t bytes = (size * sizeof(T) + 63) / 64 * 64;
+        data_ = static_cast<T*>(std::aligned_alloc(64, bytes));
+        if (!data_) throw std::bad_alloc();
+        size_ = size;
+    }
+    void zero() {
+        for (size_t i = 0; i < size_; ++i) data_[i] = T();
+    }
+    T* data() { return data_; }
+    const T* data() const { return data_; }
+    T& operator[](size_t i) { return data_[i]; }
+    const T& operator[](size_t i) const { return data_[i]; }
+    size_t size() const { return size_; }
+
+  private:
+    T* data_ = nullptr;
+    size_t size_ = 0;
+};
+
+// `work(scratch, chunk)` for every chunk on some threads, each with a scratch of its own. Which
+// thread takes a chunk does not matter: chunks are fixed, each writes its own results, and these are
+// put together in the chunks' order. Returns whether all had memory enough.
+template <class Scratch, class Work>
+bool for_chunks(int n_chunks, int n_threads, const Scratch& make_scratch, const Work& work) {
+    std::atomic<int> next{0};
+    std::atomic<bool> failed{false};
+    const auto run = [&] {
+        try {
+            auto scratch = make_scratch();
+            for (int chunk = next++; chunk < n_chunks && !failed; chunk = next++)
+                work(scratch, chunk);
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+    };
+    std::vector<std::thread> threads;
+    const int others = (n_threads < n_chunks ? n_threads : n_chunks) - 1;
+    try {
+        for (int i = 0; i < others; ++i) threads.emplace_back(run);
+    } catch (const std::exception&) {
+        // A machine that gives no more threads: those that there are do the work.
+    }
+    run();
+    for (std::thread& thread : threads) thread.join();
+    return !failed;
+}
+
+// Bounds of consecutive chunks of nearly equal cost, n_chunks + 1 of them.
+template <class Cost>
+std::vector<int64_t> equal_chunks(int64_t n_items, int n_chunks, const Cost& cost) {
+    int64_t total = 0;
+    for (int64_t i = 0; i < n_items; ++i) total += cost(i);
+    std::vector<int64_t> bounds{0};
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n_items; ++i) {
+        sum += cost(i);
+        while (int64_t(bounds.size()) < n_chunks &&
+               sum * n_chunks >= total * int64_t(bounds.size()))
+            bounds.push_back(i + 1);
+    }
+    bounds.resize(size_t(n_chunks), n_items);
+    bounds.push_back(n_items);
+    return bounds;
+}
+
+}  // namespace massgraph

@@ -1,0 +1,196 @@
+"""What R asks of Python: one function for each request, from R's values to R's values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from massgraph._alignment import assign_to_axis
+from massgraph.r.cardinal import CardinalSpectra, open_cardinal
+from massgraph.r.values import as_scalar, as_text, from_r, view
+
+__all__ = ["CALLS", "Arguments"]
+
+Arguments = Mapping[str, Any]
+
+# R has one kind of number at the prompt; these settings are whole, and these are lists.
+WHOLE = ("augment", "batch_size", "epochs", "max_peaks", "patience", "random_state")
+LISTS = ("features", "hidden", "mz_range")
+
+# How far an ion of a simulation may lie from its theoretical m/z.
+PLANTED_WITHIN = 10e-6
+
+
+def fit(arguments: Arguments) -> dict[str, Any]:
+    """Fit to the labelled pixels and segment all: `x`, `y`, `groups`, `settings`."""
+    from massgraph.classifier import RGCNClassifier
+    from massgraph.r.results import result_values
+
+    spectra = _open(arguments).spectra()
+    y = _labels(arguments["y"])
+    classifier = RGCNClassifier(**_settings(arguments["settings"]))
+    groups = None if from_r(arguments["groups"]) is None else _labels(arguments["groups"])
+    classifier.fit(spectra, y, groups=groups)
+    return result_values(classifier.segment(spectra, y), classifier)
+
+
+def predict(arguments: Arguments) -> NDArray[np.float64]:
+    """Probabilities of all pixels of `x` by the model `state`, block by block."""
+    from massgraph.r.results import model_from_bytes
+
+    classifier = model_from_bytes(from_r(arguments["state"]))
+    source = _open(arguments)
+    out = np.empty((source.n_pixels, len(classifier.classes_)))
+    first = 0
+    for block in source.blocks():
+        out[first : first + block.n_pixels] = classifier.predict_proba(block)
+        first += block.n_pixels
+    return out
+
+
+def relations(arguments: Arguments) -> pd.DataFrame:
+    """The table of default relations of a `polarity`, or of `masses` by name."""
+    from massgraph.chemistry import default_relations, relations_from_masses
+
+    masses = arguments["masses"]
+    if masses.names is not None and len(masses):
+        names = [str(name) for name in masses.names]
+        return relations_from_masses(
+            dict(zip(names, view(masses).tolist(), strict=True))
+        ).to_frame()
+    return default_relations(as_scalar(arguments["polarity"])).to_frame()
+
+
+def discover(arguments: Arguments) -> pd.DataFrame:
+    """Mass differences enriched in `x`: see `massgraph.discover_relations`."""
+    from massgraph.discovery import discover_relations
+
+    whole = ("min_pairs", "max_ions", "n_null", "random_state")
+    given = from_r(arguments["settings"])
+    settings = {name: _whole(v) if name in whole else v for name, v in given.items()}
+    return discover_relations(_open(arguments).spectra(), **settings)
+
+
+def write_h5ad(arguments: Arguments) -> None:
+    """Write `result`, with the peaks of `x` where that is given, to `file`."""
+    from massgraph.r.results import model_from_bytes, segmentation_from_values
+
+    result = arguments["result"]
+    path, overwrite = as_scalar(arguments["file"]), as_scalar(arguments["overwrite"])
+    if as_scalar(arguments["has_data"]):
+        spectra = _open(arguments).spectra()
+        values = from_r(result)
+        segmentation = model_from_bytes(values["state"]).segment(spectra, values["reference"])
+    else:
+        segmentation = segmentation_from_values(from_r(result), from_r(arguments["pixels"]))
+    segmentation.write_h5ad(path, overwrite=overwrite)
+
+
+def write_model(arguments: Arguments) -> None:
+    """Write the model `state` as a folder that `massgraph.load` reads."""
+    from massgraph.r.results import model_from_bytes
+
+    classifier = model_from_bytes(from_r(arguments["state"]))
+    classifier.save(as_scalar(arguments["directory"]), overwrite=as_scalar(arguments["overwrite"]))
+
+
+def read_model(arguments: Arguments) -> dict[str, Any]:
+    """The model of a folder: what of `result_values` does not hang on pixels."""
+    from massgraph.io.model import load
+    from massgraph.r.results import model_values
+
+    return model_values(load(as_scalar(arguments["directory"])))
+
+
+def simulate(arguments: Arguments) -> dict[str, Any]:
+    """An image of known truth, on one axis: `preset`, `nruns`, `dim`, `nclasses`, `effect`."""
+    from massgraph.simulate import simulate as draw
+
+    effect = as_scalar(arguments["effect"])
+    truth = draw(
+        as_scalar(arguments["preset"]),
+        n_runs=_whole(as_scalar(arguments["nruns"])),
+        shape=tuple(_whole(size) for size in from_r(arguments["dim"]).tolist()),
+        n_classes=_whole(as_scalar(arguments["nclasses"])),
+        effect=None if effect is None else float(effect),
+        random_state=_whole(as_scalar(arguments["random_state"])),
+    )
+    spectra = truth.spectra
+    matrix, mz = spectra.to_matrix()
+    x, y = (spectra.coordinates if spectra.coordinates is not None else np.empty((0, 2)))[:, :2].T
+    return {
+        "intensity": np.asarray(matrix.todense(), dtype=np.float64).T,
+        "mz": mz,
+        "discriminates": _planted(mz, truth.families),
+        "x": x,
+        "y": y,
+        "run": pd.Categorical(spectra.run, categories=list(spectra.run_names)),
+        "tissue": pd.Categorical(truth.labels, categories=list(truth.classes)),
+    }
+
+
+def _planted(mz: NDArray[np.float64], families: pd.DataFrame) -> NDArray[np.object_]:
+    """The region that each ion was made to tell, "" for the others."""
+    planted = families[families["discriminates"] != ""]
+    nearest = assign_to_axis(planted["mz"].to_numpy(), mz)
+    close = np.abs(mz[nearest] / planted["mz"].to_numpy() - 1) < PLANTED_WITHIN
+    names = np.full(mz.size, "", dtype=object)
+    names[nearest[close]] = planted["discriminates"].to_numpy()[close]
+    return names
+
+
+CALLS: dict[str, Callable[[Arguments], Any]] = {
+    "discover": discover,
+    "fit": fit,
+    "predict": predict,
+    "read_model": read_model,
+    "relations": relations,
+    "simulate": simulate,
+    "write_h5ad": write_h5ad,
+    "write_model": write_model,
+}
+
+
+# -------------------------------------------------------------------- arguments
+
+
+def _open(arguments: Arguments) -> CardinalSpectra:
+    size = as_scalar(arguments["pixels_per_block"])
+    return open_cardinal(
+        arguments["x"],
+        polarity=as_scalar(arguments["polarity"]),
+        pixels_per_block=None if size is None else int(size),
+    )
+
+
+def _labels(x: Any) -> NDArray[np.object_]:
+    """Labels of an R factor as text, None where missing."""
+    return np.array(as_text(x), dtype=object)
+
+
+def _settings(x: Any) -> dict[str, Any]:
+    """Settings of R as those of `RGCNClassifier`."""
+    from massgraph.chemistry import Relations
+
+    given: dict[str, Any] = from_r(x) or {}
+    for name, value in given.items():
+        if name in WHOLE:
+            given[name] = _whole(value)
+        elif name in LISTS and value is not None:
+            given[name] = [_whole(item) for item in np.atleast_1d(value).tolist()]
+    table = given.get("relations")
+    if table is not None:
+        given["relations"] = Relations.from_dict(
+            {f"{name}s": table[name].tolist() for name in ("name", "formula", "kind")}
+            | {"masses": table["mass"].tolist()}
+        )
+    return given
+
+
+def _whole(value: Any) -> Any:
+    """A number without a fraction as an integer; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

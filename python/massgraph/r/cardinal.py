@@ -1,0 +1,247 @@
+"""Cardinal's objects as spectra, block by block: only what is asked for is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from massgraph._validation import PixelError
+from massgraph.r.session import function, start
+from massgraph.r.values import NA_INTEGER, as_scalar, as_text, factor, view
+from massgraph.spectra import Spectra
+
+__all__ = ["CardinalSpectra", "open_cardinal"]
+
+# Values of a block where nobody chose a size: 32 MB as R's doubles.
+BLOCK_VALUES = 4 * 2**20
+
+# The exact classes of R's own in-memory storage; others are read through their `[`.
+COMPRESSED = "dgCMatrix"
+
+Reader = Callable[[int, int], Spectra]
+
+
+@dataclass(frozen=True, eq=False)
+class CardinalSpectra:
+    """The spectra of an R object, without a copy of them.
+
+    Made by `open_cardinal`.
+
+    Parameters
+    ----------
+    n_pixels
+        Number of pixels.
+    axis
+        The m/z of the features, float64; None for ragged spectra.
+    pixels_per_block
+        Pixels that `blocks` reads at a time.
+    read
+        Reads the pixels from one index up to another, with everything known of them.
+    """
+
+    n_pixels: int
+    axis: NDArray[np.float64] | None
+    pixels_per_block: int
+    read: Reader
+
+    def blocks(self) -> Iterator[Spectra]:
+        """All pixels in order, in blocks of `pixels_per_block`.
+
+        Raises
+        ------
+        PixelError
+            For data that `Spectra` refuses, with the index of the pixel among all.
+        """
+        for first in range(0, self.n_pixels, self.pixels_per_block):
+            try:
+                yield self.read(first, min(first + self.pixels_per_block, self.n_pixels))
+            except PixelError as error:
+                raise PixelError(first + error.pixel, error.problem) from None
+
+    def spectra(self) -> Spectra:
+        """All pixels at once; their peaks are copied, zeros left out."""
+        return Spectra.concatenate(list(self.blocks()) or [self.read(0, 0)])
+
+
+def open_cardinal(
+    x: Any,
+    *,
+    polarity: str | None = None,
+    pixels_per_block: int | None = None,
+) -> CardinalSpectra:
+    """Open an R object of Cardinal's for reading.
+
+    Parameters
+    ----------
+    x
+        An `MSImagingExperiment`, a `SpectralImagingExperiment` with a column `mz` of features, or
+        an `MSImagingArrays`: a dense or sparse matrix in memory, or anything with R's `[`, such as
+        matter's matrices and lists on disk.
+    polarity
+        ``"positive"`` or ``"negative"``, which Cardinal does not record.
+    pixels_per_block
+        How many pixels are read at a time (default: about 4 million values).
+
+    Returns
+    -------
+    CardinalSpectra
+
+    Raises
+    ------
+    TypeError
+        For an object of another class.
+    ValueError
+        For features without m/z, out of order, or other data that `Spectra` refuses.
+    """
+    if pixels_per_block is not None and pixels_per_block < 1:
+        msg = f"pixels_per_block {pixels_per_block} is not 1 or more"
+        raise ValueError(msg)
+    if _is(x, "MSImagingArrays"):
+        return _open_arrays(x, polarity, pixels_per_block)
+    if _is(x, "SpectralImagingExperiment"):
+        return _open_experiment(x, polarity, pixels_per_block)
+    msg = (
+        f"an R object of class {'/'.join(x.rclass)} is neither an MSImagingExperiment, a "
+        "SpectralImagingExperiment nor an MSImagingArrays"
+    )
+    raise TypeError(msg)
+
+
+def _is(x: Any, name: str) -> bool:
+    return bool(as_scalar(function("is")(x, name)))
+
+
+# -------------------------------------------------------------------- one m/z axis
+
+
+def _open_experiment(x: Any, polarity: str | None, size: int | None) -> CardinalSpectra:
+    axis = _feature_mz(x)
+    spectra = function("spectra")(x)
+    n_pixels = int(function("dim")(spectra)[1])
+    rows = _rows_reader(spectra)
+    pixels = _pixel_data(x, n_pixels)
+
+    def read(first: int, stop: int) -> Spectra:
+        part = {name: values[first:stop] for name, values in pixels.items()}
+        return Spectra.from_matrix(rows(first, stop), axis, polarity=polarity, **part)
+
+    chosen = size or max(1, BLOCK_VALUES // max(axis.size, 1))
+    return CardinalSpectra(n_pixels, axis, chosen, read)
+
+
+def _feature_mz(x: Any) -> NDArray[np.float64]:
+    """The m/z of the features, copied: it is short, and outlives the R object."""
+    column = function("[[")(function("featureData")(x), "mz")
+    if column is start().NULL:
+        msg = "the features have no m/z: add a column 'mz' to featureData"
+        raise ValueError(msg)
+    axis = np.array(view(column), dtype=np.float64)
+    if not np.isfinite(axis).all():
+        place = int(np.argmin(np.isfinite(axis)))
+        msg = f"feature {place + 1} has the m/z {axis[place]}: remove it, or give it one"
+        raise ValueError(msg)
+    return axis
+
+
+def _rows_reader(spectra: Any) -> Callable[[int, int], Any]:
+    """A function that gives the pixels from one index up to another as rows of a matrix."""
+    if COMPRESSED in spectra.rclass:
+        n_features, _ = view(spectra.do_slot("Dim")).tolist()
+        p, i, x = (view(spectra.do_slot(name)) for name in ("p", "i", "x"))
+        return lambda first, stop: _sparse_rows(p, i, x, n_features, first, stop)
+    if isinstance(spectra, (start().FloatSexpVector, start().IntSexpVector)):
+        matrix = view(spectra)
+        return lambda first, stop: _doubles(matrix[:, first:stop].T)
+    extract, as_matrix = function("["), function("as.matrix")
+
+    def extracted(first: int, stop: int) -> NDArray[np.float64]:
+        columns = start().IntSexpVector(range(first + 1, stop + 1))
+        block = extract(spectra, start().MissingArg, columns, drop=False)
+        return _doubles(view(as_matrix(block)).T)
+
+    return extracted
+
+
+def _sparse_rows(
+    p: NDArray[np.int32],
+    i: NDArray[np.int32],
+    x: NDArray[np.float64],
+    n_features: int,
+    first: int,
+    stop: int,
+) -> sp.csr_matrix:
+    """Columns of R's compressed sparse columns are rows of compressed sparse rows: views."""
+    values = slice(int(p[first]), int(p[stop]))
+    starts = p[first : stop + 1] - p[first]
+    return sp.csr_matrix((x[values], i[values], starts), shape=(stop - first, n_features))
+
+
+def _doubles(values: NDArray[Any]) -> NDArray[Any]:
+    """Doubles as they are; R's missing integers as NaN, which is refused further on."""
+    if values.dtype.kind == "f":
+        return values
+    return np.where(values == NA_INTEGER, np.nan, values.astype(np.float64))
+
+
+# -------------------------------------------------------------------- ragged
+
+
+def _open_arrays(x: Any, polarity: str | None, size: int | None) -> CardinalSpectra:
+    mz, intensity = function("mz")(x), function("intensity")(x)
+    n_pixels = len(view_lengths(intensity))
+    pixels = _pixel_data(x, n_pixels)
+
+    def read(first: int, stop: int) -> Spectra:
+        part = {name: values[first:stop] for name, values in pixels.items()}
+        peaks = list(zip(_arrays(mz, first, stop), _arrays(intensity, first, stop), strict=True))
+        return Spectra.from_peaks(peaks, polarity=polarity, **part)
+
+    counts = view_lengths(intensity)
+    longest = int(counts.max()) if counts.size else 0
+    chosen = size or max(1, BLOCK_VALUES // max(longest, 1))
+    return CardinalSpectra(n_pixels, None, chosen, read)
+
+
+def view_lengths(arrays: Any) -> NDArray[Any]:
+    """Number of values of each array of an R list or a list on disk."""
+    return view(function("lengths")(arrays))
+
+
+def _arrays(arrays: Any, first: int, stop: int) -> list[NDArray[np.float64]]:
+    """Arrays from one index up to another; those of lists on disk are read."""
+    indices = start().IntSexpVector(range(first + 1, stop + 1))
+    return [_doubles(view(values)) for values in function("[")(arrays, indices)]
+
+
+# -------------------------------------------------------------------- pixels
+
+
+def _pixel_data(x: Any, n_pixels: int) -> dict[str, NDArray[Any]]:
+    """Coordinates, run and, where the pixels have them, names."""
+    data: dict[str, NDArray[Any]] = {}
+    coordinates = _coordinates(x)
+    if coordinates is not None:
+        data["coordinates"] = coordinates
+    codes, levels = factor(function("run")(x))
+    if codes.size != n_pixels:
+        msg = f"run has {codes.size} values for {n_pixels} pixels"
+        raise ValueError(msg)
+    data["run"] = np.array([levels[code] if code >= 0 else "NA" for code in codes], dtype=np.str_)
+    names = function("rownames")(function("pixelData")(x))
+    if names is not start().NULL:
+        data["names"] = np.array(as_text(names), dtype=np.str_)
+    return data
+
+
+def _coordinates(x: Any) -> NDArray[np.float64] | None:
+    """(x, y) or (x, y, z) of each pixel; None where there are none."""
+    table = function("as.list")(function("coord")(x))
+    columns = [view(column).astype(np.float64) for column in table]
+    if len(columns) < 2:
+        return None
+    return np.stack(columns[:3], axis=1)

@@ -1,0 +1,209 @@
+"""A segmentation as the named values that R's `SpatialRGCN` holds, and back."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from massgraph.classifier import RGCNClassifier
+from massgraph.explain import Explanation
+from massgraph.io.model import ModelError, load
+from massgraph.segmentation import Segmentation
+from massgraph.spectra import Spectra
+
+__all__ = [
+    "model_from_bytes",
+    "model_to_bytes",
+    "model_values",
+    "result_values",
+    "segmentation_from_values",
+]
+
+# Bytes of a model once unpacked; what claims more is not unpacked.
+LARGEST_MODEL = 2**31
+
+
+def result_values(
+    segmentation: Segmentation, classifier: RGCNClassifier | None = None
+) -> dict[str, Any]:
+    """Everything of a segmentation that R keeps, by the names it has there.
+
+    Parameters
+    ----------
+    segmentation
+        With its explanation.
+    classifier
+        The fitted model, so that R can predict with it; without it `relations`, `n_parameters` and
+        `state` are absent.
+
+    Returns
+    -------
+    dict
+        `class` (factor), `probability` (pixels x classes), `uncertainty`, `mz` and the matrices
+        ions x classes `activation` (mean contribution to the logit of a class over the pixels of
+        that class) and `centers` (mean TIC-normalised intensity there), the tables `ions`,
+        `families`, `family_edges`, `history` and `relations`, `settings`, `reference`, `training`,
+        `validation`, `polarity`, `versions`, `n_parameters` and `state` (bytes of the model).
+
+    Raises
+    ------
+    ValueError
+        Where the segmentation has no explanation.
+    """
+    explanation = segmentation.explanation
+    if explanation is None:
+        msg = "the segmentation has no explanation: make it with segment(..., explain=True)"
+        raise ValueError(msg)
+    ions, classes = explanation.ions, list(segmentation.classes)
+    wide = [f"{kind}_{name}" for kind in ("activation", "intensity") for name in classes]
+    return {
+        "classes": classes,
+        "class": segmentation.label,
+        "probability": segmentation.probability,
+        "uncertainty": segmentation.uncertainty,
+        "mz": explanation.mz,
+        "activation": ions[[f"activation_{name}" for name in classes]].to_numpy(np.float64),
+        "centers": ions[[f"intensity_{name}" for name in classes]].to_numpy(np.float64),
+        "intercept": explanation.intercept,
+        "ions": ions.drop(columns=wide),
+        "families": explanation.families,
+        "family_edges": explanation.family_edges,
+        "history": segmentation.history,
+        "settings": {name: _plain(value) for name, value in segmentation.parameters.items()},
+        "reference": segmentation.reference,
+        "training": segmentation.training,
+        "validation": segmentation.validation,
+        "polarity": segmentation.polarity,
+        "versions": segmentation.versions,
+        **({} if classifier is None else model_values(classifier)),
+    }
+
+
+def model_values(classifier: RGCNClassifier) -> dict[str, Any]:
+    """What of `result_values` a fitted model has without any pixels."""
+    return {
+        "classes": [str(name) for name in classifier.classes_],
+        "history": classifier.history_,
+        "relations": classifier.settings_.relations.to_frame(),
+        "settings": {name: _plain(value) for name, value in classifier.summary().items()},
+        "polarity": classifier.polarity_,
+        "n_parameters": sum(weights.numel() for weights in classifier.model_.parameters()),
+        "state": model_to_bytes(classifier),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Lists of one type as vectors."""
+    return np.array(value) if isinstance(value, (list, tuple)) and value else value
+
+
+# -------------------------------------------------------------------- the model as bytes
+
+
+def model_to_bytes(classifier: RGCNClassifier) -> bytes:
+    """A fitted model as bytes: the files of its folder in a ZIP archive, equal for equal models."""
+    buffer = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        classifier.save(Path(folder) / "model")
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in sorted((Path(folder) / "model").iterdir()):
+                # A date would make equal models differ.
+                entry = zipfile.ZipInfo(path.name, date_time=(1980, 1, 1, 0, 0, 0))
+                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def model_from_bytes(data: bytes) -> RGCNClassifier:
+    """The model of `model_to_bytes`, checked as `massgraph.load` does.
+
+    Raises
+    ------
+    ModelError
+        Where the bytes are no such archive, or the model in it is damaged.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model"
+        model.mkdir()
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                _unpack(archive, model)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            msg = f"the stored model is damaged ({error}): fit it again, or use another copy"
+            raise ModelError(msg) from error
+        return load(model)
+
+
+def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
+    entries = archive.infolist()
+    size = sum(entry.file_size for entry in entries)
+    if size > LARGEST_MODEL:
+        msg = f"the stored model claims {size} bytes, more than any model has"
+        raise ModelError(msg)
+    for entry in entries:
+        if Path(entry.filename).name != entry.filename:
+            msg = f"the stored model holds {entry.filename!r}, which is no file of a model"
+            raise ModelError(msg)
+        (folder / entry.filename).write_bytes(archive.read(entry))
+
+
+# -------------------------------------------------------------------- back from R
+
+
+def segmentation_from_values(values: dict[str, Any], pixels: dict[str, Any]) -> Segmentation:
+    """A segmentation of what R holds: without the peaks, which R keeps in the data.
+
+    Parameters
+    ----------
+    values
+        As of `result_values`, as Python values.
+    pixels
+        `coordinates`, `run` and `names` as for `Spectra`.
+    """
+    classes = tuple(values["classes"])
+    n_pixels = len(values["probability"])
+    spectra = Spectra.from_peaks([([], [])] * n_pixels, polarity=values["polarity"], **pixels)
+    return Segmentation(
+        classes=classes,
+        probability=values["probability"],
+        label=values["class"],
+        uncertainty=values["uncertainty"],
+        spectra=spectra,
+        run=spectra.run,
+        coordinates=spectra.coordinates,
+        names=spectra.names,
+        polarity=values["polarity"],
+        reference=values["reference"],
+        training=values["training"],
+        validation=values["validation"],
+        explanation=_explanation(values, classes, n_pixels),
+        history=values["history"],
+        parameters=values["settings"],
+        versions=values["versions"],
+    )
+
+
+def _explanation(values: dict[str, Any], classes: tuple[str, ...], n_pixels: int) -> Explanation:
+    n_ions = len(values["mz"])
+    columns = {
+        f"{kind}_{name}": values[source][:, place]
+        for kind, source in (("activation", "activation"), ("intensity", "centers"))
+        for place, name in enumerate(classes)
+    }
+    return Explanation(
+        classes=classes,
+        mz=values["mz"],
+        activation={name: sp.csr_matrix((n_pixels, n_ions)) for name in classes},
+        intercept=values["intercept"],
+        peak_counts=np.zeros(n_pixels, dtype=np.int64),
+        labels=np.asarray(values["class"].codes, dtype=np.int64),
+        ions=pd.concat([values["ions"], pd.DataFrame(columns)], axis=1),
+        families=values["families"],
+        family_edges=values["family_edges"],
+    )

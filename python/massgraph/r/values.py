@@ -1,0 +1,253 @@
+"""R's vectors as numpy arrays without a copy, and Python's values as new R objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from massgraph.r.session import function, start
+
+__all__ = ["as_scalar", "as_text", "factor", "from_r", "to_r", "view"]
+
+# R marks a missing integer, truth value or level by the smallest number there is.
+NA_INTEGER = np.iinfo(np.int32).min
+
+
+def view(x: Any) -> NDArray[Any]:
+    """A numeric R vector, matrix or array as a read-only numpy array over R's own memory.
+
+    Parameters
+    ----------
+    x
+        A vector of doubles, integers or truth values. Integers and truth values are int32,
+        and `NA_INTEGER` where missing.
+
+    Returns
+    -------
+    numpy.ndarray
+        In R's shape and order (matrices column by column). It is valid as long as `x` is.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not a numeric vector.
+    """
+    rinterface = start()
+    kinds = (
+        rinterface.FloatSexpVector,
+        rinterface.IntSexpVector,
+        rinterface.BoolSexpVector,
+    )
+    if not isinstance(x, kinds):
+        msg = f"an R object of type {type(x).__name__} is not numeric"
+        raise TypeError(msg)
+    if len(x) == 0:
+        dim = x.do_slot("dim") if "dim" in x.list_attrs() else (0,)
+        return np.empty(tuple(dim), dtype=np.float64)
+    array: NDArray[Any] = np.asarray(x.memoryview())
+    array.flags.writeable = False
+    return array
+
+
+def as_text(x: Any) -> list[str | None]:
+    """An R character vector (or factor) as text, None where missing."""
+    rinterface = start()
+    if isinstance(x, rinterface.IntSexpVector) and "levels" in x.list_attrs():
+        codes, levels = factor(x)
+        return [None if code < 0 else levels[code] for code in codes]
+    values = function("enc2utf8")(function("as.character")(x))
+    return [None if value is rinterface.NA_Character else str(value) for value in values]
+
+
+def factor(x: Any) -> tuple[NDArray[np.int64], list[str]]:
+    """Codes of an R factor from zero, -1 where missing, and its levels."""
+    codes = view(x).astype(np.int64)
+    levels = as_text(function("levels")(x))
+    return np.where(codes == NA_INTEGER, -1, codes - 1), [str(level) for level in levels]
+
+
+def as_scalar(x: Any) -> Any:
+    """The only element of an R vector as a Python value, None for NULL and NA."""
+    rinterface = start()
+    if x is rinterface.NULL:
+        return None
+    (value,) = x
+    missing = (rinterface.NA_Character, rinterface.NA_Integer, rinterface.NA_Logical)
+    if any(value is na for na in missing) or (isinstance(value, float) and np.isnan(value)):
+        return None
+    if isinstance(x, rinterface.BoolSexpVector):
+        return bool(value)
+    return value
+
+
+def from_r(x: Any) -> Any:
+    """An R value as a Python value of its own, copied.
+
+    NULL is None; a factor a Categorical; a data frame a DataFrame; a named list a dictionary and
+    another list a list; raw bytes; numbers, truth values and text without dimensions a scalar
+    where there is one and an array where there are more; a matrix an array. Missing truth values
+    are False, missing text None, missing numbers NaN.
+    """
+    rinterface = start()
+    if x is rinterface.NULL:
+        return None
+    names = x.list_attrs()
+    if isinstance(x, rinterface.ListSexpVector):
+        return _list_from_r(x, names)
+    if isinstance(x, rinterface.StrSexpVector):
+        text = as_text(x)
+        return text[0] if len(text) == 1 else np.array(text, dtype=object)
+    if "levels" in names:
+        codes, levels = factor(x)
+        return pd.Categorical.from_codes(codes, categories=pd.Index(levels, dtype=object))
+    if isinstance(x, rinterface.ByteSexpVector):
+        return bytes(x)
+    values = np.array(view(x))
+    if isinstance(x, rinterface.BoolSexpVector):
+        values = values == 1
+    elif values.dtype.kind == "i" and (values == NA_INTEGER).any():
+        values = np.where(values == NA_INTEGER, np.nan, values)
+    return values.item() if len(x) == 1 and "dim" not in names else values
+
+
+def _list_from_r(x: Any, attributes: tuple[str, ...]) -> Any:
+    if "names" not in attributes:
+        return [from_r(value) for value in x]
+    items = {str(name): from_r(value) for name, value in zip(as_text(x.names), x, strict=True)}
+    if "data.frame" not in x.rclass:
+        return items
+    n_rows = len(x[0]) if len(x) else 0
+    columns = {name: [value] if n_rows == 1 else value for name, value in items.items()}
+    return pd.DataFrame(columns)
+
+
+def to_r(value: Any) -> Any:
+    """A Python value as a new R object.
+
+    Parameters
+    ----------
+    value
+        None, truth values, numbers, text, bytes (raw), numpy arrays (numbers, truth values or text;
+        matrices and vectors), pandas DataFrame, Categorical, Series, mappings (named lists) and
+        other sequences (lists). What is an R object already stays as it is.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    rinterface = start()
+    if isinstance(value, rinterface.Sexp):
+        return value
+    if isinstance(value, (bool, int, float, str, np.generic)):
+        value = np.array([value])
+    for kind, convert in _CONVERSIONS:
+        if isinstance(value, kind):
+            return convert(value)
+    msg = f"a {type(value).__name__} has no form in R"
+    raise TypeError(msg)
+
+
+def _array(values: NDArray[Any]) -> Any:
+    kind = values.dtype.kind
+    if kind in "OUS":
+        vector = _strings(values)
+    elif kind == "b":
+        vector = function("as.logical")(_from_buffer(values.ravel(order="F").astype(np.int32)))
+    elif kind == "u" and values.dtype.itemsize == 1:
+        vector = _from_buffer(values.ravel(order="F"))
+    elif kind in "iu":
+        vector = _integers(values)
+    elif kind == "f":
+        vector = _from_buffer(values.astype(np.float64).ravel(order="F"))
+    else:
+        msg = f"an array of {values.dtype} has no form in R"
+        raise TypeError(msg)
+    if values.ndim > 1:
+        shape = start().IntSexpVector(list(values.shape))
+        vector = function("array")(vector, dim=shape)
+    return vector
+
+
+def _integers(values: NDArray[Any]) -> Any:
+    """Whole numbers; as doubles where R's integers are too short for them."""
+    flat = values.ravel(order="F")
+    short = flat.size == 0 or (flat.max() <= 2**31 - 1 and flat.min() > NA_INTEGER)
+    return _from_buffer(flat.astype(np.int32 if short else np.float64))
+
+
+def _from_buffer(values: NDArray[Any]) -> Any:
+    rinterface = start()
+    kinds = {
+        "float64": rinterface.FloatSexpVector,
+        "int32": rinterface.IntSexpVector,
+        "uint8": rinterface.ByteSexpVector,
+    }
+    vector = kinds[values.dtype.name]
+    if values.size == 0:
+        return vector([])
+    return vector.from_memoryview(np.ascontiguousarray(values).data)
+
+
+def _strings(values: NDArray[Any]) -> Any:
+    rinterface = start()
+    flat = values.ravel(order="F").tolist()
+    missing = pd.isna(np.array(flat, dtype=object))
+    na = rinterface.NA_Character
+    return rinterface.StrSexpVector(
+        [na if gone else str(value) for value, gone in zip(flat, missing, strict=True)]
+    )
+
+
+def _factor(values: pd.Categorical) -> Any:
+    codes = np.asarray(values.codes, dtype=np.int32) + np.int32(1)
+    codes[codes == 0] = NA_INTEGER
+    return function("structure")(
+        _from_buffer(codes),
+        levels=_strings(np.array(list(values.categories), dtype=object)),
+        **{"class": "factor"},
+    )
+
+
+def _column(values: pd.Series[Any]) -> Any:
+    """A column as an array, missing whole numbers and text as R's NA."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return pd.Categorical(values)
+    if values.dtype.kind in "iu" and values.isna().any():
+        codes = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return function("as.integer")(to_r(codes))
+    if pd.api.types.is_extension_array_dtype(values.dtype):
+        kind = values.dtype.kind
+        dtype = {"i": np.int64, "u": np.int64, "b": np.bool_, "f": np.float64}.get(kind, object)
+        return values.to_numpy(dtype=dtype)
+    return values.to_numpy()
+
+
+def _data_frame(table: pd.DataFrame) -> Any:
+    """A data frame with rows 1, 2, ...; column names stay as they are."""
+    columns = [to_r(_column(table.iloc[:, place])) for place in range(table.shape[1])]
+    frame = _named([str(name) for name in table.columns], columns)
+    rows = start().IntSexpVector(range(1, len(table) + 1))
+    return function("structure")(frame, **{"class": "data.frame", "row.names": rows})
+
+
+def _named(names: list[str], values: list[Any]) -> Any:
+    vector = start().ListSexpVector([to_r(value) for value in values])
+    return function("names<-")(vector, value=_strings(np.array(names, dtype=object)))
+
+
+# The first kind that a value is of decides: text is a sequence too.
+_CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (type(None), lambda _: start().NULL),
+    (bytes, lambda value: _from_buffer(np.frombuffer(value, dtype=np.uint8))),
+    (np.ndarray, _array),
+    (pd.DataFrame, _data_frame),
+    (pd.Categorical, _factor),
+    (pd.Series, lambda value: to_r(_column(value))),
+    (Mapping, lambda value: _named(list(map(str, value)), list(value.values()))),
+    (Sequence, lambda value: start().ListSexpVector([to_r(item) for item in value])),
+)

@@ -1,0 +1,56 @@
+"""Which path runs here, and on what."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+from massgraph._threads import n_threads
+from massgraph.native.library import levels, library, status
+
+__all__ = ["show_versions", "versions"]
+
+PACKAGES = ("numpy", "scipy", "torch", "torch-geometric", "scikit-learn", "anndata")
+
+
+def versions() -> dict[str, str]:
+    """The path that graphs and networks take, and the versions of what takes part.
+
+    Returns
+    -------
+    dict
+        `massgraph`; `path`, ``"native"`` or ``"torch"``; `native`, where the compiled library is or
+        why it does not run; `simd`, its instruction set and in parentheses the others that this
+        machine has; `threads`; `python`, `machine` and packages.
+    """
+    from massgraph import __version__
+
+    loaded = library()
+    running = "none" if loaded is None else loaded.mg_level().decode()
+    others = [level for level in levels() if level != running]
+    return {
+        "massgraph": __version__,
+        "path": "torch" if loaded is None else "native",
+        "native": status(),
+        "simd": running + (f" (also {', '.join(others)})" if others else ""),
+        "threads": f"{n_threads()} of {os.cpu_count()}",
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        **{name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def show_versions() -> None:
+    """Print which path runs, native or torch, on what, and the versions that a report needs."""
+    found = versions()
+    width = max(map(len, found))
+    sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in found.items()))

@@ -1,0 +1,38 @@
+# Tests that need Cardinal and a Python with all that massgraph needs; each says what is missing.
+skip_without_engine <- function() {
+    skip_if_not_installed("Cardinal", "3.6.0")
+    skip_if_not(nzchar(system.file(package = "massgraph")), "massgraph is not installed")
+    check <- massgraph::checkMassgraph(verbose = FALSE)
+    skip_if_not(check$ready, paste("no Python for massgraph:", paste(check$todo, collapse = " ")))
+}
+
+# One small image and one result for all tests that only look at them.
+tissue <- local({
+    image <- NULL
+    function() {
+        if (is.null(image))
+            image <<- exampleImage()
+        image
+    }
+})
+
+tissueFit <- local({
+    fit <- NULL
+    function() {
+        if (is.null(fit))
+            fit <<- RGCN(tissue(), tissue()$tissue, epochs = 8, verbose = FALSE)
+        fit
+    }
+})
+
+# A method of Cardinal's own on the same pixels, to compare forms with.
+cardinalFit <- local({
+    fit <- NULL
+    function() {
+        if (is.null(fit)) {
+            x <- tissue()[, !is.na(tissue()$tissue)]
+            fit <<- suppressMessages(spatialShrunkenCentroids(x, x$tissue, r = 1, s = 1))
+        }
+        fit
+    }
+})
