@@ -79,10 +79,9 @@ torchIndex <- function() "https://download.pytorch.org/whl/cpu"
 #' @param force Make it anew even where a fitting one is there.
 #' @return Invisibly, the path of the environment's interpreter.
 #' @examples
-#' \dontrun{
-#' installMassgraph()
-#' checkMassgraph()
-#' }
+#' # Fetches several hundred megabytes.
+#' if (interactive())
+#'     installMassgraph()
 #' @seealso [checkMassgraph()]
 #' @export
 installMassgraph <- function(python = NULL, versions = c("tested", "newest"),
@@ -198,7 +197,7 @@ installPackages <- function(python, versions, torch_index) {
     if (versions == "tested")
         pip <- c(pip, "-c", projectFile("constraints.txt"))
     index <- if (!is.null(torch_index)) c("--extra-index-url", torch_index)
-    install <- function(what, ...) {
+    fetchPackages <- function(what, ...) {
         message("massgraph: installing ", what)
         failure <- runPython(python, pip, ...)
         if (!is.null(failure))
@@ -206,9 +205,9 @@ installPackages <- function(python, versions, torch_index) {
                 "that, or try installMassgraph(versions = \"",
                 setdiff(c("tested", "newest"), versions), "\")", call. = FALSE)
     }
-    install("torch", index, paste0("torch", needs[["torch"]]))
+    fetchPackages("torch", index, paste0("torch", needs[["torch"]]))
     others <- needs[names(needs) != "torch"]
-    install(paste(length(others), "packages beside it"), paste0(names(others), others))
+    fetchPackages(paste(length(others), "packages beside it"), paste0(names(others), others))
 }
 
 # Packages may be there and yet not load, rpy2 above all: it is made for one R.

@@ -192,7 +192,7 @@ print.RGCN <- function(x, ...) {
     cat("Classes: ", paste(x$classes, collapse = ", "), "\n", sep = "")
     if (!is.null(x$training))
         cat("Learnt from ", sum(x$training), " pixels, stopped by ", sum(x$validation),
-            " held out of the same runs (balanced accuracy ",
+            " held out of the same runs\n", "(balanced accuracy on those ",
             format(heldOutAccuracy(x$history), digits = 3), ")\n", sep = "")
     cat("Edges: ", if (is.null(x$relations)) "?" else nrow(x$relations), " relations within ",
         format(x$settings$tolerance), " ", x$settings$tolerance_unit, "\n", sep = "")

@@ -29,6 +29,9 @@ FORMATS = ("png", "pdf")
 # What a results folder may hold; one with anything else in it is never replaced.
 NAMES = frozenset(
     {
+        "benchmark.json",
+        "cost.pdf",
+        "cost.png",
         "families.csv",
         "family_edges.csv",
         "figures",

@@ -1,4 +1,4 @@
-"""The compiled builder of graphs: equal to the one in numpy, whatever data, level or threads."""
+"""The compiled builder of graphs: equal to numpy's, whatever the data, level or threads."""
 
 from __future__ import annotations
 

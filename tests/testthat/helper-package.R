@@ -47,9 +47,10 @@ run_r_cmd <- function(...) {
     invisible(output)
 }
 
-# Build the package once for all tests, or take the one that tools/run_r_tests.R built. R CMD build copies the whole folder before it leaves out
-# what .Rbuildignore names, so the environments (gigabytes) stay behind here, and small files in
-# their place show that they would have been left out.
+# Build the package once for all tests, or take the one that tools/run_r_tests.R built. R CMD build
+# copies the whole folder before it leaves out what .Rbuildignore names, so the environments
+# (gigabytes) stay behind here, and small files in their place show that they would have been left
+# out. The vignettes take minutes, and R CMD check builds them.
 tarball <- local({
     built <- getOption("massgraph.tests.tarball")
     function(root) {
@@ -71,7 +72,7 @@ tarball <- local({
             }
             here <- setwd(folder)
             on.exit(setwd(here))
-            run_r_cmd("build", "source")
+            run_r_cmd("build", "--no-build-vignettes", "source")
             built <<- normalizePath(list.files(folder, pattern = "^massgraph_.*[.]tar[.]gz$",
                 full.names = TRUE))
         }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "support.h"
 
@@ -364,8 +363,8 @@ int mg_backward(const MgBatch* batch_in, const MgLayer* layer_in, const MgInput*
                 kernels().mask(z, Rows{row.data(), 0}, n, wide, layer.scale(), layer.shift(),
                                dz.data());
             } else {
-                std::memcpy(dz.data(), back->dh + batch.place(p) * size_t(wide),
-                            size_t(n) * size_t(wide) * sizeof(float));
+                const float* from = back->dh + batch.place(p) * size_t(wide);
+                std::copy(from, from + size_t(n) * size_t(wide), dz.data());
             }
             if (back->p)
                 kernels().combine(z, n, wide, p_.data(), q_.data(), s_.data(), dz.data());

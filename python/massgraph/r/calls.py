@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from massgraph._alignment import assign_to_axis
+from massgraph._progress import progress
 from massgraph.r.cardinal import CardinalSpectra, open_cardinal
 from massgraph.r.values import as_scalar, as_text, from_r, view
 
@@ -46,7 +47,8 @@ def predict(arguments: Arguments) -> NDArray[np.float64]:
     source = _open(arguments)
     out = np.empty((source.n_pixels, len(classifier.classes_)))
     first = 0
-    for block in source.blocks():
+    n_blocks = -(-source.n_pixels // source.pixels_per_block)
+    for block in progress(source.blocks(), n_blocks, "predicting"):
         out[first : first + block.n_pixels] = classifier.predict_proba(block)
         first += block.n_pixels
     return out
