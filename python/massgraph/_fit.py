@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from massgraph.axis import N_CONTEXT
 from massgraph.branches import Versions, cross_fit, fit_axis
-from massgraph.encode import degraded_copy
+from massgraph.encode import degraded_copy, weighing_copy
 from massgraph.features import feature_names
+from massgraph.ion_nodes import N_CONTEXT
 from massgraph.nn.batch import PeakGraphs
 from massgraph.nn.branches import AxisBranch, BranchModel, PeakNet, RelationalNet
 from massgraph.nn.model import RGCN
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from massgraph.spectra import Spectra
 
 __all__ = ["fit_folds", "fit_one", "new_model"]
+
+WEIGHING_COPIES = 2
 
 
 def fit_folds(
@@ -43,7 +45,8 @@ def fit_folds(
         Four: the second is for degraded copies, the third for the parts.
     """
     settings = classifier.settings_
-    versions = _versions(classifier, labelled, y, seeds[1])
+    copies = WEIGHING_COPIES if len(settings.branches) > 1 and settings.augment else 0
+    versions = _versions(classifier, labelled, y, seeds[1], copies)
     classifier.n_nets_ = int(fold.max()) + 1
     model, history, classifier.contributions_ = cross_fit(
         versions,
@@ -118,8 +121,9 @@ def _versions(
     spectra: Spectra,
     y: NDArray[np.int64],
     seed: np.random.SeedSequence,
+    n_weighing: int = 0,
 ) -> Versions:
-    """The training pixels as measured, then their degraded copies."""
+    """The training pixels as measured, then their degraded copies, then those to weigh by."""
     encoder, settings = classifier.encoder_, classifier.settings_
     rng = np.random.default_rng(seed)
     # The measured come first: it refuses a tolerance that is too wide.
@@ -129,6 +133,8 @@ def _versions(
         copy, fault = degraded_copy(spectra, settings, rng)
         encoded.append(encoder.encode(copy))
         faults.append(fault)
+    for _ in range(n_weighing):
+        encoded.append(encoder.encode(weighing_copy(spectra, y, settings, rng)))
     return Versions(PeakGraphs.concatenate(encoded), np.concatenate(faults), y)
 
 

@@ -12,11 +12,10 @@ from massgraph._alignment import assign_to_axis, find_axis
 from massgraph.calibration import Calibration, calibrate
 from massgraph.spectra import Spectra
 
-__all__ = ["MOST_IONS", "NEAR", "N_CONTEXT", "Assignment", "CalibratedSpectra", "MassAxis"]
+__all__ = ["MOST_IONS", "NEAR", "Assignment", "CalibratedSpectra", "MassAxis"]
 
 Floats = NDArray[np.float64]
 
-N_CONTEXT = 5  # columns of `MassAxis.context`: a deviation, and four strengths of ions
 NEAR = 4  # ions that a peak may belong to: two below and two above it
 MIN_PRESENCE = 0.03  # share of the pixels that an ion must occur in
 MOST_IONS = 4000  # the most common ones: bounds the size of discriminants
@@ -91,6 +90,8 @@ class MassAxis:
         sample = spectra[:: max(spectra.n_pixels // LEARNING_PIXELS, 1)]
         codes = np.asarray(sample.run_codes)
         peaks_of_run = np.bincount(codes, weights=sample.peak_counts)
+        from massgraph.ion_nodes import with_levels
+
         axis = cls._of(sample[codes == np.argmax(peaks_of_run)], FIRST_WIDTH_DA)
         for _ in range(2):
             calibration = calibrate(sample, axis.mz[axis.anchor])
@@ -98,26 +99,7 @@ class MassAxis:
             width = float(np.median(calibration.width))
             axis = cls._of(_corrected(sample, calibration), width)
             axis = replace(axis, shift=shift, width=width)
-        return replace(axis, level=axis._levels(axis.calibrate(sample)))
-
-    def _levels(self, calibrated: CalibratedSpectra) -> Floats:
-        """Levels of the ions and gains of the pixels, each the mean of what the other leaves."""
-        if len(self.mz) == 0:
-            return self.mz
-        ion, weight = self.assign(calibrated)
-        pixel = calibrated.spectra.pixel_of_peak
-        log = np.log(calibrated.spectra.intensity.astype(np.float64))
-        level, gain = np.zeros(len(self.mz)), np.zeros(calibrated.spectra.n_pixels)
-        flat, flat_weight = ion.ravel(), weight.ravel().astype(np.float64)
-        total = np.maximum(np.bincount(flat, flat_weight, minlength=level.size), 1e-9)
-        share = weight.sum(axis=1)
-        for _ in range(3):
-            values = np.repeat(log - gain[pixel], NEAR)
-            level = np.asarray(np.bincount(flat, flat_weight * values, level.size) / total)
-            rest = share * log - (weight * level[ion]).sum(axis=1)
-            known = np.maximum(np.bincount(pixel, share, minlength=gain.size), 1e-9)
-            gain = np.asarray(np.bincount(pixel, rest, minlength=gain.size) / known)
-        return level
+        return with_levels(axis, axis.calibrate(sample))
 
     @classmethod
     def _of(cls, spectra: Spectra, width: float) -> MassAxis:
@@ -161,28 +143,6 @@ class MassAxis:
         likely = self.presence[ion] * np.exp(-0.5 * distance**2) * exists
         weight = likely / (likely.sum(axis=1, keepdims=True) + NOTHING)
         return Assignment(ion, weight.astype(np.float32))
-
-    def context(self, calibrated: CalibratedSpectra, assignment: Assignment) -> NDArray[np.float32]:
-        """What the axis says of each peak, float32, shape ``(n_peaks, N_CONTEXT)``.
-
-        How much higher its log intensity is than usual, less the mean of that over its pixel; and
-        the shares of the expected peaks that its pixel has, from weak ions to strong ones.
-        """
-        if len(self.mz) == 0:
-            return np.zeros((calibrated.spectra.n_peaks, N_CONTEXT), dtype=np.float32)
-        spectra, (ion, weight) = calibrated.spectra, assignment
-        pixel, share = spectra.pixel_of_peak, assignment.weight.sum(axis=1)
-        deviation = share * np.log(spectra.intensity) - (weight * self.level[ion]).sum(axis=1)
-        n = spectra.n_pixels
-        known = np.maximum(np.bincount(pixel, share, minlength=n), 1e-9)
-        deviation -= share * (np.bincount(pixel, deviation, minlength=n) / known)[pixel]
-        edges = np.quantile(self.level, np.linspace(0, 1, N_CONTEXT)[1:-1])
-        group = np.searchsorted(edges, self.level, side="right")
-        expected = np.bincount(group, self.presence, minlength=N_CONTEXT - 1)
-        where = pixel[:, None] * (N_CONTEXT - 1) + group[ion]
-        found = np.bincount(where.ravel(), weight.ravel(), minlength=n * (N_CONTEXT - 1))
-        complete = found.reshape(n, -1) / np.maximum(expected, 1e-9)
-        return np.column_stack([deviation, complete[pixel]]).astype(np.float32)
 
     def snap(self, calibrated: CalibratedSpectra, assignment: Assignment) -> Spectra:
         """The same peaks, those that belong to an ion at its m/z; their order is kept."""

@@ -32,8 +32,9 @@ Floats = NDArray[np.float64]
 
 MOST_ROWS = 6000  # pixels that a discriminant is learnt from: bounds its memory
 NEVER = -1e3  # log weight of a discriminant that there was nothing to learn for
-SMALLEST_NEAR = 1e-3
 WEIGHT_RANGE = (1e-3, 20.0)
+SHARE_PART = 2 / 3  # of the discriminant on shares, where no peaks are missing
+CLEAN_PART = 0.3  # of the discriminant for spectra as measured, in those for lost peaks
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +44,11 @@ class Versions:
     Parameters
     ----------
     graphs
-        Version v of pixel i is graph ``v * n_pixels + i``; version 0 is the pixel as measured.
+        Version v of pixel i is graph ``v * n_pixels + i``; version 0 is the pixel as measured, then
+        come the copies that parts are trained on, then those that only weigh the branches.
     fault
-        What befell each graph (see `massgraph.encode.degraded_copy`), ``(n_versions * n_pixels,)``.
+        What befell the graphs that parts are trained on (see `massgraph.encode.degraded_copy`),
+        ``(n_training_versions * n_pixels,)``.
     y
         Class codes, shape ``(n_pixels,)``.
     """
@@ -55,16 +58,22 @@ class Versions:
     y: NDArray[np.int64]
 
     def of(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """All versions of these pixels, as numbers of graphs."""
+        """All versions of these pixels to train on, as numbers of graphs."""
         n = len(self.y)
         return (np.arange(len(self.fault) // n)[:, None] * n + pixels).ravel()
+
+    @property
+    def weighing(self) -> NDArray[np.int64]:
+        """First graph of the pixels as measured, and of each copy that weighs the branches."""
+        return np.append(0, np.arange(len(self.fault), len(self.graphs), len(self.y)))
 
 
 @dataclass(frozen=True, eq=False)
 class _Fold(LabelledGraphs):
-    """Graphs of which only those of some pixels are drawn."""
+    """Graphs of which only some versions of some pixels are drawn."""
 
     pixels: NDArray[np.int64]
+    n_versions: int
 
     def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         """`n` graphs with replacement: class, then pixel, then version, each uniform."""
@@ -72,7 +81,7 @@ class _Fold(LabelledGraphs):
         _, first, counts = np.unique(self.y[order], return_index=True, return_counts=True)
         of_class = rng.integers(len(counts), size=n)
         pixel = order[first[of_class] + (rng.random(n) * counts[of_class]).astype(np.int64)]
-        version = rng.integers(len(self.graphs) // len(self.y), size=n)
+        version = rng.integers(self.n_versions, size=n)
         return np.asarray(version * len(self.y) + pixel, dtype=np.int64)
 
 
@@ -112,7 +121,8 @@ def cross_fit(
         One row per branch and one for all: see `RGCNClassifier.contributions_`.
     """
     n_folds, n_classes = int(fold.max()) + 1, int(versions.y.max()) + 1
-    held_out = np.full((2, len(settings.branches), len(fold), n_classes), np.nan)
+    first = versions.weighing
+    held_out = np.full((len(first), len(settings.branches), len(fold), n_classes), np.nan)
     parts: dict[str, list[Any]] = {}
     histories = []
     for number, name in enumerate(settings.branches):
@@ -128,8 +138,8 @@ def cross_fit(
                 rng = np.random.default_rng(seed)
                 part.to(device)
                 histories.append(_train(part, versions, inside, outside, settings, device, rng))
-            for version in range(min(2, len(versions.fault) // len(fold))):
-                rows = version * len(fold) + outside
+            for version, start in enumerate(first):
+                rows = start + outside
                 found = model_output(part, versions.graphs, rows, where, part.forward)
                 held_out[version, number, outside] = found
             fitted.append(part)
@@ -152,7 +162,8 @@ def _train(
     device: torch.device,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    training = _Fold(versions.graphs, versions.y, inside)
+    n_versions = len(versions.fault) // len(versions.y)
+    training = _Fold(versions.graphs, versions.y, inside, n_versions)
     validation = LabelledGraphs(versions.graphs[outside], versions.y[outside])
     return train(net, training, validation, settings, device=device, rng=rng)
 
@@ -175,14 +186,14 @@ def _weigh(
 ) -> tuple[Floats, pd.DataFrame]:
     """Weights with the lowest held-out loss, and the table of what each branch contributes.
 
-    `held_out` holds logits of pixels as measured and of a degraded copy, NaN where there are none,
-    shape ``(2, n_branches, n_pixels, n_classes)``.
+    `held_out` holds logits of pixels as measured and of degraded copies, NaN for pixels that were
+    never held out, shape ``(n_versions, n_branches, n_pixels, n_classes)``.
     """
-    known = np.asarray(np.isfinite(held_out).all(axis=(1, 3)))
-    logits, truth = np.swapaxes(held_out[0][:, known[0]], 0, 1), y[known[0]]
-    worse, worse_truth = np.swapaxes(held_out[1][:, known[1]], 0, 1), y[known[1]]
+    known = np.isfinite(held_out).all(axis=(0, 1, 3))
+    versions, truth = np.swapaxes(held_out[:, :, known], 1, 2), y[known]
+    logits = versions[0]
     # A branch may earn its weight on degraded spectra; how sure the sum is, the measured ones say.
-    both = np.concatenate([logits, worse]), np.concatenate([truth, worse_truth])
+    both = np.concatenate(versions), np.tile(truth, len(versions))
     weights = _fit_weights(*both)
     total = np.einsum("b,nbc->nc", weights, logits)
     weights = weights * _fit_weights(total[:, None, :], truth)
@@ -270,6 +281,7 @@ def fit_axis(
     features, complete = _axis_features(branch, versions.graphs, rows)
     _fit_gate(branch, complete, fault)
     n_ions, n_classes = len(branch.usual), branch.bias.shape[1]
+    clean: tuple[Floats, Floats] | None = None
     for code in range(N_FAULTS):
         chosen = np.flatnonzero(fault == code)
         if chosen.size == 0:
@@ -277,6 +289,10 @@ def fit_axis(
         if chosen.size > MOST_ROWS:
             chosen = rng.choice(chosen, MOST_ROWS, replace=False)
         weight, bias = _discriminant(features[chosen], y[chosen], n_classes, joint=code > 0)
+        if clean is None:
+            clean = weight, bias
+        weight = CLEAN_PART * clean[0] + (1 - CLEAN_PART) * weight
+        bias = CLEAN_PART * clean[1] + (1 - CLEAN_PART) * bias
         columns = slice(code * n_classes, (code + 1) * n_classes)
         branch.share_weight[:, columns] = torch.from_numpy(weight[:n_ions])
         branch.deviation_weight[:, columns] = torch.from_numpy(weight[n_ions:])
@@ -286,7 +302,7 @@ def fit_axis(
 def _discriminant(
     features: sp.csr_matrix, y: NDArray[np.int64], n_classes: int, *, joint: bool
 ) -> tuple[Floats, Floats]:
-    """One discriminant on shares and deviations, or the mean of one on each.
+    """One discriminant on shares and deviations, or the weighted mean of one on each.
 
     Where peaks are missing the two correct each other; where none are, two of half as many
     features are the steadier.
@@ -294,20 +310,20 @@ def _discriminant(
     if joint:
         return shrunken_discriminant(features, y, n_classes)
     n_ions = features.shape[1] // 2
-    both = (features[:, :n_ions], features[:, n_ions:])
-    found = [shrunken_discriminant(part, y, n_classes) for part in both]
-    weight = np.concatenate([part[0] for part in found]) / 2
-    return weight, (found[0][1] + found[1][1]) / 2
+    share = shrunken_discriminant(features[:, :n_ions], y, n_classes)
+    deviation = shrunken_discriminant(features[:, n_ions:], y, n_classes)
+    rest = 1 - SHARE_PART
+    weight = np.concatenate([SHARE_PART * share[0], rest * deviation[0]])
+    return weight, SHARE_PART * share[1] + rest * deviation[1]
 
 
 def _set_expectations(branch: AxisBranch, measured: PeakBatch) -> None:
     """What is usual in spectra as measured: amounts, and how many peaks of each strength."""
-    amount, ion, near = addresses(measured)
-    flat, weight = ion.ravel().numpy(), near.double().ravel().numpy()
+    amount, ion, weight = (part.double().numpy() for part in addresses(measured))
+    ion = ion.astype(np.int64)
     n_ions = len(branch.usual)
-    presence = np.bincount(flat, weights=weight, minlength=n_ions)
-    amounts = amount.double()[:, None].expand_as(ion).ravel().numpy()
-    total_amount = np.bincount(flat, weights=weight * amounts, minlength=n_ions)
+    presence = np.bincount(ion, weights=weight, minlength=n_ions)
+    total_amount = np.bincount(ion, weights=weight * amount, minlength=n_ions)
     usual = total_amount / np.maximum(presence, 1e-12)
     edges = np.quantile(usual, np.linspace(0, 1, N_STRENGTHS + 1)[1:-1])
     group = np.searchsorted(edges, usual, side="right")
@@ -327,13 +343,10 @@ def _axis_features(
     _, offsets = rows_of(graphs.offsets, rows)
     for block in batches(offsets):
         batch = graphs.batch(rows[block], edges="none")
-        _, ion, near = addresses(batch)
         share, deviation, complete = branch.parts(batch)
-        kept = (near > SMALLEST_NEAR).numpy()
-        pixel = batch.pixel[:, None].expand_as(ion).numpy()[kept]
-        place = ion.numpy()[kept]
+        place = (batch.pixel.numpy(), addresses(batch)[1].numpy())
         parts = [
-            sp.csr_matrix((values.numpy()[kept], (pixel, place)), shape=(batch.n_pixels, n_ions))
+            sp.csr_matrix((values.numpy(), place), shape=(batch.n_pixels, n_ions))
             for values in (share, deviation)
         ]
         features.append(sp.hstack(parts, format="csr"))

@@ -383,7 +383,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             graphs = self.encoder_.encode(calibrated[block])
             rows = np.arange(len(graphs))
             values = model_output(self.model_, graphs, rows, self.device_(), compute)
-            values[np.diff(graphs.offsets) == 0] = np.nan
+            values[calibrated.spectra.peak_counts[block] == 0] = np.nan
             parts.append(values)
         if not parts:
             msg = "there are no pixels to predict"

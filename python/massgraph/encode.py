@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 
 from massgraph import degrade
 from massgraph.axis import CalibratedSpectra, MassAxis
-from massgraph.features import node_features
+from massgraph.features import feature_names, node_features
 from massgraph.graph import Graph, build_graph, build_messages
+from massgraph.ion_nodes import context, ion_nodes, spread
 from massgraph.nn.batch import PeakGraphs
 from massgraph.settings import Settings
 from massgraph.spectra import Spectra
 
-__all__ = ["PeakEncoder", "degraded_copy"]
+__all__ = ["PeakEncoder", "degraded_copy", "weighing_copy"]
 
 UNIT_OF_MEDIAN = 5.0  # of the median intensity of the training peaks
 JITTER_TOLERANCES = 2.0  # largest jitter of a degraded copy
+WEIGHING_BATCH_SD = 0.15  # of the log gain of an ion in a run
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +60,17 @@ class PeakEncoder:
         else:
             low, high = float(spectra.mz.min()), float(spectra.mz.max())
             high = max(high, low + 1.0)  # all peaks at one m/z: any width will do
-        features = node_features(spectra, settings.features, (low, high))
-        width = features.shape[1]
+        width = len(feature_names(settings.features))
         mean, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
-        if settings.standardize:
+        unit = UNIT_OF_MEDIAN * float(np.median(spectra.intensity))
+        encoder = cls(settings, (low, high), mean, scale, axis, unit)
+        nodes = encoder.nodes(encoder.calibrate(spectra))
+        if settings.standardize and nodes.n_peaks:
+            features = node_features(nodes, settings.features, (low, high))
             mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
             deviation = features.std(axis=0, dtype=np.float64).astype(np.float32)
             scale = np.where(deviation < 1e-6, np.float32(1), deviation)
-        unit = UNIT_OF_MEDIAN * float(np.median(spectra.intensity))
-        return cls(settings, (low, high), mean, scale, axis, unit)
+        return replace(encoder, mean=mean, scale=scale)
 
     def preprocess(self, spectra: Spectra) -> Spectra:
         """Peaks within the m/z range, the most intense of each pixel; see `preprocess`."""
@@ -86,13 +90,11 @@ class PeakEncoder:
 
     def graph(self, spectra: Spectra | CalibratedSpectra) -> Graph:
         """Typed edges of preprocessed spectra; peaks of an ion of the axis have its m/z."""
-        return build_graph(self._nodes(spectra), self.settings.relations, **self._options())
-
-    def _nodes(self, spectra: Spectra | CalibratedSpectra) -> Spectra:
         calibrated = self._calibrated(spectra)
-        if self.axis is None:
-            return calibrated.spectra
-        return self.axis.snap(calibrated, self.axis.assign(calibrated))
+        peaks = calibrated.spectra
+        if self.axis is not None:
+            peaks = self.axis.snap(calibrated, self.axis.assign(calibrated))
+        return build_graph(peaks, self.settings.relations, **self._options())
 
     def _options(self) -> dict[str, Any]:
         names = ("tolerance", "tolerance_unit", "rule", "directed")
@@ -101,26 +103,46 @@ class PeakEncoder:
     def encode(self, spectra: Spectra | CalibratedSpectra) -> PeakGraphs:
         """Graphs and standardised features of preprocessed spectra.
 
-        Where there is an axis, what it says of a peak (`MassAxis.context`) is among the features,
-        and `massgraph.nn.branches.ADDRESS_WIDTH` columns follow
-        them: the amount of the peak, the ions near it and how far it belongs to each.
+        Where there is an axis, the nodes are the ions of each pixel (`massgraph.ion_nodes`), what
+        the axis says of them (`massgraph.ion_nodes.context`) is among the features, and
+        `massgraph.nn.branches.ADDRESS_WIDTH` columns follow them: the amount of the ion, its place
+        in the axis and how far it is there. Otherwise the nodes are the peaks.
         """
         calibrated = self._calibrated(spectra)
-        nodes = self._nodes(calibrated)
-        features = node_features(nodes, self.settings.features, self.feature_range)
-        features -= self.mean
-        features /= self.scale
-        if self.axis is not None:
-            near = self.axis.assign(calibrated)
-            amount = np.log1p(calibrated.spectra.intensity / np.float32(self.unit))
-            columns = [features, self.axis.context(calibrated, near)]
-            columns += [amount[:, None], near.ion.astype(np.float32), near.weight]
-            features = np.concatenate(columns, axis=1)
+        if self.axis is None:
+            nodes = calibrated.spectra
+            features = self._features(nodes)
+        else:
+            ions = ion_nodes(self.axis, calibrated)
+            nodes = ions.spectra
+            amount = np.log1p(nodes.intensity / np.float32(self.unit))
+            address = np.column_stack([amount, ions.ion, ions.weight]).astype(np.float32)
+            features = np.concatenate(
+                [self._features(nodes), context(self.axis, ions), address], axis=1
+            )
         return PeakGraphs(
             features=features,
             offsets=nodes.offsets,
             messages=build_messages(nodes, self.settings.relations, **self._options()),
         )
+
+    def nodes(self, calibrated: CalibratedSpectra) -> Spectra:
+        """What the network reads as nodes: the ions of each pixel, or without an axis its peaks."""
+        if self.axis is None:
+            return calibrated.spectra
+        return ion_nodes(self.axis, calibrated).spectra
+
+    def spread(
+        self, calibrated: CalibratedSpectra, activation: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Class activations of the nodes given back to the peaks: see `massgraph.ion_nodes`."""
+        if self.axis is None:
+            return activation
+        return spread(ion_nodes(self.axis, calibrated), calibrated.spectra, activation)
+
+    def _features(self, nodes: Spectra) -> NDArray[np.float32]:
+        features = node_features(nodes, self.settings.features, self.feature_range)
+        return (features - self.mean) / self.scale
 
     def _calibrated(self, spectra: Spectra | CalibratedSpectra) -> CalibratedSpectra:
         return self.calibrate(spectra) if isinstance(spectra, Spectra) else spectra
@@ -163,3 +185,18 @@ def degraded_copy(
     )
     fault = np.where(empty, 0, np.where(fate < 1 / 3, 1, np.where(fate > 2 / 3, 2, 0)))
     return degrade.jitter_mz(worse, sd, settings.tolerance_unit, rng), fault
+
+
+def weighing_copy(
+    spectra: Spectra, y: NDArray[np.int64], settings: Settings, rng: np.random.Generator
+) -> Spectra:
+    """Spectra with every kind of fault, to weigh branches by how they bear what is to come.
+
+    A `degraded_copy`; besides, a quarter of the pixels have the peaks of one of another class mixed
+    in (up to 40 %), and the ions of each run have gains of their own, as those of a new run would.
+    """
+    worse, _ = degraded_copy(spectra, settings, rng)
+    n = spectra.n_pixels
+    part = np.where(rng.random(n) < 0.25, rng.uniform(0, 0.4, n), 0.0)
+    worse = degrade.mix_pixels(worse, y, part, rng)
+    return degrade.batch_effect(worse, WEIGHING_BATCH_SD, rng)

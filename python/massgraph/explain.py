@@ -178,7 +178,7 @@ def _peak_activations(
         )
         for block in progress(blocks, len(blocks), "explaining")
     ]
-    return np.concatenate(parts)
+    return classifier.encoder_.spread(calibrated, np.concatenate(parts))
 
 
 def _per_ion(

@@ -40,7 +40,7 @@ class Settings:
     validation_fraction: float = 0.2
     epochs: int = 24
     patience: int | None = 10
-    batch_size: int = 32
+    batch_size: int = 64
     learning_rate: float = 1e-2
     weight_decay: float = 1e-4
     adam_eps: float = 1e-8

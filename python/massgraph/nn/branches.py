@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.functional import embedding_bag
+from torch.nn import functional
 
-from massgraph.axis import NEAR
 from massgraph.messages import CompactMessages
 from massgraph.native.network import GraphBatch
 from massgraph.nn.batch import PeakBatch, PeakGraphs
@@ -32,14 +31,14 @@ EMBEDDING = 5  # learnt numbers per ion of the axis
 N_FAULTS = 3  # none, peaks lost at random, the weakest lost
 N_STRENGTHS = 4  # groups of ions, from weak to strong
 READS_MOST = ("relational", "peak")  # branches whose batches serve the others too
-ADDRESS_WIDTH = 1 + 2 * NEAR
-"""Columns after the node features: the amount, the ions near the peak, its weight at each."""
+ADDRESS_WIDTH = 3
+"""Columns after the node features: the amount of the ion, its place in the axis, its weight."""
 
 
 def addresses(batch: PeakBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Amount ``(n_peaks,)``, ions and weights ``(n_peaks, NEAR)`` of each peak."""
-    columns = batch.features[:, -ADDRESS_WIDTH:]
-    return columns[:, 0], columns[:, 1 : 1 + NEAR].long(), columns[:, 1 + NEAR :]
+    """Amount, ion (int64) and weight of each node, each of shape ``(n_nodes,)``."""
+    amount, ion, weight = batch.features[:, -ADDRESS_WIDTH:].unbind(dim=1)
+    return amount, ion.long(), weight
 
 
 class RelationalNet(RGCN):
@@ -115,8 +114,8 @@ class RelationalNet(RGCN):
             msg = "graphs without the addresses of their peaks: use what `take` gives"
             raise TypeError(msg)
         _, ion, weight = addresses(batch)
-        near = embedding_bag(ion, self.ion_vectors, per_sample_weights=weight, mode="sum")
-        known = torch.cat([batch.features[:, :-ADDRESS_WIDTH], near], dim=1)
+        vectors = functional.embedding(ion, self.ion_vectors) * weight[:, None]
+        known = torch.cat([batch.features[:, :-ADDRESS_WIDTH], vectors], dim=1)
         if batch.graphs is not None:
             return known, self._native_batch(batch.graphs, known)
         return known, replace(batch, features=known)
@@ -196,17 +195,17 @@ class AxisBranch(nn.Module):
     def parts(self, batch: PeakBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Shares and deviations of each peak at its ions, and completeness of each pixel.
 
-        Shapes ``(n_peaks, NEAR)`` twice, and ``(n_pixels, N_STRENGTHS)``.
+        Shapes ``(n_nodes,)`` twice, and ``(n_pixels, N_STRENGTHS)``.
         """
-        amount, ion, near = addresses(batch)
-        near, amount = near.double(), amount.double()[:, None]
-        share = near * amount
-        share = share / _pixel_sum(share.sum(dim=1), batch).clamp(min=1e-12)[batch.pixel, None]
-        deviation = near * (amount - self.usual[ion])
-        known = _pixel_sum(near.sum(dim=1), batch).clamp(min=1e-12)
-        common = _pixel_sum(deviation.sum(dim=1), batch) / known
-        deviation = deviation - near * common[batch.pixel, None]
-        found = embedding_bag(ion, self.expected, per_sample_weights=near, mode="sum")
+        amount, ion, weight = addresses(batch)
+        weight, amount = weight.double(), amount.double()
+        share = weight * amount
+        share = share / _pixel_sum(share, batch).clamp(min=1e-12)[batch.pixel]
+        deviation = weight * (amount - self.usual[ion])
+        known = _pixel_sum(weight, batch).clamp(min=1e-12)
+        common = _pixel_sum(deviation, batch) / known
+        deviation = deviation - weight * common[batch.pixel]
+        found = weight[:, None] * self.expected[ion]
         complete = found.new_zeros(batch.n_pixels, N_STRENGTHS).index_add(0, batch.pixel, found)
         return share, deviation, complete
 
@@ -224,8 +223,8 @@ class AxisBranch(nn.Module):
         """Class activation of each peak, float64, ``(n_peaks, n_classes)``."""
         _, ion, _ = addresses(batch)
         share, deviation, complete = self.parts(batch)
-        each = embedding_bag(ion, self.share_weight, per_sample_weights=share, mode="sum")
-        each += embedding_bag(ion, self.deviation_weight, per_sample_weights=deviation, mode="sum")
+        each = share[:, None] * self.share_weight[ion]
+        each += deviation[:, None] * self.deviation_weight[ion]
         gate = self.gate(complete)
         # As a mean over the peaks: the contribution times their number.
         each = each.view(len(each), N_FAULTS, -1) * batch.counts[batch.pixel, :, None].double()
