@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from massgraph._alignment import assign_to_axis, find_axis
 from massgraph.calibration import Calibration, calibrate
+from massgraph.ion_nodes import with_levels
 from massgraph.spectra import Spectra
 
 __all__ = ["MOST_IONS", "NEAR", "Assignment", "CalibratedSpectra", "MassAxis"]
@@ -90,8 +91,6 @@ class MassAxis:
         sample = spectra[:: max(spectra.n_pixels // LEARNING_PIXELS, 1)]
         codes = np.asarray(sample.run_codes)
         peaks_of_run = np.bincount(codes, weights=sample.peak_counts)
-        from massgraph.ion_nodes import with_levels
-
         axis = cls._of(sample[codes == np.argmax(peaks_of_run)], FIRST_WIDTH_DA)
         for _ in range(2):
             calibration = calibrate(sample, axis.mz[axis.anchor])

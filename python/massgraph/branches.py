@@ -225,21 +225,19 @@ def _fit_weights(logits: Floats, y: NDArray[np.int64]) -> Floats:
     """Positive weights of ``(n_pixels, n_branches, n_classes)`` logits; classes weigh the same."""
     importance = 1.0 / np.bincount(y)[y]
     importance /= importance.sum()
-    n_branches = logits.shape[1]
+    spread = (logits - logits.mean(axis=2, keepdims=True)).std(axis=(0, 2))
+    scaled = logits / np.maximum(spread, 1e-9)[:, None]  # one range of weights fits all branches
 
-    def loss(log_weights: Floats) -> tuple[float, Floats]:
-        weights = np.exp(log_weights)
-        log_probability = log_softmax(np.einsum("b,nbc->nc", weights, logits), axis=1)
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        log_probability = log_softmax(np.einsum("b,nbc->nc", weights, scaled), axis=1)
         error = np.exp(log_probability)
         error[np.arange(y.size), y] -= 1.0
-        slope = np.einsum("n,nc,nbc->b", importance, error, logits) * weights
-        value = -float(importance @ log_probability[np.arange(y.size), y])
-        return value, slope
+        slope = np.einsum("n,nc,nbc->b", importance, error, scaled)
+        return -float(importance @ log_probability[np.arange(y.size), y]), slope
 
-    bounds = [tuple(np.log(WEIGHT_RANGE))] * n_branches
-    start = np.full(n_branches, np.log(1.0 / n_branches))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(np.exp(found.x))
+    start = np.full(logits.shape[1], 1.0 / logits.shape[1])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[WEIGHT_RANGE] * start.size)
+    return np.asarray(found.x / np.maximum(spread, 1e-9))
 
 
 def _accuracy(logits: Floats, y: NDArray[np.int64]) -> float:

@@ -96,7 +96,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Most epochs (24), and epochs without a lower validation loss after which training stops
         (10).
     batch_size, learning_rate, weight_decay
-        Of AdamW (32, 0.01, 0.0001).
+        Of AdamW (64, 0.01, 0.0001).
     backend
         ``"native"`` for the compiled library, ``"torch"``, or ``"pyg"`` for PyTorch Geometric's
         `RGCNConv`; ``"auto"`` is native where it was built, else torch (`massgraph.show_versions`
@@ -324,7 +324,10 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # ---------------------------------------------------------------- prediction
 
     def logits(self, X: Spectra | ArrayLike) -> NDArray[np.float64]:
-        """Logits, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks.
+        """Logits, shape ``(n_pixels, n_classes)``.
+
+        NaN for pixels without peaks, or of whose peaks none is of an ion that the model knows: of
+        those nothing can be said, here and in all that predicts.
 
         Raises ValueError, as all that predicts, for no pixels or those of the other polarity.
         """
@@ -376,14 +379,14 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _per_pixel(
         self, X: Spectra | ArrayLike, compute: Callable[[Any], torch.Tensor]
     ) -> NDArray[Any]:
-        """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
+        """``compute`` over all pixels in blocks; NaN for pixels without nodes."""
         calibrated = self.encoder_.calibrate(self.encoder_.preprocess(self._new_spectra(X)))
         parts = []
         for block in batches(calibrated.spectra.offsets):
             graphs = self.encoder_.encode(calibrated[block])
             rows = np.arange(len(graphs))
             values = model_output(self.model_, graphs, rows, self.device_(), compute)
-            values[calibrated.spectra.peak_counts[block] == 0] = np.nan
+            values[np.diff(graphs.offsets) == 0] = np.nan
             parts.append(values)
         if not parts:
             msg = "there are no pixels to predict"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from massgraph import degrade
 from massgraph.axis import CalibratedSpectra, MassAxis
 from massgraph.features import feature_names, node_features
 from massgraph.graph import Graph, build_graph, build_messages
-from massgraph.ion_nodes import context, ion_nodes, spread
+from massgraph.ion_nodes import context, ion_nodes, relative_intensity, spread
 from massgraph.nn.batch import PeakGraphs
 from massgraph.settings import Settings
 from massgraph.spectra import Spectra
@@ -40,7 +40,8 @@ class PeakEncoder:
         The ions that spectra are calibrated by and peaks are assigned to; None for networks as
         published, which read the peaks as they are.
     unit
-        Intensity that is large for an amount: below it amounts are linear, above logarithmic.
+        Intensity over the brightness of the pixel that is large for an amount: below it amounts
+        are linear, above logarithmic.
     """
 
     settings: Settings
@@ -62,15 +63,18 @@ class PeakEncoder:
             high = max(high, low + 1.0)  # all peaks at one m/z: any width will do
         width = len(feature_names(settings.features))
         mean, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
-        unit = UNIT_OF_MEDIAN * float(np.median(spectra.intensity))
-        encoder = cls(settings, (low, high), mean, scale, axis, unit)
-        nodes = encoder.nodes(encoder.calibrate(spectra))
+        nodes, unit = spectra, 1.0
+        if axis is not None:
+            ions = ion_nodes(axis, axis.calibrate(spectra))
+            nodes = ions.spectra
+            if nodes.n_peaks:
+                unit = UNIT_OF_MEDIAN * float(np.median(relative_intensity(axis, ions)))
         if settings.standardize and nodes.n_peaks:
             features = node_features(nodes, settings.features, (low, high))
             mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
             deviation = features.std(axis=0, dtype=np.float64).astype(np.float32)
             scale = np.where(deviation < 1e-6, np.float32(1), deviation)
-        return replace(encoder, mean=mean, scale=scale)
+        return cls(settings, (low, high), mean, scale, axis, unit)
 
     def preprocess(self, spectra: Spectra) -> Spectra:
         """Peaks within the m/z range, the most intense of each pixel; see `preprocess`."""
@@ -115,7 +119,7 @@ class PeakEncoder:
         else:
             ions = ion_nodes(self.axis, calibrated)
             nodes = ions.spectra
-            amount = np.log1p(nodes.intensity / np.float32(self.unit))
+            amount = np.log1p(relative_intensity(self.axis, ions) / self.unit)
             address = np.column_stack([amount, ions.ion, ions.weight]).astype(np.float32)
             features = np.concatenate(
                 [self._features(nodes), context(self.axis, ions), address], axis=1
@@ -125,12 +129,6 @@ class PeakEncoder:
             offsets=nodes.offsets,
             messages=build_messages(nodes, self.settings.relations, **self._options()),
         )
-
-    def nodes(self, calibrated: CalibratedSpectra) -> Spectra:
-        """What the network reads as nodes: the ions of each pixel, or without an axis its peaks."""
-        if self.axis is None:
-            return calibrated.spectra
-        return ion_nodes(self.axis, calibrated).spectra
 
     def spread(
         self, calibrated: CalibratedSpectra, activation: NDArray[np.float64]

@@ -44,7 +44,7 @@ class Explanation:
     peak_counts
         Number of peaks that each pixel was judged by, shape ``(n_pixels,)``.
     labels
-        Index of the predicted class of each pixel, -1 without peaks.
+        Index of the predicted class of each pixel, -1 without peaks of known ions.
     ions
         One row per ion: `mz`; `n_pixels` with the ion; `class`, the one it speaks for; `score`, its
         share of all that separates that class from the others; `rank` by score; `family` (missing
@@ -126,7 +126,7 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     mz, ion = classifier.encoder_.align(spectra)
     calibrated = classifier.encoder_.calibrate(spectra)
     graph = classifier.encoder_.graph(calibrated)
-    cam = _peak_activations(classifier, calibrated)
+    cam, known = _peak_activations(classifier, calibrated)
     classes = tuple(str(name) for name in classifier.classes_)
     activation = {
         name: _per_ion(cam[:, index], ion, spectra.offsets, mz.size)
@@ -134,7 +134,7 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     }
     intercept = classifier.model_.intercept().detach().cpu().numpy().astype(np.float64)
     best = np.argmax(_logits(activation, intercept, spectra.peak_counts), axis=1)
-    labels = np.where(spectra.peak_counts > 0, best, -1)
+    labels = np.where(known, best, -1)
     ions = _ion_table(mz, activation, spectra, ion, labels, classes)
     families, family_edges = find_families(
         mz,
@@ -164,8 +164,8 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
 
 def _peak_activations(
     classifier: RGCNClassifier, calibrated: CalibratedSpectra
-) -> NDArray[np.float64]:
-    """Class activation of every peak, shape ``(n_peaks, n_classes)``."""
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Class activation of every peak, ``(n_peaks, n_classes)``, and which pixels have a class."""
     graphs = classifier.encoder_.encode(calibrated)
     blocks = list(batches(graphs.offsets))
     parts = [
@@ -178,7 +178,8 @@ def _peak_activations(
         )
         for block in progress(blocks, len(blocks), "explaining")
     ]
-    return classifier.encoder_.spread(calibrated, np.concatenate(parts))
+    cam = classifier.encoder_.spread(calibrated, np.concatenate(parts))
+    return cam, np.diff(graphs.offsets) > 0
 
 
 def _per_ion(

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from massgraph.axis import CalibratedSpectra, MassAxis
-from massgraph.spectra import Spectra
+if TYPE_CHECKING:
+    from massgraph.axis import CalibratedSpectra, MassAxis
+    from massgraph.spectra import Spectra
 
-__all__ = ["N_CONTEXT", "IonNodes", "context", "ion_nodes", "spread", "with_levels"]
+__all__ = [
+    "N_CONTEXT",
+    "IonNodes",
+    "context",
+    "ion_nodes",
+    "relative_intensity",
+    "spread",
+    "with_levels",
+]
 
 Floats = NDArray[np.float64]
 
@@ -63,15 +73,15 @@ def ion_nodes(axis: MassAxis, calibrated: CalibratedSpectra) -> IonNodes:
     part = sp.csr_matrix(
         (amounts / summed[node], (node, peak)), shape=(keys.size, spectra.n_peaks)
     )[kept]
-    keys, total = keys[kept], np.minimum(total[kept], 1.0)
+    keys, there = keys[kept], np.minimum(total[kept], 1.0)
     pixel, ion = np.divmod(keys, max(len(axis), 1))
     nodes = spectra._derive(
         mz=axis.mz[ion],
-        intensity=(summed[kept] / total).astype(spectra.intensity.dtype),
+        intensity=(summed[kept] / there).astype(spectra.intensity.dtype),
         offsets=np.searchsorted(pixel, np.arange(spectra.n_pixels + 1)),
         axis=None,
     )
-    return IonNodes(nodes, ion, total, part)
+    return IonNodes(nodes, ion, np.asarray(there), part)
 
 
 def spread(nodes: IonNodes, peaks: Spectra, activation: Floats) -> Floats:
@@ -101,8 +111,6 @@ def with_levels(axis: MassAxis, calibrated: CalibratedSpectra) -> MassAxis:
 
     Levels of the ions and gains of the pixels are each the mean of what the other leaves.
     """
-    from dataclasses import replace
-
     nodes = ion_nodes(axis, calibrated)
     pixel, log = nodes.spectra.pixel_of_peak, np.log(nodes.spectra.intensity.astype(np.float64))
     level, gain = np.zeros(len(axis)), np.zeros(calibrated.spectra.n_pixels)
@@ -112,6 +120,19 @@ def with_levels(axis: MassAxis, calibrated: CalibratedSpectra) -> MassAxis:
     return replace(axis, level=level)
 
 
+def relative_intensity(axis: MassAxis, nodes: IonNodes) -> Floats:
+    """Intensity of each node over the brightness of its pixel, shape ``(n_nodes,)``.
+
+    The brightness is the sum of the intensities over the sum that is usual for the ions that the
+    pixel has: lost peaks do not change it, and weak ions hardly count.
+    """
+    pixel, n = nodes.spectra.pixel_of_peak, nodes.spectra.n_pixels
+    intensity = nodes.spectra.intensity.astype(np.float64)
+    total = np.bincount(pixel, nodes.weight * intensity, n)
+    usual = np.bincount(pixel, nodes.weight * np.exp(axis.level[nodes.ion]), n)
+    return np.asarray(intensity * (usual / np.maximum(total, 1e-300))[pixel])
+
+
 def context(axis: MassAxis, nodes: IonNodes) -> NDArray[np.float32]:
     """What the axis says of each node, float32, shape ``(n_nodes, N_CONTEXT)``.
 
@@ -119,9 +140,11 @@ def context(axis: MassAxis, nodes: IonNodes) -> NDArray[np.float32]:
     shares of the expected ions that its pixel has, from weak ones to strong ones, 1 at most.
     """
     pixel, n = nodes.spectra.pixel_of_peak, nodes.spectra.n_pixels
+    if len(axis) == 0:
+        return np.zeros((0, N_CONTEXT), dtype=np.float32)
     deviation = np.log(nodes.spectra.intensity.astype(np.float64)) - axis.level[nodes.ion]
     deviation -= _mean(pixel, nodes.weight, deviation, n)[pixel]
-    edges = np.quantile(axis.level, np.linspace(0, 1, N_CONTEXT)[1:-1]) if len(axis) else []
+    edges = np.quantile(axis.level, np.linspace(0, 1, N_CONTEXT)[1:-1])
     group = np.searchsorted(edges, axis.level, side="right")
     expected = np.bincount(group, axis.presence, minlength=N_CONTEXT - 1)
     where = pixel * (N_CONTEXT - 1) + group[nodes.ion]

@@ -131,25 +131,9 @@ def test_snapping_keeps_the_order_and_pulls_to_the_ions(
     assert snapped.fingerprint() != calibrated.spectra.fingerprint()
 
 
-def test_context_knows_what_is_missing(axis: MassAxis, spectra: mg.Spectra) -> None:
-    def context(part: mg.Spectra) -> np.ndarray:
-        calibrated = axis.calibrate(part)
-        return axis.context(calibrated, axis.assign(calibrated))
-
-    clean, half = context(spectra), context(degrade.remove_peaks(spectra, 0.5, rng()))
-    assert 0.8 < clean[:, 1:].mean() < 1.3
-    assert half[:, 1:].mean() == pytest.approx(0.5 * clean[:, 1:].mean(), rel=0.1)
-    strong = context(degrade.keep_most_intense(spectra, 0.5))
-    assert strong[:, 4].mean() > strong[:, 1].mean() + 0.3
-    brighter = context(degrade.scale_intensity(spectra, 7.0))
-    np.testing.assert_allclose(brighter, clean, atol=1e-4)
-
-
 def test_an_axis_of_nothing() -> None:
     empty = mg.Spectra.from_peaks([([], [])])
     found = MassAxis.learn(empty)
     assert len(found) == 0
     calibrated = found.calibrate(empty)
-    assignment = found.assign(calibrated)
-    assert found.context(calibrated, assignment).shape == (0, 5)
-    assert found.snap(calibrated, assignment).n_peaks == 0
+    assert found.snap(calibrated, found.assign(calibrated)).n_peaks == 0

@@ -42,10 +42,10 @@ def addresses(batch: PeakBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
 
 
 class RelationalNet(RGCN):
-    """An `RGCN` that also reads which ions of the axis a peak belongs to.
+    """An `RGCN` that also reads which ion of the axis a node is.
 
-    The features of a peak are joined by the embeddings of the ions near it, weighted by how far it
-    belongs to each; a peak that is none of the ions has an embedding of zero.
+    The features of a node are joined by the vector of its ion, weighted by how far the ion is
+    there.
 
     Parameters
     ----------
@@ -158,14 +158,14 @@ class PeakNet(RelationalNet):
 class AxisBranch(nn.Module):
     r"""Linear discriminants on the amounts at the ions of the axis, chosen by how much is missing.
 
-    With amounts :math:`v_i`, their soft assignment :math:`a_{ik}` to the ions and the mean amount
-    :math:`\mu_k` of an ion where it is present, an ion has two features: its share
-    :math:`V_k = \sum_i a_{ik} v_i / \sum_{ik} a_{ik} v_i`, which knows an absent peak from a small
-    one, and its deviation :math:`D_k = \sum_i a_{ik} (v_i - \mu_k - g)` from what is usual, where
-    :math:`g` is the mean deviation in the pixel, for which an absent peak says nothing. Each of
+    With the amount :math:`v_k` of an ion, how far it is there, :math:`w_k` (see
+    `massgraph.ion_nodes`), and its mean amount :math:`\mu_k` where it is present, an ion has two
+    features: its share :math:`V_k = w_k v_k / \sum_k w_k v_k`, which knows an absent ion from a
+    weak one, and its deviation :math:`D_k = w_k (v_k - \mu_k - g)` from what is usual, where
+    :math:`g` is the mean deviation in the pixel, for which an absent ion says nothing. Each of
     three discriminants, for spectra as measured, with peaks lost at random, and with the weakest
-    lost, gives logits that are a sum over peaks; a gate weighs them by the shares of the expected
-    peaks that the pixel has, from weak ions to strong ones.
+    lost, gives logits that are a sum over ions; a gate weighs them by the shares of the expected
+    ions that the pixel has, from weak ones to strong ones.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class AxisBranch(nn.Module):
     bias: torch.Tensor
 
     def parts(self, batch: PeakBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Shares and deviations of each peak at its ions, and completeness of each pixel.
+        """Shares and deviations of the nodes, and completeness of each pixel.
 
         Shapes ``(n_nodes,)`` twice, and ``(n_pixels, N_STRENGTHS)``.
         """
