@@ -55,12 +55,12 @@ class IonSums:
         ion
             Ion of each peak, ascending within a pixel where it has one; -1 where it is none.
         labels
-            Class of each pixel, -1 without peaks.
+            Class of each pixel, -1 where it has none.
         """
         self.pixels += np.bincount(labels[labels >= 0], minlength=self.pixels.size)
         pixel, normalized = spectra.pixel_of_peak, spectra.normalize("tic").intensity
-        if (ion < 0).any():
-            known = ion >= 0
+        known = (ion >= 0) & (labels[pixel] >= 0)
+        if not known.all():
             pixel, normalized, cam, ion = pixel[known], normalized[known], cam[known], ion[known]
         place = labels[pixel] * self.present.shape[1] + ion
         weight = 1.0 / spectra.peak_counts[pixel]

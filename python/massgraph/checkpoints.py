@@ -21,7 +21,6 @@ from safetensors.torch import save as save_tensors
 from massgraph import __version__
 from massgraph._files import atomic_file
 from massgraph.io._imzml_spectra import one_line
-from massgraph.io.model import HISTORY
 from massgraph.nn.layers import resolve_backend
 from massgraph.settings import Settings
 from massgraph.spectra import Spectra
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from massgraph.classifier import RGCNClassifier
 
 __all__ = [
+    "HISTORY",
     "Checkpoint",
     "CheckpointError",
     "Checkpoints",
@@ -45,6 +45,16 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what Adam and AdamW keep of each 
 NAME = re.compile(r"net-\d+\.safetensors")
 LEFTOVER = re.compile(r"\.net-\d+\.[0-9a-f]{16}\.safetensors")  # of a writer that was killed
 KEYS = frozenset({"schema_version", "identity", "history", "rng", "batch_size", "sha256"})
+# Columns of the learning curve, and the type of their values.
+HISTORY = {
+    "epoch": int,
+    "learning_rate": float,
+    "train_loss": float,
+    "train_balanced_accuracy": float,
+    "valid_loss": float,
+    "valid_balanced_accuracy": float,
+    "best": bool,
+}
 
 Tensors = dict[str, torch.Tensor]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
@@ -21,26 +22,26 @@ from massgraph._class_labels import (
     encode_labels,
     group_codes,
     label_array,
-    seed_number,
     seed_of,
 )
+from massgraph._fit import fit_folds, fit_one
 from massgraph._provenance import provenance
+from massgraph._summary import summary
+from massgraph.axis import CalibratedSpectra, MassAxis
 from massgraph.checkpoints import checkpoints_of
 from massgraph.chemistry import Relations
-from massgraph.encode import PeakEncoder, degraded_copy, preprocess
-from massgraph.features import feature_names
-from massgraph.native.network import GraphBatch
-from massgraph.nn.batch import PeakBatch, PeakGraphs
+from massgraph.encode import PeakEncoder, preprocess
+from massgraph.nn.branches import BranchModel
 from massgraph.nn.layers import resolve_backend
-from massgraph.nn.model import RGCN
 from massgraph.segmentation import Segmentation, uncertainty_of
 from massgraph.settings import Settings, resolve_settings
 from massgraph.spectra import Spectra
-from massgraph.splits import default_groups, published_split, split_by_group
-from massgraph.training import LabelledGraphs, batches, model_output, train
+from massgraph.splits import default_groups, fold_by_group, published_split, split_by_group
+from massgraph.training import batches, model_output
 
 if TYPE_CHECKING:
     from massgraph.explain import Explanation
+    from massgraph.nn.model import RGCN
     from massgraph.streaming import SpectraSource
 
 __all__ = ["RGCNClassifier"]
@@ -53,7 +54,13 @@ NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
 
 
 class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Relational graph convolutional network over the peaks of each pixel.
+    """A sum of branches over the peaks of each pixel; the relational one is a graph network.
+
+    Spectra are calibrated to the data's own mass axis; then three branches look at the peaks: the
+    ``"axis"`` branch at the amounts of the known ions, the ``"relational"`` branch, a relational
+    graph convolutional network, at the mass differences between the peaks too, and the ``"peak"``
+    branch at the set of the peaks without them. Pixels that a branch was not fitted to decide how
+    much it weighs. Everything is exactly additive over ions (see `massgraph.explain`).
 
     Parameters that are None are as the preset has them; the values of the default preset are given
     in parentheses.
@@ -63,6 +70,11 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     preset
         ``"default"``, or ``"published"``: the network and the training of La Rocca et al. (JASMS
         2025, 10.1021/jasms.5c00055), unchanged.
+    branches
+        Parts of the sum, of ``"axis"``, ``"relational"``, ``"peak"`` (all three).
+    folds
+        Number of nets per branch, each trained on all labelled pixels but those of one fold (3);
+        1 for a single net, which holds out `validation_fraction` to stop its training.
     relations
         Mass differences that make edges (`default_relations` of the spectra's polarity).
     tolerance, tolerance_unit, rule, directed
@@ -77,17 +89,18 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     max_peaks
         Most intense peaks kept per pixel (all are).
     hidden
-        Widths of the relational layers (32, 32).
+        Widths of the layers of a net (8, 16).
     batch_norm
         Whether layers are followed by BatchNorm (True).
     augment
         Number of degraded copies of the training pixels to learn from besides the measured ones:
-        peaks lost at random or from below, m/z jittered (4).
+        peaks lost at random or from below, m/z jittered (5).
     validation_fraction
-        Share of the labelled pixels held out, in whole groups, to stop the training (0.2).
+        Share of the labelled pixels held out, in whole groups, to stop the training of a single
+        net (0.2); with `folds` each net holds out its fold.
     epochs, patience
-        Most epochs (60), and epochs without a lower validation loss after which training stops
-        (15).
+        Most epochs (24), and epochs without a lower validation loss after which training stops
+        (10).
     batch_size, learning_rate, weight_decay
         Of AdamW (64, 0.01, 0.0001).
     backend
@@ -106,11 +119,16 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ----------
     classes_
         Class labels, sorted, shape ``(n_classes,)``.
+    contributions_
+        What each branch adds, one row per branch and one for ``"all"``: `branch`; `weight` in the
+        sum; `share` of what the sum says that is this branch's; `balanced_accuracy_alone` and
+        `balanced_accuracy_without` it, both on pixels held out. None for a single net.
     history_
-        Learning curve: see `massgraph.training.train`.
+        Learning curve: see `massgraph.training.train`; of several nets the mean. None without any.
     training_, validation_
         bool, one per pixel of what was given to `fit`: learnt from, and held out to stop the
-        training.
+        training. With `folds` all labelled pixels are learnt from, and none is held out by all
+        nets.
     settings_
         The resolved settings.
     polarity_, fingerprint_
@@ -120,9 +138,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Counts that describe the data of the fit, and the versions of the packages, for the card of
         a saved model.
     encoder_
-        The `PeakEncoder`: preprocessing, graph and standardised features.
+        The `PeakEncoder`: preprocessing, calibration, graph and standardised features.
     model_
-        The torch module `RGCN`.
+        The torch module: a `BranchModel`, or the `RGCN` as published.
     n_features_in_
         Number of columns, where a matrix was given.
     """
@@ -131,6 +149,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         preset: str = "default",
+        branches: Sequence[str] | None = None,
+        folds: int | None = None,
         relations: Relations | None = None,
         tolerance: float | None = None,
         tolerance_unit: str | None = None,
@@ -155,6 +175,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.preset = preset
+        self.branches = branches
+        self.folds = folds
         self.relations = relations
         self.tolerance = tolerance
         self.tolerance_unit = tolerance_unit
@@ -236,29 +258,30 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_classes(y_codes, self.classes_)
         seed = seed_of(self.random_state)
         seeds = np.random.SeedSequence(seed).spawn(4)
-        chosen = None if groups is None else group_codes(groups, rows, spectra.n_pixels)
+        codes_of_groups = None if groups is None else group_codes(groups, rows, spectra.n_pixels)
         checkpoints = checkpoints_of(
-            self, given, codes, chosen, seed, directory=checkpoint, resume=resume
+            self, given, codes, codes_of_groups, seed, directory=checkpoint, resume=resume
         )
-        held_out = self._hold_out(labelled, y_codes, chosen, np.random.default_rng(seeds[0]))
+        axis = None if settings.as_published else MassAxis.learn(labelled)
         self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
-        self.training_[rows[~held_out]] = True
-        self.validation_[rows[held_out]] = True
+        self.contributions_: pd.DataFrame | None = None
+        self.history_: pd.DataFrame | None = None
+        self.model_: RGCN | BranchModel
+        self.n_nets_: int
+        rng = np.random.default_rng(seeds[0])
+        if settings.folds > 1:
+            chosen = default_groups(labelled) if codes_of_groups is None else codes_of_groups
+            fold = fold_by_group(y_codes, chosen, settings.folds, rng)
+            self.training_[rows] = True
+            self.encoder_ = PeakEncoder.learn(labelled, settings, axis)
+            fit_folds(self, labelled, y_codes, fold, seeds, checkpoints)
+        else:
+            held_out = self._hold_out(labelled, y_codes, codes_of_groups, rng)
+            self.training_[rows[~held_out]] = True
+            self.validation_[rows[held_out]] = True
+            self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings, axis)
+            fit_one(self, labelled, y_codes, held_out, seeds, checkpoints)
         self.provenance_ = provenance(self, spectra, codes, grouped=groups is not None)
-        self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings)
-        training = self._versions(labelled[~held_out], np.random.default_rng(seeds[1]))
-        # The published weights start from seed 0 whatever the seed of the split.
-        self.model_ = self.new_model(0 if settings.as_published else _torch_seed(seeds[2]))
-        self.model_.to(self.device_())
-        self.history_ = train(
-            self.model_,
-            LabelledGraphs(training, y_codes[~held_out]),
-            LabelledGraphs(self.encoder_.encode(labelled[held_out]), y_codes[held_out]),
-            settings,
-            device=self.device_(),
-            rng=np.random.default_rng(0 if settings.as_published else seeds[3]),
-            checkpoint=checkpoints.net(1) if checkpoints else None,
-        )
         return self
 
     def _fit_labelled(
@@ -337,29 +360,6 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         chosen = default_groups(labelled) if groups is None else groups
         return split_by_group(y, chosen, fraction, rng)
 
-    def _versions(self, spectra: Spectra, rng: np.random.Generator) -> PeakGraphs:
-        """The training pixels as measured, then their degraded copies."""
-        encoded = [self.encoder_.encode(spectra)]  # first: it refuses a tolerance that is too wide
-        for _ in range(self.settings_.augment):
-            encoded.append(self.encoder_.encode(degraded_copy(spectra, self.settings_, rng)))
-        return PeakGraphs.concatenate(encoded)
-
-    def new_model(self, seed: int) -> RGCN:
-        """An untrained network of the resolved settings and classes."""
-        settings = self.settings_
-        # torch draws first weights from its global generator: lent here, then put back. Only that
-        # of the CPU: torch.manual_seed would seed those of all GPUs too.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            return RGCN(
-                len(feature_names(settings.features)),
-                len(settings.relations) * (2 if settings.directed else 1),
-                len(self.classes_),
-                hidden=settings.hidden,
-                batch_norm=settings.batch_norm,
-                backend=self.backend,
-            )
-
     def device_(self) -> torch.device:
         """The torch device that `device` stands for; ValueError where it cannot be used."""
         if self.device == "auto":
@@ -376,7 +376,10 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # ---------------------------------------------------------------- prediction
 
     def logits(self, X: Input) -> NDArray[np.float64]:
-        """Logits, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks.
+        """Logits, shape ``(n_pixels, n_classes)``.
+
+        NaN for pixels without peaks, or of whose peaks none is of an ion that the model knows: of
+        those nothing can be said, here and in all that predicts.
 
         Raises ValueError, as all that predicts, for no pixels or those of the other polarity.
         """
@@ -407,13 +410,26 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return uncertainty_of(self.predict_proba(X))
 
     def embed(self, X: Input) -> NDArray[np.float32]:
-        """Mean peak features of each pixel, shape ``(n_pixels, hidden[-1])``; NaN without peaks."""
+        """What the heads of the model read of each pixel; NaN without peaks.
+
+        The mean peak features of all nets side by side, ``n_branches * n_folds * hidden[-1]``
+        numbers, and the discriminants of the axis branch.
+        """
         return self._per_pixel(X, lambda batch: self.model_.embedding(batch).float())
 
-    def _per_pixel(
-        self, X: Input, compute: Callable[[PeakBatch | GraphBatch], torch.Tensor]
-    ) -> NDArray[Any]:
-        """``compute`` over all pixels in blocks; NaN for pixels without peaks."""
+    def branch_logits(self, X: Input) -> NDArray[np.float64]:
+        """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``.
+
+        Branches are in the order of ``settings_.branches``; their sum is `logits`. NaN for pixels
+        without peaks.
+        """
+        if not isinstance(self.model_, BranchModel):
+            return self.logits(X)[:, None, :]
+        model = self.model_
+        return self._per_pixel(X, lambda batch: model.weights[:, None] * model.branch_logits(batch))
+
+    def _per_pixel(self, X: Input, compute: Callable[[Any], torch.Tensor]) -> NDArray[Any]:
+        """``compute`` over all pixels in blocks; NaN for pixels without nodes."""
         check_is_fitted(self, "model_")
         spectra = X if is_source(X) else self._new_spectra(X)
         if spectra.n_pixels == 0:
@@ -421,18 +437,17 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ValueError(msg)
         work = partial(self._outputs, compute)
         if isinstance(spectra, Spectra):
-            return work(spectra)
-        from massgraph.streaming import in_order, parts
+            return work(self.encoder_.calibrate(self.encoder_.preprocess(spectra)))
+        from massgraph.streaming import calibrated_parts, in_order
 
-        return np.concatenate(list(in_order(work, map(self.checked, parts(spectra)))))
+        return np.concatenate(list(in_order(work, calibrated_parts(self, spectra))))
 
     def _outputs(
-        self, compute: Callable[[PeakBatch | GraphBatch], torch.Tensor], part: Spectra
+        self, compute: Callable[[Any], torch.Tensor], calibrated: CalibratedSpectra
     ) -> NDArray[Any]:
-        spectra = self.encoder_.preprocess(part)
         found = []
-        for block in batches(spectra.offsets):
-            graphs = self.encoder_.encode(spectra[block])
+        for block in batches(calibrated.spectra.offsets):
+            graphs = self.encoder_.encode(calibrated[block])
             rows = np.arange(len(graphs))
             values = model_output(self.model_, graphs, rows, self.device_(), compute)
             values[np.diff(graphs.offsets) == 0] = np.nan
@@ -504,6 +519,33 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             validation=self.validation_ if trained_here else None,
         )
 
+    def only(self, *branches: str) -> RGCNClassifier:
+        """The fitted model with some of its branches alone, at the weights that they have.
+
+        Branches stay in their order.
+
+        Raises
+        ------
+        ValueError
+            For no branch, or one that the model does not have.
+        """
+        check_is_fitted(self, "model_")
+        model = self.model_
+        if not isinstance(model, BranchModel):
+            msg = "the network as published has no branches to choose from"
+            raise ValueError(msg)
+        chosen = copy(self)
+        chosen.model_ = model.only(branches)
+        chosen.settings_ = replace(self.settings_, branches=chosen.model_.names)
+        if self.contributions_ is not None:
+            rows = self.contributions_["branch"].isin([*branches, "all"])
+            table = self.contributions_[rows].reset_index(drop=True)
+            # Shares and scores were measured for the sum of all.
+            table[["share", "balanced_accuracy_without"]] = np.nan
+            table.loc[table["branch"] == "all", "balanced_accuracy_alone"] = np.nan
+            chosen.contributions_ = table
+        return chosen
+
     def _names(self, y: Any) -> NDArray[Any]:
         """Labels as names of classes: 1.0, as integers beside NaN become, is the class 1."""
         values = label_array(y)
@@ -512,20 +554,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(text, dtype=object)
 
     def summary(self) -> dict[str, Any]:
-        """Settings and seeds of the fitted model, as values that JSON can hold."""
+        """Settings, seeds and what the fit found out, as values that JSON can hold."""
         check_is_fitted(self, "model_")
-        names = (field.name for field in fields(self.settings_))
-        return {
-            **{name: getattr(self.settings_, name) for name in names},
-            "relations": list(self.settings_.relations),
-            "preset": self.preset,
-            "backend": self.backend,
-            "random_state": seed_number(self.random_state),
-            "polarity": self.polarity_,
-            "n_training_pixels": int(self.training_.sum()),
-            "n_validation_pixels": int(self.validation_.sum()),
-            "epochs_run": len(self.history_),
-        }
+        return summary(self)
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model as a folder: see `massgraph.io.model.save`."""
@@ -546,7 +577,3 @@ def is_source(X: Any) -> TypeGuard[SpectraSource]:
     from massgraph.streaming import SpectraSource
 
     return isinstance(X, SpectraSource)
-
-
-def _torch_seed(seed: np.random.SeedSequence) -> int:
-    return int(seed.generate_state(1)[0])

@@ -1,4 +1,4 @@
-"""The command line: ``massgraph demo | validate | fit | predict | explain | benchmark``."""
+"""The command line: ``massgraph demo | validate | fit | predict | explain | evaluate | ...``."""
 
 from __future__ import annotations
 
@@ -53,6 +53,7 @@ examples:
   massgraph fit slide1.imzML slide2.imzML --labels labels.csv --out results/
   massgraph predict results/model other.imzML --out other/
   massgraph explain results/model run.imzML --out why/
+  massgraph evaluate run.imzML --labels labels.csv --out evaluation/ --quick
 
 labels.csv has the columns x, y, label and, for several runs, run (the file name without its
 ending). Pixels that are not in it are unlabelled: they are predicted, and never learnt from.
@@ -63,7 +64,9 @@ ending). Pixels that are not in it are unlabelled: they are predicted, and never
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 (failed) or 2 (bad input)."""
-    arguments = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(words)
+    arguments.words = words
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -137,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_fit(commands)
     _add_predict(commands)
     _add_explain(commands)
+    _add_evaluate(commands)
     _add_benchmark(commands)
     return parser
 
@@ -223,6 +227,34 @@ def _add_explain(commands: Any) -> None:
     parser.add_argument("model", type=Path, help="the folder results/model of a fit")
     _add_inputs(parser, nargs="+")
     _add_output(parser)
+
+
+def _add_evaluate(commands: Any) -> None:
+    text = "Score models side by side on spectra with faults, by folds of whole groups."
+    writes = """writes into DIR, all or nothing:
+  evaluation.html        everything on one page
+  tables.md              all scores, models by faults, with their spread
+  scores.csv, tests.csv, confusion.csv, contributions.csv, costs.csv, evaluation.json
+  figures/               curves over the strength of each fault, as PNG and PDF"""
+    parser = _command(commands, "evaluate", _evaluate, text, writes)
+    _add_inputs(parser, nargs="*")
+    labels = parser.add_mutually_exclusive_group(required=True)
+    labels.add_argument("--labels", type=Path, help="CSV file: x, y, label[, run]")
+    labels.add_argument("--labels-column", metavar="NAME", help="column of obs in an h5ad file")
+    labels.add_argument(
+        "--synthetic",
+        choices=("tissue", "family"),
+        help="simulated spectra in place of files: tissue of three classes, or two classes that "
+        "differ in the sum over one family of ions",
+    )
+    _add_output(parser)
+    parser.add_argument("--quick", action="store_true", help="a look: few models, faults, pixels")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (5)")
+    parser.add_argument("--seed", type=_seed, default=1000, help="the first of the seeds (1000)")
+    parser.add_argument("--folds", type=int, default=5, help="of the cross-validation (5)")
+    parser.add_argument(
+        "--models", nargs="+", metavar="NAME", help="massgraph and baselines (default: all)"
+    )
 
 
 def _add_benchmark(commands: Any) -> None:
@@ -357,6 +389,60 @@ def _explain(arguments: argparse.Namespace) -> dict[str, Any]:
     return _summary(arguments, segmentation, started)
 
 
+def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
+    from massgraph import evaluate as ev
+    from massgraph.evaluation_report import (
+        check_evaluation_output,
+        summary_lines,
+        write_evaluation,
+    )
+
+    started = time.monotonic()
+    check_evaluation_output(arguments.out, overwrite=arguments.overwrite)
+    if bool(arguments.input) == bool(arguments.synthetic):
+        msg = "evaluate needs input files with their labels, or --synthetic without any"
+        raise ValueError(msg)
+    if arguments.seeds < 1 or arguments.folds < 2:
+        msg = f"--seeds {arguments.seeds} must be 1 or more, --folds {arguments.folds} 2 or more"
+        raise ValueError(msg)
+    seeds = range(arguments.seed, arguments.seed + (1 if arguments.quick else arguments.seeds))
+    if arguments.synthetic == "tissue":
+        shape = (9, 9) if arguments.quick else (12, 12)
+        tasks = list(ev.synthetic_tasks(seeds, shape=shape))
+    elif arguments.synthetic:
+        tasks = list(ev.family_tasks(seeds))
+    else:
+        spectra = _read_all(arguments)
+        labels = _labels(arguments, spectra)
+        held_out = 1 if arguments.quick else None
+        tasks = list(
+            ev.split_tasks(spectra, labels, folds=arguments.folds, seeds=seeds, held_out=held_out)
+        )
+    if arguments.quick:
+        tasks = [ev.thinned(task) for task in tasks]
+    names = arguments.models or (ev.QUICK_MODELS if arguments.quick else ev.MODELS)
+    evaluation = ev.evaluate(
+        tasks,
+        ev.quick_models(names) if arguments.quick else names,
+        faults=ev.QUICK_FAULTS if arguments.quick else ev.FAULTS,
+        overlapping=arguments.synthetic is None,
+    )
+    titles = {"tissue": "Simulated tissue", "family": "Sum over a family of ions"}
+    title = titles[arguments.synthetic] if arguments.synthetic else _title(arguments)
+    command = "massgraph " + " ".join(arguments.words)
+    write_evaluation(
+        evaluation, arguments.out, title=title, command=command, overwrite=arguments.overwrite
+    )
+    clean = evaluation.table()["clean"]
+    return {
+        "out": str(arguments.out),
+        "seeds": len(seeds),
+        "balanced_accuracy_clean": {str(k): float(v) for k, v in clean.items()},
+        "against_the_best_other": summary_lines(evaluation),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
 def _benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
     from massgraph.benchmark import Plan, benchmark, summary, write
 
@@ -404,7 +490,12 @@ def _finish(
         if subset != "training" and pixels.any():
             name = f"balanced_accuracy_{subset.replace(' ', '_')}"
             summary[name] = segmentation.balanced_accuracy(pixels)
-    summary["epochs"] = len(classifier.history_)
+    summary["epochs"] = 0 if classifier.history_ is None else len(classifier.history_)
+    if classifier.contributions_ is not None:
+        table = classifier.contributions_
+        summary["balanced_accuracy_cross_fitted"] = float(table["balanced_accuracy_alone"].iloc[-1])
+        shares = zip(table["branch"], table["share"], strict=True)
+        summary["shares"] = {name: float(share) for name, share in shares if name != "all"}
     return summary
 
 

@@ -17,6 +17,7 @@ from massgraph.spectra import Spectra
 from massgraph.training import batches, model_output
 
 if TYPE_CHECKING:
+    from massgraph.axis import CalibratedSpectra
     from massgraph.classifier import RGCNClassifier
 
 __all__ = ["Explanation", "explain", "ion_tables", "peak_activations", "region_table"]
@@ -44,7 +45,7 @@ class Explanation:
     peak_counts
         Number of peaks that each pixel was judged by, shape ``(n_pixels,)``.
     labels
-        Index of the predicted class of each pixel, -1 without peaks.
+        Index of the predicted class of each pixel, -1 without peaks of known ions.
     ions
         One row per ion: `mz`; `n_pixels` with the ion; `class`, the one it speaks for; `score`, its
         share of all that separates that class from the others; `rank` by score; `family` (missing
@@ -129,11 +130,11 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     if spectra.n_pixels == 0:
         msg = "there are no pixels to explain"
         raise ValueError(msg)
-    settings = classifier.encoder_.settings
     spectra = classifier.encoder_.preprocess(spectra)
-    mz, ion = spectra.align(settings.tolerance, settings.tolerance_unit)
-    graph = classifier.encoder_.graph(spectra)
-    cam = peak_activations(classifier, spectra)
+    calibrated = classifier.encoder_.calibrate(spectra)
+    mz, ion = classifier.encoder_.align(spectra, calibrated)
+    graph = classifier.encoder_.graph(calibrated)
+    cam, known = peak_activations(classifier, calibrated)
     classes = tuple(str(name) for name in classifier.classes_)
     activation = {
         name: _per_ion(cam[:, index], ion, spectra.offsets, mz.size)
@@ -141,7 +142,7 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     }
     intercept = classifier.model_.intercept().detach().cpu().numpy().astype(np.float64)
     best = np.argmax(_logits(activation, intercept, spectra.peak_counts), axis=1)
-    labels = np.where(spectra.peak_counts > 0, best, -1)
+    labels = np.where(known, best, -1)
     sums = IonSums(len(classes), mz.size)
     sums.add(spectra, cam, ion, labels)
     network = build_ion_network(ion, graph)
@@ -188,9 +189,11 @@ def ion_tables(
     return ions, family_table(families, ions), family_edges
 
 
-def peak_activations(classifier: RGCNClassifier, spectra: Spectra) -> NDArray[np.float64]:
-    """Class activation of every peak, shape ``(n_peaks, n_classes)``."""
-    graphs = classifier.encoder_.encode(spectra)
+def peak_activations(
+    classifier: RGCNClassifier, calibrated: CalibratedSpectra
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Class activation of every peak, ``(n_peaks, n_classes)``, and which pixels have a class."""
+    graphs = classifier.encoder_.encode(calibrated)
     blocks = list(batches(graphs.offsets))
     parts = [
         model_output(
@@ -202,7 +205,8 @@ def peak_activations(classifier: RGCNClassifier, spectra: Spectra) -> NDArray[np
         )
         for block in progress(blocks, len(blocks), "explaining")
     ]
-    return np.concatenate(parts)
+    cam = classifier.encoder_.spread(calibrated, np.concatenate(parts))
+    return cam, np.diff(graphs.offsets) > 0
 
 
 def _per_ion(

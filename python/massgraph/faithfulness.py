@@ -68,8 +68,7 @@ def deletion_curve(
     if spectra.n_peaks == 0:
         msg = f"none of the {spectra.n_pixels} pixels has peaks: there is nothing to remove"
         raise ValueError(msg)
-    settings = classifier.encoder_.settings
-    mz, ion = spectra.align(settings.tolerance, settings.tolerance_unit)
+    mz, ion = classifier.encoder_.align(spectra, classifier.encoder_.calibrate(spectra))
     same_peaks = np.array_equal(spectra.peak_counts, explanation.peak_counts)
     if not (same_peaks and np.array_equal(mz, explanation.mz)):
         msg = "the explanation is of other pixels than these spectra"

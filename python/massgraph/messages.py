@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CompactMessages", "Messages"]
+__all__ = ["CompactMessages", "Messages", "ranges", "rows_of"]
 
 MOST_PEAKS, MOST_SENDERS = 2**16, 2**8 - 1  # of the narrow form
 
@@ -83,6 +83,17 @@ class CompactMessages:
         arrays = (self.offsets, self.kind_offsets, self.sender, self.receiver, self.senders)
         return sum(array.nbytes for array in arrays)
 
+    def __getitem__(self, pixels: NDArray[np.int64]) -> CompactMessages:
+        """Messages of these pixels, in this order."""
+        rows, offsets = rows_of(self.offsets, pixels)
+        return CompactMessages(
+            offsets=offsets,
+            kind_offsets=self.kind_offsets[pixels],
+            sender=self.sender[rows],
+            receiver=self.receiver[rows],
+            senders=self.senders[rows],
+        )
+
     @cached_property
     def kind(self) -> NDArray[np.uint16]:
         """Type of each message, as in `Messages`."""
@@ -116,6 +127,18 @@ class CompactMessages:
         )
 
     @classmethod
+    def none(cls, n_pixels: int) -> CompactMessages:
+        """No messages, and no types of them."""
+        nothing = np.empty(0, dtype=np.uint16)
+        return cls(
+            offsets=np.zeros(n_pixels + 1, dtype=np.int64),
+            kind_offsets=np.zeros((n_pixels, 1), dtype=np.int32),
+            sender=nothing,
+            receiver=nothing,
+            senders=np.empty(0, dtype=np.uint8),
+        )
+
+    @classmethod
     def concatenate(cls, parts: list[CompactMessages]) -> CompactMessages:
         """Join the pixels of several parts, in order; wide where one of them is."""
         lengths = np.concatenate([np.diff(part.offsets) for part in parts])
@@ -126,6 +149,21 @@ class CompactMessages:
             receiver=np.concatenate([part.receiver for part in parts]),
             senders=np.concatenate([part.senders for part in parts]),
         )
+
+
+def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Concatenation of ``start : start + count``."""
+    first = np.cumsum(counts) - counts
+    found: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - first, counts)
+    return found
+
+
+def rows_of(
+    offsets: NDArray[np.int64], pixels: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of these pixels, and the offsets that they have when put together."""
+    counts = np.diff(offsets)[pixels]
+    return ranges(offsets[:-1][pixels], counts), np.concatenate(([0], np.cumsum(counts)))
 
 
 def _run_lengths(place: NDArray[np.int64], receiver: NDArray[Any]) -> NDArray[np.int64]:

@@ -138,6 +138,7 @@ def _render(
             segmentation, n_families, with_images=not no_map and segmentation.spectra.n_peaks > 0
         ),
         "deletion": None if deletion is None else _deletion(deletion),
+        "branches": _branches(segmentation),
         "settings": _settings(segmentation),
     }
     return environment.get_template("report.html").render(context)
@@ -519,6 +520,33 @@ def _family_table(table: pd.DataFrame, classes: Iterable[str]) -> _Table:
     ]
     head = ["m/z", "role", "neutral mass", "adduct", *names, *names]
     return _Table(head, rows, [True, False, True, False] + [True] * len(columns))
+
+
+# -------------------------------------------------------------------- branches
+
+BRANCH_NAMES = {"axis": "axis", "relational": "relations", "peak": "peaks"}
+
+
+def _branches(segmentation: Segmentation) -> dict[str, Any] | None:
+    """What each branch of the model contributed; None for a model of one branch."""
+    parameters = segmentation.parameters
+    shares = parameters.get("branch_shares")
+    if not shares:
+        return None
+    names = [BRANCH_NAMES.get(name, name) for name in parameters["branches"]]
+    without = parameters["balanced_accuracy_without_branch"]
+    return {
+        "sentence": ", ".join(
+            f"{name} {100 * share:.0f} %" for name, share in zip(names, shares, strict=True)
+        ),
+        "all": _decimal(parameters["balanced_accuracy_cross_fitted"], 3),
+        "without": [(name, _decimal(score, 3)) for name, score in zip(names, without, strict=True)],
+        "calibration": {
+            "ions": parameters["axis_ions"],
+            "width": _decimal(parameters["mass_width_mda"], 2),
+            "shift": _decimal(parameters["largest_mass_shift_mda"], 2),
+        },
+    }
 
 
 # -------------------------------------------------------------------- settings

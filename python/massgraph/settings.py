@@ -14,7 +14,9 @@ from massgraph.chemistry import Relations, default_relations, published_relation
 from massgraph.features import PUBLISHED_FEATURES, feature_names
 from massgraph.graph import RULES
 
-__all__ = ["PRESETS", "Settings", "check_settings", "resolve_settings"]
+__all__ = ["BRANCHES", "PRESETS", "Settings", "check_settings", "resolve_settings"]
+
+BRANCHES = ("axis", "relational", "peak")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Settings:
     """Resolved settings of one classifier; see `RGCNClassifier` for what each one means."""
 
     relations: Relations
+    branches: tuple[str, ...] = ("axis", "relational", "peak")
+    folds: int = 3
     tolerance: float = 5.0
     tolerance_unit: str = "ppm"
     rule: str = "intensity"
@@ -30,12 +34,12 @@ class Settings:
     standardize: bool = True
     mz_range: tuple[float, float] | None = None
     max_peaks: int | None = None
-    hidden: tuple[int, ...] = (32, 32)
+    hidden: tuple[int, ...] = (8, 16)
     batch_norm: bool = True
-    augment: int = 4
+    augment: int = 5
     validation_fraction: float = 0.2
-    epochs: int = 60
-    patience: int | None = 15
+    epochs: int = 24
+    patience: int | None = 10
     batch_size: int = 64
     learning_rate: float = 1e-2
     weight_decay: float = 1e-4
@@ -47,6 +51,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # methods of La Rocca et al. (2025): the network and the training of their code, unchanged.
     "published": {
+        "branches": ("relational",),
+        "folds": 1,
         "tolerance": 0.001,
         "tolerance_unit": "Da",
         "rule": "reference",
@@ -60,6 +66,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "augment": 0,
         "epochs": 40,
         "patience": None,
+        "batch_size": 64,
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
         "adam_eps": 1e-7,
@@ -90,7 +97,7 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
         kind = type(chosen["relations"]).__name__
         msg = f"relations must be a massgraph.Relations, got {kind}"
         raise TypeError(msg)
-    for name in ("features", "hidden", "mz_range"):
+    for name in ("branches", "features", "hidden", "mz_range"):
         if isinstance(chosen.get(name), list):
             chosen[name] = tuple(chosen[name])
     settings = Settings(**chosen)
@@ -122,13 +129,16 @@ TYPES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
         _is_number,
         ("tolerance", "validation_fraction", "learning_rate", "weight_decay", "adam_eps"),
     ),
-    "a whole number": (_is_whole, ("max_peaks", "augment", "epochs", "patience", "batch_size")),
+    "a whole number": (
+        _is_whole,
+        ("max_peaks", "augment", "epochs", "patience", "batch_size", "folds"),
+    ),
     "True or False": (
         lambda value: isinstance(value, bool),
         ("directed", "standardize", "batch_norm", "as_published"),
     ),
     "text": (lambda value: isinstance(value, str), ("tolerance_unit", "rule")),
-    "a list of names": (_all(lambda value: isinstance(value, str)), ("features",)),
+    "a list of names": (_all(lambda value: isinstance(value, str)), ("branches", "features")),
     "a list of whole numbers": (_all(_is_whole), ("hidden",)),
     "a list of numbers": (_all(_is_number), ("mz_range",)),
 }
@@ -148,9 +158,27 @@ def _check_types(settings: Settings) -> None:
                     raise ValueError(msg)
 
 
+def _check_branches(settings: Settings) -> None:
+    branches = settings.branches
+    unknown = [name for name in branches if name not in BRANCHES]
+    if unknown or not branches or len(set(branches)) < len(branches):
+        msg = f"branches {branches} must be one or more of {BRANCHES}, each once"
+        raise ValueError(msg)
+    if settings.folds < 1:
+        msg = f"folds {settings.folds} is below 1"
+        raise ValueError(msg)
+    if settings.folds == 1 and len(branches) > 1:
+        msg = f"folds 1 leaves nothing to weigh {len(branches)} branches by: use 2 folds or more"
+        raise ValueError(msg)
+    if settings.as_published and (settings.folds, branches) != (1, ("relational",)):
+        msg = 'the published preset is branches=("relational",) with folds=1: use preset="default"'
+        raise ValueError(msg)
+
+
 def check_settings(settings: Settings) -> None:
     """Refuse settings out of their range; ValueError or TypeError names the setting."""
     _check_types(settings)
+    _check_branches(settings)
     feature_names(settings.features)
     for name, allowed in (("rule", tuple(RULES)), ("tolerance_unit", UNITS)):
         if getattr(settings, name) not in allowed:

@@ -7,20 +7,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from massgraph.spectra import Spectra
 
-__all__ = ["default_groups", "published_split", "split_by_group"]
+__all__ = ["default_groups", "fold_by_group", "published_split", "split_by_group"]
 
 RUNS_ENOUGH = 5  # fewer runs: holding out a whole one would cost too much of the training data
 BLOCKS_ACROSS = 6  # spatial blocks along the longer side of a run
 ATTEMPTS = 200
 
 
-def default_groups(spectra: Spectra) -> NDArray[np.int64]:
+def default_groups(spectra: Spectra, enough: int = RUNS_ENOUGH) -> NDArray[np.int64]:
     """Group of each pixel, shape ``(n_pixels,)``, where the user names none.
 
-    The runs where there are five or more; else square blocks of neighbouring pixels within each
-    run, six along its longer side; without coordinates every pixel by itself.
+    The runs where there are `enough` (five) or more; else square blocks of neighbouring pixels
+    within each run, six along its longer side; without coordinates every pixel by itself.
     """
-    if len(np.unique(spectra.run)) >= RUNS_ENOUGH:
+    if len(np.unique(spectra.run)) >= enough:
         return np.unique(spectra.run, return_inverse=True)[1]
     if spectra.coordinates is None:
         return np.arange(spectra.n_pixels)
@@ -101,3 +101,64 @@ def published_split(
         rows = order[y[order] == code]
         held_out[rows[int((1 - fraction) * len(rows)) :]] = True
     return held_out
+
+
+def fold_by_group(
+    y: NDArray[np.int64], groups: ArrayLike, folds: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Deal whole groups into folds in which the classes are about equally common.
+
+    Parameters
+    ----------
+    y
+        Class codes, shape ``(n_pixels,)``.
+    groups
+        Group of each pixel.
+    folds
+        Wanted number of folds; fewer groups make fewer.
+    rng
+        Decides between groups that fit equally well.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape ``(n_pixels,)``: fold of each pixel, -1 where it is never held out, because
+        its group holds all that is known of a class.
+
+    Raises
+    ------
+    ValueError
+        Where `groups` has another length, or fewer than two folds can be held out.
+    """
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    classes = np.unique(y, return_inverse=True)[1].reshape(-1)
+    if codes.shape != classes.shape:
+        msg = f"{codes.size} groups for {classes.size} labelled pixels"
+        raise ValueError(msg)
+    table = np.zeros((codes.max(initial=-1) + 1, classes.max(initial=-1) + 1))
+    np.add.at(table, (codes, classes), 1)
+    total = table.sum(axis=0)
+    sole = (table == total).any(axis=1)
+    n_folds = min(folds, int((~sole).sum()))
+    fold_of = np.full(len(table), -1)
+    load = np.zeros((max(n_folds, 1), total.size))
+    # The largest groups are dealt first, each to the fold that lacks its classes most.
+    order = rng.permutation(len(table))
+    order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
+    for group in order[~sole[order]] if n_folds > 1 else ():
+        after = (load + table[group]) / total
+        # A class may not come to lie in one fold alone.
+        spread = (after**2).sum(axis=1) - ((load / total) ** 2).sum(axis=1)
+        spread[(after >= 1).any(axis=1)] = np.inf
+        best = int(np.argmin(spread))
+        if np.isfinite(spread[best]):
+            fold_of[group] = best
+            load[best] += table[group]
+    if np.unique(fold_of[fold_of >= 0]).size < 2:
+        msg = (
+            f"{len(table)} groups cannot be split so that every class keeps training pixels: "
+            "label pixels in more groups, or pass groups= with smaller ones"
+        )
+        raise ValueError(msg)
+    fold_of[fold_of >= 0] = np.unique(fold_of[fold_of >= 0], return_inverse=True)[1]
+    return np.asarray(fold_of[codes], dtype=np.int64)

@@ -20,6 +20,7 @@ from massgraph._ion_sums import IonSums
 from massgraph._progress import progress_by
 from massgraph._threads import n_threads
 from massgraph._validation import PixelError
+from massgraph.calibration import sample_of_runs
 from massgraph.explain import Explanation, ion_tables, region_table
 from massgraph.families import build_ion_network
 from massgraph.io.imzml import ImzMLReader
@@ -28,12 +29,15 @@ from massgraph.spectra import Spectra
 from massgraph.training import batches, model_output
 
 if TYPE_CHECKING:
+    from massgraph.axis import CalibratedSpectra
     from massgraph.classifier import RGCNClassifier
 
 __all__ = [
     "JoinedSpectra",
+    "Part",
     "SpectraSource",
     "StreamedExplanation",
+    "calibrated_parts",
     "explain_source",
     "in_order",
     "parts",
@@ -64,6 +68,10 @@ class SpectraSource(Protocol):
     @property
     def n_pixels(self) -> int:
         """Number of pixels."""
+
+    @property
+    def run(self) -> NDArray[np.str_]:
+        """Name of the run of each pixel."""
 
     @property
     def read(self) -> Callable[[int, int], Spectra]:
@@ -104,6 +112,11 @@ class JoinedSpectra:
     def n_pixels(self) -> int:
         """Number of pixels of all."""
         return int(self._starts[-1])
+
+    @property
+    def run(self) -> NDArray[np.str_]:
+        """Name of the run of each pixel."""
+        return np.concatenate([source.run for source in self.sources])
 
     def read(self, first: int, stop: int) -> Spectra:
         """The pixels from one index up to another."""
@@ -186,6 +199,28 @@ def parts(
     if done != source.n_pixels:
         msg = f"the source gave {done} pixels, but says that it has {source.n_pixels}"
         raise ValueError(msg)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Pixels of a source: preprocessed, and less their mass error."""
+
+    spectra: Spectra
+    calibrated: CalibratedSpectra
+
+
+def calibrated_parts(
+    classifier: RGCNClassifier, source: SpectraSource, description: str = "predicting"
+) -> Iterator[Part]:
+    """Parts of a source as the model reads them; errors of runs are estimated from a sample."""
+    encoder = classifier.encoder_
+    runs = None
+    if encoder.axis is not None:
+        sample = classifier.checked(take(source, sample_of_runs(source.run)))
+        runs = encoder.run_errors(encoder.preprocess(sample))
+    for part in parts(source, description):
+        spectra = encoder.preprocess(classifier.checked(part))
+        yield Part(spectra, encoder.calibrate(spectra, runs))
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
@@ -275,33 +310,38 @@ class _Explainer:
         self.tolerance, self.unit = settings.tolerance, settings.tolerance_unit
         self.classes = tuple(str(name) for name in classifier.classes_)
         sample = classifier.encoder_.preprocess(classifier.checked(_sample(source)))
-        self.mz, ion = sample.align(self.tolerance, self.unit)
-        self.network = build_ion_network(ion, classifier.encoder_.graph(sample))
+        calibrated = classifier.encoder_.calibrate(sample)
+        self.mz, ion = classifier.encoder_.align(sample, calibrated)
+        self.network = build_ion_network(ion, classifier.encoder_.graph(calibrated))
         self.polarity, self.on_axis = sample.polarity, sample.axis is not None
         self.sums = IonSums(len(self.classes), self.mz.size)
         self.intercept = classifier.model_.intercept().detach().cpu().numpy().astype(np.float64)
         self.logits: list[NDArray[np.float64]] = []
+        self.labels: list[NDArray[np.int64]] = []
         self.counts: list[NDArray[np.int64]] = []
         self.runs: dict[str, NDArray[np.float64]] = {}
         self.run: list[NDArray[np.str_]] = []
 
-    def add(self, spectra: Spectra, cam: NDArray[np.float64]) -> None:
-        """Take in preprocessed pixels with the class activations of their peaks."""
+    def add(self, found: _Outputs) -> None:
+        """Take in the pixels of a part with the class activations of their peaks."""
+        spectra, cam = found.part.spectra, found.cam
         counts, pixel = spectra.peak_counts, spectra.pixel_of_peak
         sums = [np.bincount(pixel, weights=one, minlength=spectra.n_pixels) for one in cam.T]
         logits = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None] + self.intercept
-        labels = np.where(counts > 0, np.argmax(logits, axis=1), -1)
-        ion = self._ions(spectra)
+        labels = np.where(found.known, np.argmax(logits, axis=1), -1)
+        ion = self._ions(found.part)
         self.sums.add(spectra, cam, ion, labels)
         self.logits.append(logits)
+        self.labels.append(labels)
         self.counts.append(counts)
         self.run.append(spectra.run)
         self._add_runs(spectra, cam, ion)
 
-    def _ions(self, spectra: Spectra) -> NDArray[np.int64]:
+    def _ions(self, part: Part) -> NDArray[np.int64]:
         """Ion of each peak, -1 where it is far from all."""
         if self.on_axis:
-            return np.searchsorted(self.mz, spectra.mz)
+            return np.searchsorted(self.mz, part.spectra.mz)
+        spectra = part.calibrated.spectra
         if not self.mz.size:
             return np.full(spectra.n_peaks, -1)
         ion = assign_to_axis(spectra.mz, self.mz)
@@ -333,7 +373,7 @@ class _Explainer:
             activation={},
             intercept=self.intercept,
             peak_counts=counts,
-            labels=np.where(counts > 0, np.argmax(logits, axis=1), -1),
+            labels=np.concatenate(self.labels),
             ions=ions,
             families=families,
             family_edges=edges,
@@ -361,23 +401,37 @@ def explain_source(classifier: RGCNClassifier, source: SpectraSource) -> Streame
     """Explanation of a source; called by `RGCNClassifier.explain`."""
     _check_pixels(source)
     explainer = _Explainer(classifier, source)
-    functions = [classifier.model_.cam]
-    work = partial(_outputs, classifier, functions)
-    for spectra, (cam,) in in_order(work, parts(source, "explaining")):
-        explainer.add(spectra, cam)
+    work = partial(_outputs, classifier, logits=False, cam=True)
+    for found in in_order(work, calibrated_parts(classifier, source, "explaining")):
+        explainer.add(found)
     return explainer.explanation()
 
 
-def _outputs(
-    classifier: RGCNClassifier, functions: list[Any], part: Spectra
-) -> tuple[Spectra, list[Any]]:
-    """Preprocessed pixels, and outputs of the model for them; their graphs are built once."""
-    spectra = classifier.encoder_.preprocess(classifier.checked(part))
-    graphs = classifier.encoder_.encode(spectra)
-    rows, device = np.arange(len(graphs)), classifier.device_()
-    return spectra, [
-        model_output(classifier.model_, graphs, rows, device, function) for function in functions
-    ]
+@dataclass(frozen=True, eq=False)
+class _Outputs:
+    """What the model says of the pixels of a part.
+
+    `known` says which pixels have a class; `logits` are NaN for the others, and `cam` is of the
+    peaks. Both are empty where they were not asked for.
+    """
+
+    part: Part
+    known: NDArray[np.bool_]
+    logits: NDArray[np.float64]
+    cam: NDArray[np.float64]
+
+
+def _outputs(classifier: RGCNClassifier, part: Part, *, logits: bool, cam: bool) -> _Outputs:
+    """Outputs of the model for a part, whose graphs are built once."""
+    encoder, model, nothing = classifier.encoder_, classifier.model_, np.empty((0, 0))
+    graphs = encoder.encode(part.calibrated)
+    found = partial(model_output, model, graphs, np.arange(len(graphs)), classifier.device_())
+    known = np.diff(graphs.offsets) > 0
+    values = found(model.forward) if logits else nothing
+    if logits:
+        values[~known] = np.nan
+    spread = encoder.spread(part.calibrated, found(model.cam)) if cam else nothing
+    return _Outputs(part, known, values, spread)
 
 
 def _check_pixels(source: SpectraSource) -> None:
@@ -405,16 +459,14 @@ def segment_source(
     """
     _check_pixels(source)
     explainer = _Explainer(classifier, source) if explain else None
-    functions = [classifier.model_.forward, *([classifier.model_.cam] if explain else [])]
-    work = partial(_outputs, classifier, functions)
-    found = parts(source, "predicting and explaining" if explain else "predicting")
+    work = partial(_outputs, classifier, logits=True, cam=explain)
+    description = "predicting and explaining" if explain else "predicting"
     logits, places = [], []
-    for spectra, (values, *cam) in in_order(work, found):
-        values[spectra.peak_counts == 0] = np.nan
-        logits.append(values)
-        places.append(without_peaks(spectra))
+    for found in in_order(work, calibrated_parts(classifier, source, description)):
+        logits.append(found.logits)
+        places.append(without_peaks(found.part.spectra))
         if explainer is not None:
-            explainer.add(spectra, cam[0])
+            explainer.add(found)
     pixels = Spectra.concatenate(places)
     return Segmentation.from_probability(
         pixels,

@@ -17,12 +17,14 @@ from massgraph._progress import progress
 from massgraph._threads import one_thread
 from massgraph.checkpoints import Checkpoint, TrainingState
 from massgraph.nn.batch import PeakGraphs
+from massgraph.nn.branches import AxisBranch, BranchModel
 from massgraph.nn.model import RGCN
 from massgraph.settings import Settings
 
 __all__ = ["LabelledGraphs", "train"]
 
 PLATEAU_PATIENCE = 5
+SMALLEST_EPOCH = 256  # draws per epoch at least: few pixels need as many steps as many do
 EVALUATION_PEAKS = 1 << 17  # peaks per batch where no gradients are kept
 
 
@@ -77,9 +79,9 @@ def train(
 ) -> pd.DataFrame:
     """Train a model in place.
 
-    Each epoch draws as many pixels as there are training pixels, balanced over the classes. By
-    default the loss on the fixed validation set (each class weighing the same) lowers the learning
-    rate on a plateau, stops the training, and chooses the weights that are kept. With
+    Each epoch draws as many pixels as there are training pixels (256 at least), balanced over the
+    classes. By default the loss on the fixed validation set (each class weighing the same) lowers
+    the learning rate on a plateau, stops the training, and chooses the weights that are kept. With
     ``settings.as_published`` validation pixels are drawn anew each epoch, the rate falls by ten
     after five epochs without gain, and the last weights are kept, as in the published code.
 
@@ -105,7 +107,9 @@ def train(
         optimizer, factor=0.1 if settings.as_published else 0.3, patience=PLATEAU_PATIENCE
     )
     n_labelled = len(training.y) + len(validation.y)
-    n_drawn = int(0.8 * n_labelled) if settings.as_published else len(training.y)
+    n_drawn = max(len(training.y), SMALLEST_EPOCH)
+    if settings.as_published:
+        n_drawn = int(0.8 * n_labelled)
     state = TrainingState.capture(model, optimizer, rng, settings.batch_size)
     earlier = checkpoint.read(model, optimizer, settings.epochs) if checkpoint else None
     if earlier is not None:
@@ -140,7 +144,8 @@ def _optimizer(model: RGCN, settings: Settings) -> torch.optim.Optimizer:
     if settings.as_published:
         return torch.optim.Adam(model.parameters(), lr=rate, eps=eps)
     decay = settings.weight_decay
-    return torch.optim.AdamW(model.parameters(), lr=rate, eps=eps, weight_decay=decay)
+    # Fused: the many small parameters in one call.
+    return torch.optim.AdamW(model.parameters(), lr=rate, eps=eps, weight_decay=decay, fused=True)
 
 
 def _last_best(rows: list[dict[str, Any]]) -> int:
@@ -278,7 +283,7 @@ def _validate(
 
 @one_thread()
 def model_output(
-    model: RGCN,
+    model: RGCN | AxisBranch | BranchModel,
     graphs: PeakGraphs,
     rows: NDArray[np.int64],
     device: torch.device,

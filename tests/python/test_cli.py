@@ -308,7 +308,7 @@ def test_fit_of_several_runs(
     summary = outcome.summary
     assert summary["pixels"] == 200
     assert 1 <= summary["epochs"] <= 2
-    assert 0 <= summary["balanced_accuracy_held_out"] <= 1
+    assert 0 <= summary["balanced_accuracy_cross_fitted"] <= 1
     assert (out / "ions.csv").read_text() != "old"
     config = json.loads((out / "model" / "config.json").read_text())
     assert config["settings"]["max_peaks"] == 40

@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 
 from massgraph.chemistry import relations_from_masses
-from massgraph.degrade import jitter_mz, keep_most_intense, remove_peaks, shift_mz
+from massgraph.degrade import (
+    add_noise_peaks,
+    batch_effect,
+    drift_mz,
+    jitter_mz,
+    keep_most_intense,
+    merge_peaks,
+    mix_pixels,
+    remove_peaks,
+    scale_intensity,
+    shift_mz,
+)
 from massgraph.graph import build_graph
 from massgraph.spectra import Spectra
 from spectra_builder import random_spectra
@@ -168,3 +179,84 @@ def test_strengths_that_make_no_spectra_are_refused() -> None:
         shift_mz(wide(), np.nan, "Da")
     with pytest.raises(ValueError, match="tolerance unit 'mDa'"):
         shift_mz(wide(), 1.0, "mDa")
+
+
+# -------------------------------------------------------------------- faults of whole runs
+
+
+def test_drift_grows_over_each_run() -> None:
+    spectra = wide()
+    moved = drift_mz(spectra, 0.1, "Da")
+    by_peak = (moved.mz - spectra.mz)[[0, 200, 201]]
+    assert by_peak.tolist() == pytest.approx([-0.05, -0.05, 0.05])  # pixel 1 has no peaks
+    one = spectra[:1]
+    np.testing.assert_allclose(drift_mz(one, 0.1, "Da").mz, one.mz - 0.05)
+
+
+def test_noise_peaks_are_added_and_are_weak() -> None:
+    spectra = wide()
+    noisy = add_noise_peaks(spectra, 0.5, rng())
+    assert 80 < noisy.peak_counts[0] - 200 < 120
+    assert noisy.peak_counts[1] == 0
+    for before, after in zip(spectra, noisy, strict=True):
+        assert np.isin(before.mz, after.mz).all()
+        assert (np.diff(after.mz) >= 0).all()
+        new = after.intensity[~np.isin(after.mz, before.mz)]
+        assert before.n_peaks == 0 or new.max(initial=0) <= np.median(before.intensity) + 1
+    assert add_noise_peaks(spectra, 0.0, rng()).fingerprint() == spectra.fingerprint()
+    nothing = Spectra.from_peaks([([], [])])
+    assert add_noise_peaks(nothing, 1.0, rng()).n_peaks == 0
+
+
+def test_scaling_and_batch_effects() -> None:
+    spectra = wide()
+    twice = scale_intensity(spectra, [2, 1, 1, 1])
+    np.testing.assert_allclose(twice.intensity[:200], 2 * spectra.intensity[:200])
+    np.testing.assert_array_equal(twice.intensity[200:], spectra.intensity[200:])
+    worse = batch_effect(spectra, 0.5, rng())
+    gain = np.log(worse.intensity / spectra.intensity)
+    assert gain.std() == pytest.approx(0.5, abs=0.1)
+    same = Spectra.concatenate([spectra[:1], spectra[:1]])
+    gains = batch_effect(same, 0.5, rng()).intensity.reshape(2, -1)
+    np.testing.assert_array_equal(gains[0], gains[1])  # one run, one gain of an ion
+    assert batch_effect(spectra, 0.0, rng()).fingerprint() == spectra.fingerprint()
+
+
+def test_close_peaks_merge() -> None:
+    spectra = Spectra.from_peaks(
+        [([100.0, 100.01, 200.0], [1.0, 3.0, 5.0]), ([200.001, 200.002, 200.003], [1.0, 1, 1])]
+    )
+    merged = merge_peaks(spectra, 0.02, "Da")
+    assert merged.peak_counts.tolist() == [2, 1]
+    np.testing.assert_allclose(merged.mz, [100.0075, 200.0, 200.002])
+    np.testing.assert_allclose(merged.intensity, [4, 5, 3])
+    assert merge_peaks(spectra, 1e-5, "Da").fingerprint() == spectra.fingerprint()
+
+
+def test_mixing_adds_the_peaks_of_another_class() -> None:
+    spectra = wide()
+    labels = ["a", "a", "b", None]
+    mixed = mix_pixels(spectra, labels, 0.5, rng())
+    assert mixed.peak_counts.tolist()[:2] == [201, 1]  # pixel 2 is the only one of class b
+    assert mixed.peak_counts[3] == 300
+    assert mixed.pixel(1)[1].tolist() == [0.5]
+    assert mix_pixels(spectra, labels, 0.0, rng()).fingerprint() == spectra.fingerprint()
+    alone = mix_pixels(spectra, ["a"] * 4, 1.0, rng())
+    assert alone.fingerprint() == spectra.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda s: add_noise_peaks(s, -1, rng()), "share -1.0 is not finite"),
+        (lambda s: scale_intensity(s, 0), "factor 0.0 is not finite and above zero"),
+        (lambda s: batch_effect(s, np.nan, rng()), "sd nan is below zero"),
+        (lambda s: merge_peaks(s, 0, "Da"), "not finite and above zero"),
+        (lambda s: mix_pixels(s, ["a"], 1, rng()), "need one for each of 4 pixels"),
+        (lambda s: mix_pixels(s, ["a"] * 4, -1, rng()), "weight -1.0"),
+        (lambda s: drift_mz(s, 1, "mDa"), "unit 'mDa' is none of"),
+    ],
+)
+def test_strengths_that_are_none(fault: Callable[[Spectra], Spectra], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fault(wide())

@@ -21,7 +21,7 @@ def simulation() -> Any:
 @pytest.fixture(scope="module")
 def fitted(simulation: Any) -> mg.RGCNClassifier:
     spectra, labels = simulation
-    return mg.RGCNClassifier(epochs=25, device="cpu").fit(spectra, labels)
+    return mg.RGCNClassifier(epochs=8, folds=2, device="cpu").fit(spectra, labels)
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +120,13 @@ def test_mean_activation_of_an_ion_by_hand(explanation: mg.Explanation) -> None:
         assert explanation.ions[f"activation_{name}"][ion] == pytest.approx(expected, rel=1e-5)
 
 
-def test_mean_intensity_of_an_ion_by_hand(explanation: mg.Explanation, simulation: Any) -> None:
+def test_mean_intensity_of_an_ion_by_hand(
+    explanation: mg.Explanation, fitted: mg.RGCNClassifier, simulation: Any
+) -> None:
     spectra = simulation.spectra
     ion = int(explanation.ions["rank"].argmin())
     name = explanation.classes[0]
-    _, place = spectra.align(5.0, "ppm")
+    _, place = fitted.encoder_.align(spectra)
     scaled = spectra.normalize("tic")
     total = np.bincount(
         scaled.pixel_of_peak[place == ion],
@@ -176,9 +178,11 @@ def test_regions_may_be_categories_with_gaps(fitted: mg.RGCNClassifier, simulati
     assert explanation.by_region([None] * 6).empty
 
 
-def test_numbers_of_pixels_by_hand(explanation: mg.Explanation, simulation: Any) -> None:
+def test_numbers_of_pixels_by_hand(
+    explanation: mg.Explanation, fitted: mg.RGCNClassifier, simulation: Any
+) -> None:
     spectra = simulation.spectra
-    _, ion = spectra.align(5.0, "ppm")
+    _, ion = fitted.encoder_.align(spectra)
     pairs = np.unique(np.stack([ion, spectra.pixel_of_peak]), axis=1)
     np.testing.assert_array_equal(
         explanation.ions["n_pixels"], np.bincount(pairs[0], minlength=len(explanation.mz))
@@ -255,7 +259,7 @@ def test_removing_ions_by_hand(
 ) -> None:
     """The margin of the predicted class over the next, without the 20 first or 20 random ions."""
     spectra = simulation.spectra
-    _, ion = spectra.align(5.0, "ppm")
+    _, ion = fitted.encoder_.align(spectra)
     counts = np.bincount(ion)
     first = explanation.ions.sort_values("rank").index.to_numpy()[:20]
     # Random ions that take away as many peaks: as common as the first ones.

@@ -29,7 +29,7 @@ def simulation() -> Simulation:
 @pytest.fixture(scope="module")
 def classifier(simulation: Simulation) -> RGCNClassifier:
     spectra, labels = simulation
-    return RGCNClassifier(epochs=15, augment=1, device="cpu").fit(spectra, labels)
+    return RGCNClassifier(epochs=8, augment=1, folds=2, device="cpu").fit(spectra, labels)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,14 @@ from massgraph.io.model import ModelError
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
-    chosen = {"epochs": 3, "augment": 1, "hidden": (4, 4), "device": "cpu", **parameters}
+    chosen = {
+        "epochs": 2,
+        "augment": 1,
+        "folds": 2,
+        "hidden": (4, 4),
+        "device": "cpu",
+        **parameters,
+    }
     return mg.RGCNClassifier(**chosen)
 
 
@@ -77,7 +84,7 @@ def test_the_folder_holds_a_card_json_and_weights_only(template: Path) -> None:
         "weights.safetensors",
     ]
     config = json.loads((template / "config.json").read_text(encoding="utf-8"))
-    assert config["schema_version"] == 1
+    assert config["schema_version"] == 2
     assert config["settings"]["tolerance"] == 4.0
     assert config["relations"]["names"] == list(mg.default_relations("positive").names)
     raw = (template / "weights.safetensors").read_bytes()
@@ -220,6 +227,7 @@ def test_numbers_of_numpy_and_odd_floats_come_back(tissue: Any, tmp_path: Path) 
     assert loaded.learning_rate == 0.30000000000000004
     assert loaded.random_state == 7
     assert loaded.summary() == json.loads(json.dumps(classifier.summary())) | {
+        "branches": ("axis", "relational", "peak"),
         "features": loaded.settings_.features,
         "hidden": (4, 4),
         "mz_range": (600.0, 900.1),
@@ -314,7 +322,8 @@ def test_no_folder(tmp_path: Path) -> None:
         (b"{}", "no schema_version"),
         (b'{"schema_version": "\xff"}', "not the JSON of a model"),
         (b"[" * 100_000, "not the JSON of a model"),
-        (b'{"schema_version": 2, "massgraph_version": "9.0"}', "massgraph 9.0"),
+        (b'{"schema_version": 3, "massgraph_version": "9.0"}', "massgraph 9.0"),
+        (b'{"schema_version": 1}', "from before models had branches"),
         (b'{"schema_version": true}', "schema_version True"),
         (b'{"schema_version": "1"}', "schema_version 1, this"),
     ],
@@ -337,7 +346,7 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c["settings"].pop("rule"), "'rule' is missing"),
         (lambda c: c["settings"].update(rule="largest"), "rule 'largest'"),
         (lambda c: c["settings"].update(tolerance=-1.0), "tolerance -1.0"),
-        (lambda c: c["settings"].update(hidden=[4, 5]), "model.layers.1"),
+        (lambda c: c["settings"].update(hidden=[4, 5]), "relational.0.layers.1"),
         (lambda c: c["settings"].update(features=["colour"]), "colour"),
         (lambda c: c["parameters"].update(preset2="x"), "'preset2' is unknown"),
         (lambda c: c["relations"]["masses"].pop(), "masses"),
@@ -348,7 +357,7 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c["settings"].update(epochs=3.0), "epochs 3.0 must be a whole number"),
         (lambda c: c["settings"].update(hidden=4), "hidden 4 must be a list"),
         (lambda c: c["settings"].update(hidden=[4] * 1000), "1000 layers"),
-        (lambda c: c["settings"].update(hidden=[60000, 60000]), "model.layers.0"),
+        (lambda c: c["settings"].update(hidden=[60000, 60000]), "relational.0.layers.0"),
         (lambda c: c["settings"].update(hidden=[2**70]), "the model is damaged"),
         (lambda c: c.update(settings=[1, 2]), "the model is damaged"),
         (lambda c: c["relations"]["masses"].__setitem__(0, "1.5"), "another type"),
@@ -371,7 +380,10 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c.update(classes=[0, 1, 300], classes_dtype="uint8"), "300"),
         (lambda c: c.update(classes=[0, 1, True], classes_dtype="int64"), "not all of type"),
         (lambda c: c.update(classes=["a", "b", "c", "d"]), "training_per_class is"),
-        (lambda c: (c.update(classes=["a", "b", "c", "d"]), more_classes(c)), "model.head"),
+        (
+            lambda c: (c.update(classes=["a", "b", "c", "d"]), more_classes(c)),
+            "axis.0.share_weight",
+        ),
         (lambda c: c.update(feature_range=[5.0, 5.0]), "no range of m/z"),
         (lambda c: c.update(feature_range=[5.0, 6.0, 7.0]), "no range of m/z"),
         (lambda c: c.update(feature_range=["5", "6"]), "no range of m/z"),
@@ -380,12 +392,22 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c.update(training=[10**6]), "names pixel 1000000"),
         (lambda c: c.update(training=[-1]), "names pixel -1"),
         (lambda c: c.update(training=[0.5]), "training is no list of pixels"),
-        (lambda c: c.update(validation=[]), "validation is no list of pixels"),
+        (lambda c: c.update(validation=[0.5]), "validation is no list of pixels"),
+        (lambda c: c.update(n_nets=0), "n_nets is no number of nets"),
+        (lambda c: c.update(contributions=None), "contributions are missing for 2 folds"),
+        (lambda c: c["contributions"].update(branch=["peak"]), "contributions are of ['peak']"),
+        (lambda c: c["contributions"].update(weight=[1.0]), "weight is no list of numbers"),
+        (lambda c: c.update(axis=None), "the axis is None"),
+        (lambda c: c["axis"].update(n_ions=-1), "n_ions is no number of ions"),
+        (lambda c: c["axis"].update(n_ions=7), "axis"),
+        (lambda c: c["axis"].update(width=-1.0), "width is no number of zero or more"),
+        (lambda c: c["axis"].update(unit=0.0), "unit is not above zero"),
+        (lambda c: c["settings"].update(branches=["edges"]), "branches"),
         (lambda c: c.update(validation=c["training"]), "both in training and in validation"),
         (lambda c: c["history"].pop("best"), "'best' is missing"),
         (lambda c: c["history"]["train_loss"].pop(), "the model is damaged"),
         (lambda c: c["history"]["train_loss"].__setitem__(0, "low"), "train_loss is no list"),
-        (lambda c: c["history"].update(best=[False] * 3), "0 best epochs"),
+        (lambda c: c["history"].update(best=[False] * 2), "0 best epochs"),
         (lambda c: c.update(weights_sha256="0" * 64), "different models"),
         (lambda c: c.update(provenance=None), "the model is damaged"),
         (lambda c: c["provenance"].pop("versions"), "the key 'versions' is missing"),
@@ -439,15 +461,29 @@ def test_a_pickle_in_place_of_weights_is_not_run(folder: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (lambda t: t.pop("model.head.bias"), "'model.head.bias' is missing"),
+        (lambda t: t.pop("model.branches.peak.0.head.bias"), "peak.0.head.bias' is missing"),
         (lambda t: t.update(extra=torch.zeros(1)), "'extra' is unknown"),
-        (lambda t: t.update({"model.head.bias": torch.zeros(7)}), "needs torch.float32 (3,)"),
-        (lambda t: t.update({"model.head.bias": torch.zeros(3).to(torch.float8_e5m2)}), "float8"),
-        (lambda t: t["model.head.bias"].fill_(float("-inf")), "not finite"),
+        (
+            lambda t: t.update({"model.branches.peak.0.head.bias": torch.zeros(7)}),
+            "needs torch.float32 (3,)",
+        ),
+        (
+            lambda t: t.update(
+                {"model.branches.peak.0.head.bias": torch.zeros(3).to(torch.float8_e5m2)}
+            ),
+            "float8",
+        ),
+        (lambda t: t["model.branches.peak.0.head.bias"].fill_(float("-inf")), "not finite"),
         (lambda t: t["features.scale"].fill_(0.0), "features.scale holds 0.0"),
-        (lambda t: t["model.pool_norm.running_var"].fill_(-1.0), "running_var holds -1.0"),
-        (lambda t: t.update({"model.head.bias": torch.zeros(3).double()}), "torch.float64"),
-        (lambda t: t["model.head.bias"].fill_(float("nan")), "not finite"),
+        (
+            lambda t: t["model.branches.peak.1.pool_norm.running_var"].fill_(-1.0),
+            "running_var holds -1.0",
+        ),
+        (
+            lambda t: t.update({"model.branches.peak.0.head.bias": torch.zeros(3).double()}),
+            "torch.float64",
+        ),
+        (lambda t: t["model.branches.peak.0.head.bias"].fill_(float("nan")), "not finite"),
         (lambda t: t["features.scale"].fill_(float("inf")), "not finite"),
         (lambda t: t.update({"features.mean": torch.zeros(2)}), "features.mean"),
     ],

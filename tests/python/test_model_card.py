@@ -71,14 +71,29 @@ def test_the_card_says_what_is_known(
         learnt = np.count_nonzero((labels == name) & fitted.training_)
         held_out = np.count_nonzero((labels == name) & fitted.validation_)
         assert f"| {name} | {learnt} | {held_out} |" in text
-    best = int(fitted.history_["best"].argmax())
-    assert f"| held out | {fitted.history_['valid_balanced_accuracy'][best]:.3f} |" in text
+    table = fitted.contributions_
+    assert table is not None
+    for _, row in table.iloc[:-1].iterrows():
+        scores = f"{row['balanced_accuracy_alone']:.3f} | {row['balanced_accuracy_without']:.3f}"
+        assert f"| {row['branch']} | {row['share']:.0%} | {scores} |" in text
+    assert f"| all | 100% | {table['balanced_accuracy_alone'].iloc[-1]:.3f} | - |" in text
     assert f"{spectra.n_pixels}, of them {fitted.training_.sum()} to learn from" in text
     assert f"{spectra.mz.min():.4f} to {spectra.mz.max():.4f}" in text
     assert "tolerance: 5 ppm" in text
     assert "seed: 0" in text
     for known in (fitted.fingerprint_, config["weights_sha256"], "positive", "torch 2"):
         assert known in text
+
+
+def test_the_card_of_a_single_part(tissue: Any, tmp_path: Path) -> None:
+    single = quick(folds=1, branches=("peak",)).fit(*tissue)
+    single.save(tmp_path / "net")
+    text = (tmp_path / "net" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    best = int(single.history_["best"].argmax())
+    assert f"| held out | {single.history_['valid_balanced_accuracy'][best]:.3f} |" in text
+    quick(folds=1, branches=("axis",)).fit(*tissue).save(tmp_path / "axis")
+    text = (tmp_path / "axis" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "Their score was not taken" in text
 
 
 def test_the_card_is_a_matter_of_the_configuration_alone(

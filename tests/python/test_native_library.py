@@ -71,7 +71,7 @@ def test_a_model_fitted_natively_opens_without_the_library(
     expected = fitted.logits(spectra)
     monkeypatch.setenv("MASSGRAPH_NATIVE", "0")
     again = mg.load(tmp_path / "model")
-    assert again.model_.backend == "torch"
+    assert again.model_.parts("relational")[0].backend == "torch"
     np.testing.assert_allclose(again.logits(spectra), expected, atol=1e-5)
 
 

@@ -20,6 +20,7 @@ from massgraph.native import network
 from massgraph.native.library import levels, library, simd_level
 from massgraph.native.network import GraphBatch, padded
 from massgraph.nn.batch import PeakGraphs
+from massgraph.nn.branches import ADDRESS_WIDTH, PeakNet, RelationalNet
 from massgraph.nn.layers import RelationalConv
 from massgraph.nn.model import RGCN
 from test_layers import COUNTS, KINDS, assert_equal, make_batch, make_layers, outcome
@@ -400,14 +401,49 @@ def test_both_presets_learn_as_on_torch(preset: str) -> None:
     options = {"preset": preset, "epochs": 2, "augment": 0, "device": "cpu"}
     ours = mg.RGCNClassifier(**options, backend="native").fit(spectra, labels)
     plain = mg.RGCNClassifier(**options, backend="torch").fit(spectra, labels)
-    assert isinstance(
-        ours.model_.take(ours.encoder_.encode(spectra), np.arange(2), CPU), GraphBatch
-    )
+    batch = ours.model_.take(ours.encoder_.encode(spectra), np.arange(2), CPU)
+    assert isinstance(batch if preset == "published" else batch.graphs, GraphBatch)
     one, other = ours.history_.iloc[0], plain.history_.iloc[0]
     assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-3)
     plain.model_.load_state_dict(ours.model_.state_dict())
     np.testing.assert_allclose(ours.logits(spectra), plain.logits(spectra), atol=1e-5)
     np.testing.assert_allclose(ours.embed(spectra), plain.embed(spectra), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["relational", "peak"])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_nets_of_branches_are_those_of_torch(kind: str, batch_norm: bool) -> None:
+    spectra, labels = mg.simulate("tiny")
+    fitted = mg.RGCNClassifier(branches=("axis",), device="cpu").fit(spectra, labels)
+    graphs, n_ions = fitted.encoder_.encode(spectra[:40]), len(fitted.encoder_.axis)
+    n_features = graphs.features.shape[1] - ADDRESS_WIDTH
+    shape = {"hidden": (8, 16), "batch_norm": batch_norm}
+
+    def net(backend: str) -> RelationalNet:
+        torch.manual_seed(1)
+        if kind == "peak":
+            return PeakNet(n_features, n_ions, 3, **shape, backend=backend)
+        kinds = graphs.messages.n_kinds
+        return RelationalNet(n_features, n_ions, kinds, 3, **shape, backend=backend)
+
+    # A pixel may be drawn twice, and graphs may come in any order.
+    rows, y = np.array([5, 2, 2, 39, 17]), np.array([0, 1, 1, 2, 0])
+    ours, exact = net("native"), net("torch").double()
+    batch, plain = ours.take(graphs, rows, CPU), exact.take(graphs, rows, CPU)
+    assert batch.graphs is not None
+    assert plain.graphs is None
+    plain = replace(plain, features=plain.features.double(), counts=plain.counts.double())
+    for one, its in ((ours, batch), (exact, plain)):
+        one.loss(its, y)[0].backward()
+    for (name, value), right in zip(ours.named_parameters(), exact.parameters(), strict=True):
+        if not value.numel():  # no type of message
+            continue
+        torch.testing.assert_close(value.grad.double(), right.grad, rtol=1e-3, atol=1e-5, msg=name)
+    with torch.inference_mode():
+        ours.eval(), exact.eval()
+        for what in ("__call__", "cam", "embedding", "nodes"):
+            found, right = getattr(ours, what)(batch), getattr(exact, what)(plain)
+            torch.testing.assert_close(found.double(), right, rtol=1e-4, atol=1e-5, msg=what)
 
 
 def test_graphs_of_another_network_are_refused() -> None:

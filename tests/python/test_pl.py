@@ -29,7 +29,11 @@ SLACK = 0.5
 @pytest.fixture(scope="module")
 def segmentation() -> Segmentation:
     spectra, y = mg.simulate("tiny")
-    return mg.RGCNClassifier(epochs=6, random_state=0).fit(spectra, y).segment(spectra, y)
+    return (
+        mg.RGCNClassifier(epochs=6, folds=2, augment=1, random_state=0)
+        .fit(spectra, y)
+        .segment(spectra, y)
+    )
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ EXPECTED_FAILURES: dict[str, str] = {}
 
 
 @parametrize_with_checks(
-    [MatrixClassifier(epochs=3, augment=1, hidden=(4, 4), device="cpu")],
+    [MatrixClassifier(epochs=2, augment=1, folds=2, hidden=(4, 4), device="cpu")],
     expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
 )
 def test_estimator_contract(estimator: Any, check: Any) -> None:
@@ -73,7 +73,15 @@ def tissue() -> tuple[mg.Spectra, Any]:
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
-    return mg.RGCNClassifier(epochs=12, augment=1, hidden=(8, 8), device="cpu", **parameters)
+    return mg.RGCNClassifier(
+        epochs=12,
+        augment=1,
+        hidden=(8, 8),
+        folds=1,
+        branches=("relational",),
+        device="cpu",
+        **parameters,
+    )
 
 
 def test_cross_validation_by_run(tissue: tuple[mg.Spectra, Any]) -> None:

@@ -40,6 +40,10 @@ class Blocks:
     def n_pixels(self) -> int:
         return self.spectra.n_pixels
 
+    @property
+    def run(self) -> np.ndarray:
+        return self.spectra.run
+
     def read(self, first: int, stop: int) -> Spectra:
         self.asked.append((first, stop))
         return self.spectra[first:stop]

@@ -269,6 +269,11 @@ class ImzMLReader:
         # A pixel of a continuous file has all values of the axis, or none.
         return np.tile(self._axis, int(np.count_nonzero(np.diff(offsets))))
 
+    @property
+    def run(self) -> NDArray[np.str_]:
+        """Name of the run of each pixel."""
+        return np.asarray(self.run_names)[self._run_codes]
+
     def places(self) -> Spectra:
         """All pixels without their peaks: coordinates, runs and polarity; nothing is read."""
         return Spectra(

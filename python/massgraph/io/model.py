@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import warnings
 from dataclasses import fields
 from pathlib import Path
@@ -23,26 +22,24 @@ from safetensors.torch import save as save_tensors
 from massgraph import __version__
 from massgraph._class_labels import seed_number
 from massgraph._files import atomic_directory
-from massgraph._provenance import check_provenance
+from massgraph._fit import new_model
 from massgraph._validation import check_axis
-from massgraph.chemistry import Relations
+from massgraph.axis import MassAxis
 from massgraph.encode import PeakEncoder
+from massgraph.features import feature_names
 from massgraph.io._imzml_spectra import one_line
+from massgraph.io._model_config import LABEL_TYPES, restore
 from massgraph.io.model_card import model_card
-from massgraph.native.library import library
-from massgraph.settings import PRESETS, Settings, check_settings
-from massgraph.spectra import POLARITIES
 
 if TYPE_CHECKING:
     from massgraph.classifier import RGCNClassifier
 
 __all__ = ["ModelError", "load", "save"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "MODEL_CARD.md"
 # Bytes; a model has some kilobytes of each. What claims more is not read into memory.
 LARGEST_CONFIG, LARGEST_WEIGHTS = 50 * 2**20, 2**31
-MOST_PIXELS = 10**8
 LONGEST_REASON = 300  # characters of a message: a damaged file may hold anything
 KEYS = frozenset(
     {
@@ -62,25 +59,11 @@ KEYS = frozenset(
         "training",
         "validation",
         "history",
+        "n_nets",
+        "contributions",
+        "axis",
     }
 )
-# Columns of the learning curve, and the type of their values.
-HISTORY = {
-    "epoch": int,
-    "learning_rate": float,
-    "train_loss": float,
-    "train_balanced_accuracy": float,
-    "valid_loss": float,
-    "valid_balanced_accuracy": float,
-    "best": bool,
-}
-# Types of labels by the name of their dtype, so that `classes_` comes back as it was.
-LABEL_TYPES: dict[str, type] = {
-    "str": str,
-    "bool": bool,
-    **{f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)},
-    **{f"float{bits}": float for bits in (16, 32, 64)},
-}
 
 
 class ModelError(ValueError):
@@ -123,6 +106,7 @@ def save(
         **{f"model.{name}": value for name, value in classifier.model_.state_dict().items()},
         "features.mean": torch.from_numpy(encoder.mean),
         "features.scale": torch.from_numpy(encoder.scale),
+        **_axis_tensors(encoder.axis),
     }
     weights = save_tensors({name: value.cpu().contiguous() for name, value in tensors.items()})
     config = _config(classifier, hashlib.sha256(weights).hexdigest())
@@ -184,8 +168,40 @@ def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
         "n_pixels": len(classifier.training_),
         "training": np.flatnonzero(classifier.training_).tolist(),
         "validation": np.flatnonzero(classifier.validation_).tolist(),
-        "history": classifier.history_.to_dict(orient="list"),
+        "history": _table(classifier.history_),
+        "n_nets": classifier.n_nets_,
+        "contributions": _table(classifier.contributions_),
+        "axis": _axis_numbers(classifier.encoder_),
     }
+
+
+def _table(table: pd.DataFrame | None) -> dict[str, list[Any]] | None:
+    """Columns as lists, missing numbers as None."""
+    if table is None:
+        return None
+    columns = table.to_dict(orient="list")
+    return {
+        str(name): [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+        for name, values in columns.items()
+    }
+
+
+def _axis_tensors(axis: MassAxis | None) -> dict[str, torch.Tensor]:
+    if axis is None:
+        return {}
+    return {
+        "axis.mz": torch.from_numpy(axis.mz),
+        "axis.presence": torch.from_numpy(axis.presence),
+        "axis.level": torch.from_numpy(axis.level),
+        "axis.anchor": torch.from_numpy(axis.anchor.astype(np.uint8)),
+    }
+
+
+def _axis_numbers(encoder: PeakEncoder) -> dict[str, float] | None:
+    axis = encoder.axis
+    if axis is None:
+        return None
+    return {"n_ions": len(axis), "width": axis.width, "shift": axis.shift, "unit": encoder.unit}
 
 
 def _dtype_name(classes: NDArray[Any]) -> str:
@@ -220,8 +236,9 @@ def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
     config = _read_config(folder / CONFIG)
     tensors = _read_tensors(folder / WEIGHTS, config["weights_sha256"])
     try:
-        classifier = _restore(config)
-        wanted = _wanted_tensors(classifier, len(tensors))
+        classifier = restore(config)
+        n_ions = None if config["axis"] is None else config["axis"]["n_ions"]
+        wanted = _wanted_tensors(classifier, len(tensors), n_ions)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as e:
         text = " ".join(str(e).split())[:LONGEST_REASON]
         msg = f"{folder / CONFIG}: {text}: the model is damaged, fit it again or use another copy"
@@ -233,7 +250,7 @@ def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
         msg = f"{folder} was fitted on device {classifier.device!r}, absent here: 'auto' is used"
         warnings.warn(msg, UserWarning, stacklevel=2)
         classifier.device = "auto"
-    _put_weights(classifier, tensors, config["feature_range"])
+    _put_weights(classifier, tensors, config)
     return classifier
 
 
@@ -267,6 +284,12 @@ def _read_config(path: Path) -> dict[str, Any]:
         msg = f"{path} has no schema_version: it is no model of massgraph"
         raise ModelError(msg)
     version = config["schema_version"]
+    if version == 1 and type(version) is int:
+        msg = (
+            f"{path} has schema_version 1, from before models had branches and a mass axis: "
+            "fit the model again, or load it with massgraph 0.1.0"
+        )
+        raise ModelError(msg)
     if type(version) is not int or version != SCHEMA_VERSION:
         maker = str(config.get("massgraph_version", "it came of"))[:20]
         msg = (
@@ -318,142 +341,25 @@ def _read_tensors(path: Path, digest: Any) -> dict[str, torch.Tensor]:
     return dict(tensors)
 
 
-def _restore(config: dict[str, Any]) -> RGCNClassifier:
-    """The classifier of a configuration, all of it checked; its weights come later."""
-    from massgraph.classifier import RGCNClassifier
-
-    settings = _settings(config)
-    classifier = RGCNClassifier(**_parameters(config["parameters"]))
-    # Fitting it again, or a clone of it, is to use the same settings.
-    names = set(classifier.get_params()) & {field.name for field in fields(settings)}
-    classifier.set_params(**{name: getattr(settings, name) for name in names})
-    classifier.settings_ = settings
-    classifier.classes_ = _classes(config["classes"], config["classes_dtype"])
-    classifier.training_, classifier.validation_ = _masks(config)
-    counts = (int(mask.sum()) for mask in (classifier.training_, classifier.validation_))
-    check_provenance(config["provenance"], len(classifier.classes_), *counts)
-    classifier.provenance_ = config["provenance"]
-    classifier.history_ = _history(config["history"])
-    classifier.polarity_, classifier.fingerprint_ = config["polarity"], config["fingerprint"]
-    polarities = (None, *POLARITIES)
-    _check(classifier.polarity_ in polarities, config, "polarity", f"none of {polarities}")
-    digest = isinstance(config["fingerprint"], str) and len(config["fingerprint"]) == 64
-    _check(digest, config, "fingerprint", "no SHA-256")
-    span = config["feature_range"]
-    is_range = _is_list_of(span, int, float) and len(span) == 2 and span[0] < span[1]
-    _check(is_range, config, "feature_range", "no range of m/z")
-    if classifier.mz is not None:
-        classifier.n_features_in_ = len(np.asarray(classifier.mz))
-    return classifier
-
-
-def _check(fine: bool, table: dict[str, Any], name: str, reason: str) -> None:
-    if not fine:
-        msg = f"{name} is {reason}: {table[name]!r}"
-        raise ValueError(msg)
-
-
-def _is_list_of(values: Any, *types: type) -> bool:
-    """Whether it is a list of these types exactly: True is no int."""
-    return isinstance(values, list) and all(type(value) in types for value in values)
-
-
-def _same_names(found: Any, wanted: set[str], what: str) -> None:
-    wrong = sorted(wanted ^ set(found))
-    if wrong:
-        msg = f"the {what} {wrong[0]!r} is {'unknown' if wrong[0] in found else 'missing'}"
-        raise ValueError(msg)
-
-
-def _settings(config: dict[str, Any]) -> Settings:
-    values = dict(config["settings"])
-    _same_names(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
-    for name in ("features", "hidden", "mz_range"):
-        if isinstance(values[name], list):
-            values[name] = tuple(values[name])
-    relations = Relations.from_dict(config["relations"])
-    if relations.to_dict() != config["relations"]:
-        msg = "relations hold values of another type than names, masses, formulas and kinds have"
-        raise ValueError(msg)
-    settings = Settings(relations=relations, **values)
-    check_settings(settings)
-    return settings
-
-
-def _parameters(values: dict[str, Any]) -> dict[str, Any]:
-    _same_names(values, {"preset", "backend", "device", "mz", "random_state"}, "parameter")
-    preset, device, seed, mz = (values[n] for n in ("preset", "device", "random_state", "mz"))
-    _check(preset in tuple(PRESETS), values, "preset", f"none of {tuple(PRESETS)}")
-    is_device = isinstance(device, str) and re.fullmatch(r"[a-z]+(:\d{1,3})?", device)
-    _check(bool(is_device), values, "device", "no name of a device")
-    is_seed = seed is None or (type(seed) is int and seed >= 0)
-    _check(is_seed, values, "random_state", "no whole number of 0 or more")
-    if values["backend"] == "native" and library() is None:
-        values = {**values, "backend": "auto"}  # the same weights on a machine without a compiler
-    if mz is None:
-        return values
-    _check(_is_list_of(mz, int, float), values, "mz", "no list of numbers")
-    axis = np.asarray(mz, dtype=np.float64)
-    check_axis(axis)
-    return {**values, "mz": axis}
-
-
-def _classes(values: list[Any], dtype: str) -> NDArray[Any]:
-    if dtype not in LABEL_TYPES or not _is_list_of(values, LABEL_TYPES[dtype]):
-        msg = f"classes {values} are not all of type {dtype!r}"
-        raise ValueError(msg)
-    classes = np.asarray(values)
-    classes = classes if dtype == "str" else classes.astype(dtype)
-    if len(values) < 2 or classes.tolist() != values or (classes[1:] <= classes[:-1]).any():
-        msg = f"classes {values} are not two or more different ones in order"
-        raise ValueError(msg)
-    return classes
-
-
-def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Training and validation pixels."""
-    n_pixels = config["n_pixels"]
-    counted = type(n_pixels) is int and 0 < n_pixels <= MOST_PIXELS
-    _check(counted, config, "n_pixels", "no number of pixels")
-    masks = np.zeros((2, n_pixels), dtype=bool)
-    for name, mask in zip(("training", "validation"), masks, strict=True):
-        rows = config[name]
-        _check(_is_list_of(rows, int) and bool(rows), config, name, "no list of pixels")
-        if not 0 <= min(rows) <= max(rows) < n_pixels:
-            msg = f"{name} names pixel {max(rows, key=abs)} of {n_pixels}"
-            raise ValueError(msg)
-        mask[rows] = True
-    both = set(config["training"]) & set(config["validation"])
-    if both:
-        msg = f"pixel {min(both)} is both in training and in validation"
-        raise ValueError(msg)
-    return masks[0], masks[1]
-
-
-def _history(table: dict[str, list[Any]]) -> pd.DataFrame:
-    _same_names(table, set(HISTORY), "column of history")
-    for name, kind in HISTORY.items():
-        _check(_is_list_of(table[name], kind), table, name, f"no list of {kind.__name__}")
-    history = pd.DataFrame(table)
-    if int(history["best"].sum()) != 1:
-        msg = f"history has {int(history['best'].sum())} best epochs, need 1"
-        raise ValueError(msg)
-    return history
-
-
 # -------------------------------------------------------------------- weights
 
 
-def _wanted_tensors(classifier: RGCNClassifier, n_found: int) -> dict[str, torch.Tensor]:
+def _wanted_tensors(
+    classifier: RGCNClassifier, n_found: int, n_ions: int | None
+) -> dict[str, torch.Tensor]:
     """What the weights must hold, as tensors without memory: the sizes may be absurd."""
     hidden = classifier.settings_.hidden
     if len(hidden) > n_found:
         msg = f"hidden has {len(hidden)} layers, more than {WEIGHTS} has tensors"
         raise ValueError(msg)
     with torch.device("meta"):
-        state = classifier.new_model(seed=0).state_dict()
-        width = torch.empty(state["layers.0.root"].shape[0])
-    wanted = {f"model.{name}": value for name, value in state.items()}
+        state = new_model(classifier, n_ions).state_dict()
+        width = torch.empty(len(feature_names(classifier.settings_.features)))
+        wanted = {f"model.{name}": value for name, value in state.items()}
+        if n_ions is not None:
+            axis = torch.empty(n_ions, dtype=torch.float64)
+            wanted |= {f"axis.{name}": axis for name in ("mz", "presence", "level")}
+            wanted["axis.anchor"] = torch.empty(n_ions, dtype=torch.uint8)
     return {**wanted, "features.mean": width, "features.scale": width}
 
 
@@ -475,17 +381,42 @@ def _check_tensors(
         if not bool(torch.isfinite(found[name]).all()):
             msg = f"{path}: {name} holds values that are not finite: the file is damaged"
             raise ModelError(msg)
+        if found[name].numel() == 0:
+            continue
         lowest = found[name].min().item()
+        if name == "axis.mz":
+            check_axis(found[name].numpy())
         if (name == "features.scale" and lowest <= 0) or ("_var" in name and lowest < 0):
             msg = f"{path}: {name} holds {lowest}, which is no deviation: the file is damaged"
             raise ModelError(msg)
 
 
 def _put_weights(
-    classifier: RGCNClassifier, tensors: dict[str, torch.Tensor], span: list[float]
+    classifier: RGCNClassifier, tensors: dict[str, torch.Tensor], config: dict[str, Any]
 ) -> None:
-    model = classifier.new_model(seed=0)
+    numbers, span = config["axis"], config["feature_range"]
+    model = new_model(classifier, None if numbers is None else numbers["n_ions"])
     model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
     classifier.model_ = model.to(classifier.device_()).eval()
+    axis = None
+    if numbers is not None:
+        mz, presence, level, anchor = (
+            tensors[f"axis.{name}"].numpy() for name in ("mz", "presence", "level", "anchor")
+        )
+        axis = MassAxis(
+            mz,
+            presence,
+            anchor.astype(bool),
+            level,
+            float(numbers["width"]),
+            float(numbers["shift"]),
+        )
     mean, scale = tensors["features.mean"].numpy(), tensors["features.scale"].numpy()
-    classifier.encoder_ = PeakEncoder(classifier.settings_, (span[0], span[1]), mean, scale)
+    classifier.encoder_ = PeakEncoder(
+        classifier.settings_,
+        (span[0], span[1]),
+        mean,
+        scale,
+        axis,
+        1.0 if numbers is None else float(numbers["unit"]),
+    )

@@ -86,12 +86,15 @@ class GraphBatch:
         Of all graphs.
     pixels
         int64: the graphs that the batch holds; one may occur more than once.
+    own_rows
+        Whether `features` are those of the peaks of the batch, in its order, in place of all.
     """
 
     features: Floats
     offsets: NDArray[np.int64]
     messages: CompactMessages
     pixels: NDArray[np.int64]
+    own_rows: bool = False
 
     @property
     def n_pixels(self) -> int:
@@ -105,11 +108,12 @@ class GraphBatch:
 
     @cached_property
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        counts = np.diff(self.offsets)[self.pixels]
+        counts = self.offsets[self.pixels + 1] - self.offsets[self.pixels]
+        place = np.concatenate(([0], np.cumsum(counts)))
         return {
             "graph": np.ascontiguousarray(self.pixels, dtype=np.int64),
-            "first_peak": self.offsets[self.pixels],
-            "place": np.concatenate(([0], np.cumsum(counts))),
+            "first_peak": place if self.own_rows else self.offsets[self.pixels],
+            "place": place,
             "first_message": self.messages.offsets[self.pixels],
             "kind_offsets": self.messages.kind_offsets,
             "sender": self.messages.sender,

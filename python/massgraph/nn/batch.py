@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from massgraph.messages import CompactMessages, Messages
+from massgraph.messages import CompactMessages, Messages, ranges, rows_of
 from massgraph.native.network import GraphBatch
 
 __all__ = ["PeakBatch", "PeakGraphs", "TypedMessages"]
@@ -47,6 +47,21 @@ class TypedMessages:
             senders=self.senders.numpy()[:, 0].astype(np.uint32),
         )
 
+    @classmethod
+    def none(cls) -> TypedMessages:
+        """No messages, and no types of them."""
+        nothing = torch.empty(0, dtype=torch.int64)
+        return cls(nothing, nothing, torch.empty(0, 1), ())
+
+    def to(self, device: torch.device) -> TypedMessages:
+        """Copy of the messages on another device."""
+        return TypedMessages(
+            sender=self.sender.to(device),
+            receiver=self.receiver.to(device),
+            senders=self.senders.to(device),
+            per_kind=self.per_kind,
+        )
+
     def edge_index(self) -> torch.Tensor:
         """Sender and receiver of each message, shape ``(2, n_messages)``, as PyG wants them."""
         return torch.stack([self.sender, self.receiver])
@@ -71,13 +86,16 @@ class PeakBatch:
     counts
         float32, shape ``(n_pixels, 1)``: number of peaks of each pixel.
     messages
-        The typed messages between the peaks.
+        The typed messages between the peaks; none where `graphs` hold them.
+    graphs
+        The same pixels as the compiled library reads them.
     """
 
     features: torch.Tensor
     pixel: torch.Tensor
     counts: torch.Tensor
     messages: TypedMessages
+    graphs: GraphBatch | None = None
 
     @property
     def n_pixels(self) -> int:
@@ -86,17 +104,12 @@ class PeakBatch:
 
     def to(self, device: torch.device) -> PeakBatch:
         """Copy of the batch on another device."""
-        messages = self.messages
         return PeakBatch(
             features=self.features.to(device),
             pixel=self.pixel.to(device),
             counts=self.counts.to(device),
-            messages=TypedMessages(
-                sender=messages.sender.to(device),
-                receiver=messages.receiver.to(device),
-                senders=messages.senders.to(device),
-                per_kind=messages.per_kind,
-            ),
+            messages=self.messages.to(device),
+            graphs=self.graphs,
         )
 
 
@@ -139,22 +152,37 @@ class PeakGraphs:
         """Graphs of these pixels as the compiled network reads them: nothing is copied."""
         return GraphBatch(self.features, self.offsets, self.compact, pixels)
 
-    def batch(self, pixels: NDArray[np.int64]) -> PeakBatch:
-        """Graphs of these pixels, in this order; a pixel may occur more than once."""
+    def __getitem__(self, pixels: NDArray[np.int64]) -> PeakGraphs:
+        """Graphs of these pixels, in this order."""
+        peaks, offsets = rows_of(self.offsets, pixels)
+        return PeakGraphs(self.features[peaks], offsets, self.compact[pixels])
+
+    def batch(self, pixels: NDArray[np.int64], *, edges: str = "typed") -> PeakBatch:
+        """Graphs of these pixels, in this order; a pixel may occur more than once.
+
+        Parameters
+        ----------
+        pixels
+            Numbers of the graphs.
+        edges
+            ``"typed"`` messages, ``"native"`` for what the compiled library reads, or ``"none"``.
+        """
         counts = np.diff(self.offsets)[pixels]
-        peaks = _ranges(self.offsets[:-1][pixels], counts)
+        peaks = ranges(self.offsets[:-1][pixels], counts)
         first = np.cumsum(counts) - counts
+        typed = edges == "typed"
         return PeakBatch(
             features=torch.from_numpy(self.features[peaks]),
             pixel=torch.from_numpy(np.repeat(np.arange(len(pixels)), counts)),
             counts=torch.from_numpy(counts.astype(np.float32)[:, None]),
-            messages=self._typed_messages(pixels, first),
+            messages=self._typed_messages(pixels, first) if typed else TypedMessages.none(),
+            graphs=self.view(pixels) if edges == "native" else None,
         )
 
     def _typed_messages(self, pixels: NDArray[np.int64], first: NDArray[np.int64]) -> TypedMessages:
         messages = self.compact
         counts = np.diff(messages.offsets)[pixels]
-        rows = _ranges(messages.offsets[:-1][pixels], counts)
+        rows = ranges(messages.offsets[:-1][pixels], counts)
         kind, base = messages.kind[rows], np.repeat(first, counts)
         # Within a pixel messages are sorted by (type, receiver): one stable sort by type is enough.
         order = np.argsort(kind, kind="stable")
@@ -165,13 +193,6 @@ class PeakGraphs:
             senders=torch.from_numpy(messages.senders[rows].astype(np.float32)[:, None]),
             per_kind=tuple(np.bincount(kind, minlength=messages.n_kinds).tolist()),
         )
-
-
-def _ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenation of ``start : start + count``."""
-    first = np.cumsum(counts) - counts
-    ranges: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - first, counts)
-    return ranges
 
 
 def _join_offsets(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

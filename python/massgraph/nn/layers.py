@@ -51,7 +51,7 @@ class RelationalConv(nn.Module):
     n_in, n_out
         Number of input and output features per peak.
     n_kinds
-        Number of message types.
+        Number of message types; with 0 no message is read, whatever the graphs hold.
     backend
         ``"native"``: the compiled library, for float32 on the CPU (others run as ``"torch"``).
         ``"torch"``: one matrix product per type over its messages.
@@ -81,6 +81,8 @@ class RelationalConv(nn.Module):
 
     def forward(self, x: torch.Tensor, messages: TypedMessages) -> torch.Tensor:
         """Features after the layer, shape ``(n_peaks, n_out)``, from `x` ``(n_peaks, n_in)``."""
+        if not len(self.weight):  # no type of message: each peak by itself
+            return torch.addmm(self.bias, x, self.root)
         if self.backend == "pyg":
             return self._forward_pyg(x, messages)
         self._check_kinds(messages)

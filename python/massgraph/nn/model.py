@@ -66,15 +66,18 @@ class RGCN(nn.Module):
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
     ) -> PeakBatch | GraphBatch:
         """Graphs of these pixels in the form that the backend reads on this device."""
-        simple = device.type == "cpu" and self.head.weight.dtype == torch.float32
-        if self.backend == "native" and simple:
-            self._check_graphs(graphs)
+        if self.is_native(device):
+            self._check_graphs(graphs.features.shape[1], graphs.messages.n_kinds)
             return graphs.view(pixels)
         return graphs.batch(pixels).to(device)
 
-    def _check_graphs(self, graphs: PeakGraphs) -> None:
+    def is_native(self, device: torch.device) -> bool:
+        """Whether the compiled library takes the graphs on this device."""
+        simple = device.type == "cpu" and self.head.weight.dtype == torch.float32
+        return self.backend == "native" and simple
+
+    def _check_graphs(self, *found: int) -> None:
         """The compiled library reads as many features and types as the weights say."""
-        found = graphs.features.shape[1], graphs.messages.n_kinds
         n_kinds, n_features, _ = next(self.layers.parameters()).shape
         if found != (n_features, n_kinds):
             msg = (
@@ -112,15 +115,17 @@ class RGCN(nn.Module):
     def forward(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
         """Logits, shape ``(n_pixels, n_classes)``; float64 in evaluation mode."""
         if self.training:
-            if isinstance(batch, GraphBatch):
-                pooled = self._native.pooled(batch)
-            else:
-                pooled = self.pool(self.nodes(batch), batch)
-            logits: torch.Tensor = self.head(self.pool_norm(pooled))
+            logits: torch.Tensor = self.head(self.pool_norm(self._pooled(batch)))
             return logits
         # After the last ReLU all is sums: in float64 they add up to the class activations exactly.
         weight, bias = self.affine_head()
         return self.embedding(batch) @ weight.T + bias
+
+    def _pooled(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
+        """Mean over the peaks of each pixel in training mode, float32."""
+        if isinstance(batch, GraphBatch):
+            return self._native.pooled(batch)
+        return self.pool(self.nodes(batch), batch)
 
     def loss(
         self, batch: PeakBatch | GraphBatch, y: NDArray[np.int64]

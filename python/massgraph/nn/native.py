@@ -116,15 +116,22 @@ class NativeNetwork:
             ]
         return torch.from_numpy(network.infer(batch, layers, nodes=nodes))
 
-    def pooled(self, batch: GraphBatch) -> torch.Tensor:
+    def pooled(self, batch: GraphBatch, features: torch.Tensor | None = None) -> torch.Tensor:
         """In training mode: means over peaks, float32, ``(n_pixels, n_out)``, differentiable.
+
+        Parameters
+        ----------
+        batch
+            The graphs.
+        features
+            Those of `batch`, with `own_rows`, where they have gradients too.
 
         Raises
         ------
         ValueError
             For a batch of fewer than two peaks where there is BatchNorm.
         """
-        out: torch.Tensor = _Pooled.apply(self, batch, *self.parameters())  # type: ignore[no-untyped-call]
+        out: torch.Tensor = _Pooled.apply(self, batch, features, *self.parameters())  # type: ignore[no-untyped-call]
         return out
 
     def loss(
@@ -217,7 +224,13 @@ class _Pooled(torch.autograd.Function):
     """All layers and the mean over peaks, in training mode."""
 
     @staticmethod
-    def forward(ctx: Any, net: NativeNetwork, batch: GraphBatch, *_: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any,
+        net: NativeNetwork,
+        batch: GraphBatch,
+        features: torch.Tensor | None,
+        *_: torch.Tensor,
+    ) -> torch.Tensor:
         x, layers, outputs, statistics = Input(batch.features), [], [], []
         for module, norm in zip(net.layers, net.norms, strict=True):
             layer = _layer(module, None, None)
@@ -257,15 +270,19 @@ class _Pooled(torch.autograd.Function):
                 norm, of_norm = statistics.back(sums)
                 back = OutputGradient(back.dh, back.pooled, back.z, norm)
             x = outputs[place - 1] if place else Input(batch.features)
-            dx = net.borrow(batch.n_peaks, padded(layer.n_in)) if place else None
+            wanted = place > 0 or ctx.needs_input_grad[2]
+            dx = net.borrow(batch.n_peaks, padded(layer.n_in)) if wanted else None
             normed = place > 0 and ctx.statistics[place - 1] is not None
             of_layer, sums = network.backward(batch, layer, x, back, dx=dx, sums=normed)
             gradients = [*of_layer, *of_norm, *gradients]
             if dx is not None:
                 borrowed.append(dx)
                 back = OutputGradient(dx, z=x.data)
+        of_features = None
+        if dx is not None:  # a copy: its memory is lent again
+            of_features = torch.from_numpy(dx[:, : layers[0].n_in].copy())
         net.give_back(borrowed)
-        return None, None, *map(torch.from_numpy, gradients)
+        return None, None, of_features, *map(torch.from_numpy, gradients)
 
 
 class _Loss(torch.autograd.Function):

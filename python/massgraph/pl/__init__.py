@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from massgraph.pl._curves import deletion, history
+    from massgraph.pl._evaluation import evaluation
     from massgraph.pl._maps import ion_images, segmentation
     from massgraph.pl._network import relations
     from massgraph.pl._spectra import activation
 
-__all__ = ["activation", "deletion", "history", "ion_images", "relations", "segmentation"]
+__all__ = [
+    "activation",
+    "deletion",
+    "evaluation",
+    "history",
+    "ion_images",
+    "relations",
+    "segmentation",
+]
 
 _HOME = {
     "activation": "_spectra",
     "deletion": "_curves",
+    "evaluation": "_evaluation",
     "history": "_curves",
     "ion_images": "_maps",
     "relations": "_network",

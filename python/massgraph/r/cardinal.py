@@ -40,6 +40,8 @@ class CardinalSpectra:
         The m/z of the features, float64; None for ragged spectra.
     pixels_per_block
         Pixels that `blocks` reads at a time.
+    run
+        Name of the run of each pixel.
     read
         Reads the pixels from one index up to another, with everything known of them.
     """
@@ -47,6 +49,7 @@ class CardinalSpectra:
     n_pixels: int
     axis: NDArray[np.float64] | None
     pixels_per_block: int
+    run: NDArray[np.str_]
     read: Reader
 
     def blocks(self) -> Iterator[Spectra]:
@@ -132,7 +135,7 @@ def _open_experiment(x: Any, polarity: str | None, size: int | None) -> Cardinal
         return Spectra.from_matrix(values, axis, polarity=polarity, **part)
 
     chosen = size or max(1, BLOCK_VALUES // max(axis.size, 1))
-    return CardinalSpectra(n_pixels, axis, chosen, read)
+    return CardinalSpectra(n_pixels, axis, chosen, pixels["run"], read)
 
 
 def _feature_mz(x: Any) -> NDArray[np.float64]:
@@ -227,7 +230,7 @@ def _open_arrays(x: Any, polarity: str | None, size: int | None) -> CardinalSpec
 
     longest = int(counts.max()) if counts.size else 0
     chosen = size or max(1, BLOCK_VALUES // max(longest, 1))
-    return CardinalSpectra(n_pixels, None, chosen, read)
+    return CardinalSpectra(n_pixels, None, chosen, pixels["run"], read)
 
 
 def _arrays(arrays: Any, first: int, stop: int) -> list[NDArray[np.float64]]:
