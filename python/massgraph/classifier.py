@@ -25,6 +25,7 @@ from massgraph._class_labels import (
     seed_of,
 )
 from massgraph._provenance import provenance
+from massgraph._threads import lent_generator
 from massgraph.checkpoints import checkpoints_of
 from massgraph.chemistry import Relations
 from massgraph.encode import PeakEncoder, degraded_copy, preprocess
@@ -347,10 +348,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def new_model(self, seed: int) -> RGCN:
         """An untrained network of the resolved settings and classes."""
         settings = self.settings_
-        # torch draws first weights from its global generator: lent here, then put back. Only that
-        # of the CPU: torch.manual_seed would seed those of all GPUs too.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with lent_generator(seed):
             return RGCN(
                 len(feature_names(settings.features)),
                 len(settings.relations) * (2 if settings.directed else 1),
