@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from massgraph._threads import lent_generator
 from massgraph.branches import Versions, cross_fit, fit_axis
 from massgraph.encode import degraded_copy, weighing_copy
 from massgraph.features import feature_names
@@ -157,10 +157,7 @@ def _new_part(
         "batch_norm": settings.batch_norm,
         "backend": classifier.backend,
     }
-    # torch draws first weights from its global generator: lent here, then put back. Only that of
-    # the CPU: torch.manual_seed would seed those of all GPUs too.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with lent_generator(seed):
         if n_ions is None:
             return RGCN(n_features, n_kinds, n_classes, **shape)
         if branch == "axis":

@@ -1,4 +1,4 @@
-"""How many threads run, and one torch thread at a time for products too small to share out."""
+"""How many threads run, one torch thread for small products, and torch's one generator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["n_threads", "one_thread"]
+__all__ = ["lent_generator", "n_threads", "one_thread"]
 
 
 class _Users:
@@ -21,6 +21,7 @@ class _Users:
 
 
 _USERS = _Users()
+_GENERATOR_LOCK = threading.Lock()
 
 
 def n_threads() -> int:
@@ -58,3 +59,19 @@ def one_thread() -> Iterator[None]:
             _USERS.count -= 1
             if _USERS.count == 0:
                 torch.set_num_threads(_USERS.before)
+
+
+@contextmanager
+def lent_generator(seed: int | None = None) -> Iterator[None]:
+    """Use torch's global generator within the block, and give its state back.
+
+    torch draws first weights from it and from no other. Fits in several threads take turns, or one
+    would draw from what another has seeded. Only that of the CPU is touched: ``torch.manual_seed``
+    would seed those of all GPUs too.
+    """
+    import torch
+
+    with _GENERATOR_LOCK, torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+        yield

@@ -24,6 +24,7 @@ from torch.nn.functional import cross_entropy
 
 from massgraph._files import atomic_directory
 from massgraph._rivals import PygNetwork, bisecting_edges, searchsorted_edges
+from massgraph._threads import lent_generator
 from massgraph.chemistry import Relations, relations_from_masses
 from massgraph.graph import build_graph, build_messages
 from massgraph.messages import CompactMessages
@@ -218,8 +219,7 @@ class _Case:
     def _model(
         backend: str, n_features: int, n_kinds: int, hidden: tuple[int, ...], published: bool
     ) -> RGCN:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(0)
+        with lent_generator(0):
             return RGCN(
                 n_features, n_kinds, 3, hidden=hidden, batch_norm=not published, backend=backend
             )

@@ -440,7 +440,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             return work(self.encoder_.calibrate(self.encoder_.preprocess(spectra)))
         from massgraph.streaming import calibrated_parts, in_order
 
-        return np.concatenate(list(in_order(work, calibrated_parts(self, spectra))))
+        found = (part.calibrated for part in calibrated_parts(self, spectra))
+        return np.concatenate(list(in_order(work, found)))
 
     def _outputs(
         self, compute: Callable[[Any], torch.Tensor], calibrated: CalibratedSpectra

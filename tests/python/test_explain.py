@@ -126,7 +126,7 @@ def test_mean_intensity_of_an_ion_by_hand(
     spectra = simulation.spectra
     ion = int(explanation.ions["rank"].argmin())
     name = explanation.classes[0]
-    _, place = fitted.encoder_.align(spectra)
+    _, place = fitted.encoder_.align(spectra, fitted.encoder_.calibrate(spectra))
     scaled = spectra.normalize("tic")
     total = np.bincount(
         scaled.pixel_of_peak[place == ion],
@@ -182,7 +182,7 @@ def test_numbers_of_pixels_by_hand(
     explanation: mg.Explanation, fitted: mg.RGCNClassifier, simulation: Any
 ) -> None:
     spectra = simulation.spectra
-    _, ion = fitted.encoder_.align(spectra)
+    _, ion = fitted.encoder_.align(spectra, fitted.encoder_.calibrate(spectra))
     pairs = np.unique(np.stack([ion, spectra.pixel_of_peak]), axis=1)
     np.testing.assert_array_equal(
         explanation.ions["n_pixels"], np.bincount(pairs[0], minlength=len(explanation.mz))
@@ -259,7 +259,7 @@ def test_removing_ions_by_hand(
 ) -> None:
     """The margin of the predicted class over the next, without the 20 first or 20 random ions."""
     spectra = simulation.spectra
-    _, ion = fitted.encoder_.align(spectra)
+    _, ion = fitted.encoder_.align(spectra, fitted.encoder_.calibrate(spectra))
     counts = np.bincount(ion)
     first = explanation.ions.sort_values("rank").index.to_numpy()[:20]
     # Random ions that take away as many peaks: as common as the first ones.

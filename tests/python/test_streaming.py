@@ -374,6 +374,7 @@ from massgraph.simulate import simulate_chunks
 
 class Simulated:
     n_pixels = {n}
+    run = np.repeat("run1", n_pixels)
     def read(self, first, stop):
         return self.block[first % 1000 : first % 1000 + stop - first]
     def blocks(self):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from massgraph._threads import one_thread
+from massgraph._threads import lent_generator, one_thread
 from massgraph.spectra import Spectra
 
 __all__ = ["bin_spectra", "cnn_probability", "train_cnn"]
@@ -63,8 +63,7 @@ def train_cnn(
     Where the published one has sigmoids and binary cross-entropy, the classes share a softmax.
     """
     rng = np.random.default_rng(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with lent_generator(seed):
         net = _net(bins.shape[1], int(y.max()) + 1)
     order = rng.permutation(len(y))
     n_held_out = max(int(HELD_OUT * len(y)), 1)

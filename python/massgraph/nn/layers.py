@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from massgraph._threads import lent_generator
 from massgraph.native.library import library, status
 from massgraph.nn.batch import TypedMessages
 from massgraph.nn.native import convolve
@@ -109,7 +110,7 @@ class RelationalConv(nn.Module):
         chosen = torch_geometric.backend.use_segment_matmul
         torch_geometric.backend.use_segment_matmul = False
         try:
-            with torch.random.fork_rng(devices=[]):  # its own first weights are not wanted
+            with lent_generator():  # its own first weights are not wanted
                 conv = RGCNConv(n_in, n_out, n_kinds, aggr="mean")
             del conv.weight, conv.root, conv.bias
             conv.weight, conv.root, conv.bias = self.weight, self.root, self.bias
