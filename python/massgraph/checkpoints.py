@@ -20,6 +20,7 @@ from safetensors.torch import save as save_tensors
 
 from massgraph import __version__
 from massgraph._files import atomic_file
+from massgraph._warnings import outside
 from massgraph.io._imzml_spectra import one_line
 from massgraph.nn.layers import resolve_backend
 from massgraph.settings import Settings
@@ -293,7 +294,7 @@ def open_checkpoints(
         raise FileExistsError(msg)
     if resume and not found:
         msg = f"{folder} holds no checkpoint yet: the fit starts from its beginning"
-        warnings.warn(msg, UserWarning, stacklevel=4)  # where fit was called
+        warnings.warn(msg, UserWarning, stacklevel=outside())
     folder.mkdir(exist_ok=True)
     if not os.access(folder, os.W_OK | os.X_OK):  # now, and not after the first epoch
         msg = f"{folder}: no permission to write checkpoints in it"

@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from massgraph._progress import progress
 from massgraph._threads import one_thread
+from massgraph._warnings import outside
 from massgraph.checkpoints import Checkpoint, TrainingState
 from massgraph.nn.batch import PeakGraphs
 from massgraph.nn.branches import AxisBranch, BranchModel
@@ -212,7 +213,7 @@ def _half(size: int, settings: Settings, epoch: int, error: Exception) -> int:
         msg = f"{failed}{before}: set max_peaks, a smaller batch_size or another device"
         raise MemoryError(msg) from error
     msg = f"{failed}: the epoch is repeated, and training goes on, with batch_size {half}"
-    warnings.warn(msg, UserWarning, stacklevel=6)
+    warnings.warn(msg, UserWarning, stacklevel=outside())
     return half
 
 
@@ -311,7 +312,7 @@ def model_output(
         if most < EVALUATION_PEAKS:
             msg = f"{failed}, and with {EVALUATION_PEAKS} before: set max_peaks or another device"
             raise MemoryError(msg) from error
-        warnings.warn(f"{failed}: half of that is tried", UserWarning, stacklevel=2)
+        warnings.warn(f"{failed}: half of that is tried", UserWarning, stacklevel=outside())
     return model_output(model, graphs, rows, device, compute, most // 2)
 
 

@@ -537,8 +537,11 @@ def test_78_prediction_halves_its_batches(
         except MemoryError as error:
             caught.append(error)
 
-    with pytest.warns(UserWarning, match="batches of 131072 peaks: half of that is tried"):
+    with pytest.warns(
+        UserWarning, match="batches of 131072 peaks: half of that is tried"
+    ) as warned:
         found = predict()
+    assert warned[0].filename == __file__
     if fits:
         np.testing.assert_array_equal(found, before)
     else:

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from massgraph.io import h5ad
-from massgraph.io.anndata import from_anndata, labels_from_obs, read_anndata
+from massgraph.io.anndata import AnnDataError, from_anndata, labels_from_obs, read_anndata
 from massgraph.segmentation import Segmentation
 from massgraph.spectra import Spectra
 
@@ -290,6 +290,18 @@ def test_names_of_pixels() -> None:
     adata = result.to_anndata()
     assert adata.obs_names.is_unique
     np.testing.assert_array_equal(from_anndata(adata).names, twice)
+
+
+@pytest.mark.parametrize("name", [("a", "b"), np.arange(3), None, 3.0])
+def test_names_that_are_no_text_are_refused(name: Any) -> None:
+    """Found by fuzzing: a sequence among the names was numpy's error and not ours."""
+    adata = Segmentation.from_probability(
+        make_spectra(), ("a",), np.ones((N_PIXELS, 1))
+    ).to_anndata()
+    names = [f"cell {i}" for i in range(N_PIXELS)]
+    adata.obs["name"] = pd.Series([*names[:1], name, *names[2:]], index=adata.obs_names)
+    with pytest.raises(AnnDataError, match=r"obs\['name'\] is .* at pixel 1, which is no text"):
+        from_anndata(adata)
 
 
 def test_close_ions_have_longer_names() -> None:

@@ -427,10 +427,21 @@ def _run(adata: AnnData, column: str | None) -> NDArray[np.object_] | None:
     return values
 
 
+def _own_names(adata: AnnData) -> NDArray[np.str_] | None:
+    """Names as our own export has them: text, or none at all."""
+    if "name" not in adata.obs.columns:
+        return None
+    names = adata.obs["name"].tolist()
+    for pixel, name in enumerate(names):
+        if not isinstance(name, str):
+            msg = f"obs['name'] is {name!r} at pixel {pixel}, which is no text: correct the name"
+            raise AnnDataError(msg)
+    return np.asarray(names, dtype=np.str_)
+
+
 def _names(adata: AnnData) -> NDArray[np.str_] | None:
     if _is_ours(adata):
-        names = adata.obs.get("name")
-        return None if names is None else np.asarray(names, dtype=np.str_)
+        return _own_names(adata)
     if not adata.obs_names.is_unique:
         first = adata.obs_names[adata.obs_names.duplicated()][0]
         _warn(f"obs_names are not unique ({first!r} stands twice): pixels are told by position")
