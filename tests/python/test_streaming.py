@@ -370,6 +370,7 @@ BIG = """
 import sys
 import numpy as np
 import massgraph as mg
+from massgraph import streaming
 from massgraph.simulate import simulate_chunks
 
 class Simulated:
@@ -381,6 +382,7 @@ class Simulated:
         for start in range(0, self.n_pixels, 1000):
             yield self.block
 
+streaming.SAMPLE_PEAKS = 1 << 19  # so that both sizes are larger than the sample
 source = Simulated()
 source.block = next(simulate_chunks("tiny", n_runs=1, shape=(32, 32), n_classes=3)).spectra[:1000]
 model = mg.load(sys.argv[1])
