@@ -380,7 +380,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, X: Spectra | ArrayLike, compute: Callable[[Any], torch.Tensor]
     ) -> NDArray[Any]:
         """``compute`` over all pixels in blocks; NaN for pixels without nodes."""
-        calibrated = self.encoder_.calibrate(self.encoder_.preprocess(self._new_spectra(X)))
+        spectra = self._new_spectra(X)
+        calibrated = self.encoder_.calibrate(self.encoder_.preprocess(spectra))
         parts = []
         for block in batches(calibrated.spectra.offsets):
             graphs = self.encoder_.encode(calibrated[block])
