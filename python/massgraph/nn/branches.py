@@ -227,7 +227,10 @@ class AxisBranch(nn.Module):
         each += deviation[:, None] * self.deviation_weight[ion]
         gate = self.gate(complete)
         # As a mean over the peaks: the contribution times their number.
-        each = each.view(len(each), N_FAULTS, -1) * batch.counts[batch.pixel, :, None].double()
+        each = (
+            each.view(len(each), N_FAULTS, self.bias.shape[1])
+            * batch.counts[batch.pixel, :, None].double()
+        )
         cam = torch.einsum("pf,pfc->pc", gate[batch.pixel], each)
         # What the choice of the discriminant adds is of no ion: the peaks share it equally.
         return cam + (gate @ (self.bias - self.bias[0]))[batch.pixel]
