@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 MOST_ROWS = 6000  # pixels that a discriminant is learnt from: bounds its memory
 NEVER = -1e3  # log weight of a discriminant that there was nothing to learn for
-WEIGHT_RANGE = (1e-3, 20.0)
+WEIGHT_RANGE = (1e-3, 5.0)  # of logits with a standard deviation of 1: no more than nearly sure
 SHARE_PART = 2 / 3  # of the discriminant on shares, where no peaks are missing
 CLEAN_PART = 0.3  # of the discriminant for spectra as measured, in those for lost peaks
 

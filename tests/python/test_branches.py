@@ -15,9 +15,12 @@ from sklearn.base import clone
 import massgraph as mg
 from massgraph import branches as fitting
 from massgraph import degrade
+from massgraph.axis import MassAxis
+from massgraph.encode import PeakEncoder, weighing_copy
 from massgraph.messages import Messages
 from massgraph.nn.batch import PeakGraphs
 from massgraph.nn.branches import AxisBranch, BranchModel, PeakNet, RelationalNet
+from massgraph.settings import resolve_settings
 from massgraph.splits import fold_by_group
 from massgraph.training import model_output
 
@@ -282,3 +285,48 @@ def test_the_report_says_what_each_branch_contributed(
     alone.save(tmp_path / "model")
     again = mg.load(tmp_path / "model")
     np.testing.assert_array_equal(again.logits(spectra[:9]), alone.logits(spectra[:9]))
+
+
+# -------------------------------------------------------------------- copies and weights
+
+
+def test_copies_to_weigh_by_are_worse_and_not_trained_on(tissue: Any) -> None:
+    spectra, labels = tissue
+    y = np.unique(labels, return_inverse=True)[1]
+    settings = resolve_settings("default", "positive", {})
+    copy = weighing_copy(spectra, y, settings, np.random.default_rng(0))
+    assert copy.n_pixels == spectra.n_pixels
+    assert (copy.peak_counts > spectra.peak_counts).mean() > 0.05  # mixed in
+    assert (copy.peak_counts < spectra.peak_counts).mean() > 0.3  # lost
+    three = PeakGraphs.concatenate([quick_graphs(spectra[:4])] * 4)
+    versions = fitting.Versions(three, np.zeros(8, dtype=np.int64), np.arange(4) % 2)
+    assert versions.of(np.array([1])).tolist() == [1, 5]
+    assert versions.weighing.tolist() == [0, 8, 12]
+
+
+def quick_graphs(spectra: mg.Spectra) -> PeakGraphs:
+    settings = resolve_settings("default", "positive", {})
+    return PeakEncoder.learn(spectra, settings, MassAxis.learn(spectra)).encode(spectra)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_weights_do_not_depend_on_the_scale_of_a_branch(scale: float) -> None:
+    rng = np.random.default_rng(1)
+    y = np.repeat([0, 1, 2], 60)
+    logits = np.stack([np.eye(3)[y] + rng.normal(size=(180, 3)) for _ in range(2)], axis=1)
+    first = fitting._fit_weights(logits, y)
+    other = fitting._fit_weights(logits * np.array([scale, 1.0])[None, :, None], y)
+    np.testing.assert_allclose(other * [scale, 1.0], first, rtol=1e-3)
+
+
+def test_intensities_in_another_unit_change_nothing(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    for factor in (0.2, 50.0):
+        scaled = degrade.scale_intensity(spectra, factor)
+        np.testing.assert_allclose(fitted.logits(scaled), fitted.logits(spectra), atol=1e-3)
+
+
+def test_noise_peaks_change_next_to_nothing(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    noisy = degrade.add_noise_peaks(spectra, 0.5, np.random.default_rng(0))
+    assert np.mean(fitted.predict(noisy) == fitted.predict(spectra)) > 0.95
