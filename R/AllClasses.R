@@ -13,10 +13,13 @@
 #' * `centers`, likewise the mean intensity there, after dividing each spectrum by its mean peak,
 #' * `ions`, `families` and `family_edges`, the tables behind [topFeatures()], [ionFamilies()] and
 #'   [plotFamily()],
+#' * `contributions`, what each branch adds (`NULL` for a single network): its `weight` in the sum,
+#'   its `share` of what the sum says, and the balanced accuracy of it alone and of the sum without
+#'   it, on pixels held out,
 #' * `history`, the learning curve, `relations`, the mass differences that made edges, `settings`
 #'   and `versions`,
 #' * `reference`, the labels that were given, with `training`, the pixels learnt from, and
-#'   `validation`, those held out to stop the training,
+#'   `validation`, those held out to stop the training (none where folds take turns),
 #' * `mz`, the m/z of the features that the model was fitted to, and `state`, the fitted model as a
 #'   raw vector, so that a result that was saved by `saveRDS()` predicts as before.
 #'

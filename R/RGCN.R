@@ -12,6 +12,11 @@
 #'   that are `NA` are not learnt from, and are classified like all others.
 #' @param preset `"default"`, or `"published"` for the network and the training of La Rocca et al.
 #'   (2025), unchanged.
+#' @param branches What looks at the peaks, one or more of `"axis"` (amounts of the known ions),
+#'   `"relational"` (the graph network) and `"peak"` (the same without edges); their weighted sum
+#'   decides (all three).
+#' @param folds How many parts of the labelled pixels take turns in being held out, to stop the
+#'   training and to weigh the branches (3); `1` for a single branch that is trained once.
 #' @param relations The mass differences that make edges: a table as of [relations()]. The default is
 #'   `relations(polarity = polarity)`.
 #' @param tolerance,tolerance_unit How far a difference may be off: a number, and `"ppm"` (of the
@@ -24,11 +29,12 @@
 #' @param standardize Whether features are brought to mean 0 and deviation 1 (`TRUE`).
 #' @param mz_range Two numbers: peaks outside are left out (none are).
 #' @param max_peaks Most intense peaks that are kept of each pixel (all are).
-#' @param hidden Widths of the layers (`c(32, 32)`).
+#' @param hidden Widths of the layers (`c(8, 16)`).
 #' @param batch_norm Whether layers are followed by batch normalisation (`TRUE`).
-#' @param augment Number of degraded copies of the labelled pixels to learn from as well (4).
-#' @param validation_fraction Share of the labelled pixels held out to stop the training (0.2).
-#' @param epochs,patience Most epochs (60), and epochs without gain after which training stops (15).
+#' @param augment Number of degraded copies of the labelled pixels to learn from as well (5).
+#' @param validation_fraction Share of the labelled pixels held out to stop the training where
+#'   `folds` is 1 (0.2).
+#' @param epochs,patience Most epochs (24), and epochs without gain after which training stops (10).
 #' @param batch_size,learning_rate,weight_decay Of the optimiser (64, 0.01, 0.0001).
 #' @param random_state The seed, a whole number. The same seed gives the same weights; R's own
 #'   random numbers are not touched.
@@ -85,7 +91,7 @@ NULL
 #' @rdname RGCN
 #' @export
 setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
-        relations = NULL, tolerance = NULL, tolerance_unit = NULL, rule = NULL, directed = NULL,
+        branches = NULL, folds = NULL, relations = NULL, tolerance = NULL, tolerance_unit = NULL, rule = NULL, directed = NULL,
         features = NULL, standardize = NULL, mz_range = NULL, max_peaks = NULL, hidden = NULL,
         batch_norm = NULL, augment = NULL, validation_fraction = NULL, epochs = NULL,
         patience = NULL, batch_size = NULL, learning_rate = NULL, weight_decay = NULL,
@@ -112,7 +118,7 @@ setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
     if (length(fits) == 1L)
         return(fits[[1L]])
     names(fits) <- grid$labels
-    held_out <- vapply(fits, function(fit) heldOutAccuracy(fit$history), numeric(1L))
+    held_out <- vapply(fits, function(fit) heldOutAccuracy(fit), numeric(1L))
     ResultsList(fits, mcols = DataFrame(grid$table, balanced_accuracy = held_out,
         row.names = grid$labels))
 })
@@ -135,13 +141,13 @@ setMethod("RGCN", "ANY", function(x, y, ..., mz, coord = NULL, run = NULL) {
 })
 
 # Settings of the network and its training, in the order of RGCN's arguments.
-SETTINGS <- c("preset", "relations", "tolerance", "tolerance_unit", "rule", "directed",
+SETTINGS <- c("preset", "branches", "folds", "relations", "tolerance", "tolerance_unit", "rule", "directed",
     "features", "standardize", "mz_range", "max_peaks", "hidden", "batch_norm", "augment",
     "validation_fraction", "epochs", "patience", "batch_size", "learning_rate", "weight_decay",
     "random_state", "backend", "device")
 
 # Those that cannot make a grid, since they are tables or vectors already or change no result.
-SINGLE <- c("relations", "features", "mz_range", "backend", "device")
+SINGLE <- c("branches", "relations", "features", "mz_range", "backend", "device")
 
 fitOne <- function(x, y, settings, groups, polarity, size, verbose, checkpoint, resume) {
     present <- droplevels(y)
@@ -154,7 +160,7 @@ fitOne <- function(x, y, settings, groups, polarity, size, verbose, checkpoint, 
     model <- asModel(values, levels(y))
     if (verbose)
         message("best of ", nrow(model$history), " epochs: balanced accuracy ",
-            format(heldOutAccuracy(model$history), digits = 3),
+            format(heldOutAccuracy(model), digits = 3),
             " on held-out pixels of the same runs")
     features <- if (is(x, "SpectralImagingExperiment")) featureData(x) else
         MassDataFrame(mz = model$mz)
@@ -222,7 +228,11 @@ settingsGrid <- function(settings) {
     list(settings = combined, labels = labels, table = table)
 }
 
-heldOutAccuracy <- function(history) {
+heldOutAccuracy <- function(model) {
+    branches <- model$contributions
+    if (!is.null(branches))
+        return(branches$balanced_accuracy_alone[branches$branch == "all"])
+    history <- model$history
     history$valid_balanced_accuracy[history$best][1L]
 }
 

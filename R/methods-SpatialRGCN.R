@@ -189,9 +189,16 @@ print.RGCN <- function(x, ...) {
     cat("Relational graph convolutional network with ", length(x$classes), " classes\n", sep = "")
     cat("Classes: ", paste(x$classes, collapse = ", "), "\n", sep = "")
     if (!is.null(x$training))
-        cat("Learnt from ", sum(x$training), " pixels, stopped by ", sum(x$validation),
-            " held out of the same runs\n", "(balanced accuracy on those ",
-            format(heldOutAccuracy(x$history), digits = 3), ")\n", sep = "")
+        cat("Learnt from ", sum(x$training), " pixels, ", if (is.null(x$contributions))
+            paste("stopped by", sum(x$validation), "held out of the same runs") else
+            paste("held out in turn in", x$settings$folds, "folds"),
+            "\n(balanced accuracy on those ", format(heldOutAccuracy(x), digits = 3), ")\n",
+            sep = "")
+    if (!is.null(x$contributions)) {
+        branches <- x$contributions[x$contributions$branch != "all", ]
+        cat("Branches: ", paste0(branches$branch, " ", round(100 * branches$share), " %",
+            collapse = ", "), " of what the sum says\n", sep = "")
+    }
     cat("Edges: ", if (is.null(x$relations)) "?" else nrow(x$relations), " relations within ",
         format(x$settings$tolerance), " ", x$settings$tolerance_unit, "\n", sep = "")
     if (!is.null(x$ions)) {

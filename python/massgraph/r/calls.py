@@ -20,10 +20,10 @@ Arguments = Mapping[str, Any]
 
 # R has one kind of number at the prompt; these settings are whole, and these are lists.
 WHOLE = (
-    *("augment", "batch_size", "epochs", "max_peaks", "patience", "random_state"),
+    *("augment", "batch_size", "epochs", "folds", "max_peaks", "patience", "random_state"),
     *("max_ions", "min_pairs", "n_null"),
 )
-LISTS = ("features", "hidden", "mz_range")
+LISTS = ("branches", "features", "hidden", "mz_range")
 
 # How far an ion of a simulation may lie from its theoretical m/z.
 PLANTED_WITHIN = 10e-6

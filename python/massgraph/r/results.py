@@ -40,8 +40,8 @@ def result_values(
     segmentation
         With its explanation.
     classifier
-        The fitted model, so that R can predict with it; without it `relations`, `n_parameters` and
-        `state` are absent.
+        The fitted model, so that R can predict with it; without it `contributions`, `relations`,
+        `n_parameters` and `state` are absent.
 
     Returns
     -------
@@ -49,7 +49,8 @@ def result_values(
         `class` (factor), `probability` (pixels x classes), `uncertainty`, `mz` and the matrices
         ions x classes `activation` (mean contribution to the logit of a class over the pixels of
         that class) and `centers` (mean TIC-normalised intensity there), the tables `ions`,
-        `families`, `family_edges`, `history` and `relations`, `settings`, `reference`, `training`,
+        `families`, `family_edges`, `history`, `contributions` (of the branches; None for one net)
+        and `relations`, `settings`, `reference`, `training`,
         `validation`, `polarity`, `versions`, `n_parameters` and `state` (bytes of the model).
 
     Raises
@@ -91,6 +92,7 @@ def model_values(classifier: RGCNClassifier) -> dict[str, Any]:
     return {
         "classes": [str(name) for name in classifier.classes_],
         "history": classifier.history_,
+        "contributions": classifier.contributions_,
         "relations": classifier.settings_.relations.to_frame(),
         "settings": {name: _plain(value) for name, value in classifier.summary().items()},
         "polarity": classifier.polarity_,
