@@ -184,7 +184,7 @@ def test_unknown_backends_are_refused() -> None:
         if backend != "native" or library() is not None:
             RelationalConv(3, 5, KINDS, backend=backend)
             continue
-        with pytest.raises(ValueError, match="'native' cannot be used here .*: use 'auto'"):
+        with pytest.raises(ValueError, match=r"'native' cannot be used here .*: use 'auto'"):
             RelationalConv(3, 5, KINDS, backend=backend)
 
 
