@@ -10,6 +10,7 @@ import torch
 
 from graph_builder import cast, random_batch, random_graphs
 from massgraph.graph import build_graph
+from massgraph.native.library import library
 from massgraph.nn.batch import PeakBatch, PeakGraphs
 from massgraph.nn.layers import BACKENDS, RelationalConv
 from spectra_builder import random_spectra, relations
@@ -180,7 +181,11 @@ def test_unknown_backends_are_refused() -> None:
     with pytest.raises(ValueError, match="backend 'numpy' is none of"):
         RelationalConv(3, 5, KINDS, backend="numpy")
     for backend in BACKENDS:
-        RelationalConv(3, 5, KINDS, backend=backend)
+        if backend != "native" or library() is not None:
+            RelationalConv(3, 5, KINDS, backend=backend)
+            continue
+        with pytest.raises(ValueError, match=r"'native' cannot be used here .*: use 'auto'"):
+            RelationalConv(3, 5, KINDS, backend=backend)
 
 
 @pytest.mark.parametrize("flag", [None, True, False])
