@@ -66,6 +66,22 @@ test_that("chunks do not change a prediction", {
         tolerance = 1e-6)
 })
 
+test_that("a fit says what each branch adds, and branches can be chosen", {
+    skip_without_engine()
+    fit <- tissueFit()
+    branches <- fit$contributions
+    expect_identical(branches$branch, c("axis", "relational", "peak", "all"))
+    expect_equal(sum(branches$share[1:3]), 1, tolerance = 1e-6)
+    expect_output(show(fit), "Branches: axis -?[0-9]+ %, relational -?[0-9]+ %, peak")
+    expect_output(show(fit), "held out in turn in 3 folds")
+    one <- RGCN(tissue(), tissue()$tissue, branches = "relational", folds = 1, epochs = 2,
+        verbose = FALSE)
+    expect_null(one$contributions)
+    expect_output(show(one), "stopped by [0-9]+ held out of the same runs")
+    expect_error(RGCN(tissue(), tissue()$tissue, branches = "graph", verbose = FALSE),
+        "must be one or more of")
+})
+
 test_that("chunks do not change a fit", {
     skip_without_engine()
     fit <- RGCN(tissue(), tissue()$tissue, epochs = 8, verbose = FALSE, nchunks = 9)

@@ -51,7 +51,8 @@ test_that("ragged spectra give what aligned ones give", {
     fit <- RGCN(ragged, ragged$tissue, epochs = 8, verbose = FALSE)
     expect_s4_class(fit, "SpatialRGCN")
     expect_s4_class(featureData(fit), "MassDataFrame")
-    expect_equal(fitted(fit), fitted(tissueFit()), tolerance = 1e-6)
+    # Its ions are found from the peaks: those closer than peaks are wide are one.
+    expect_equal(fitted(fit), fitted(tissueFit()), tolerance = 1e-3)
     expect_identical(nrow(topFeatures(fit)), nrow(featureData(fit)))
     expect_identical(pixelData(fit), pixelData(ragged))
 })
