@@ -27,6 +27,7 @@ OWN_MODE_PEAKS = 100  # fewer peaks: the pixel starts from the mode of its run
 RUN_PIXELS = 300  # pixels that a run's error is estimated from, evenly spread; fewer than twice so
 BIN_DA = 1e-3
 STEPS = 10
+START_WINDOWS = 3  # a mode is wrong by less than this many windows
 SMALLEST_WIDTH_DA = 3e-4
 # What is believed before a pixel is seen, in numbers of peaks: the start of its shift, the slope
 # of its run (over MASS_SPREAD), and the width of its run.
@@ -244,7 +245,12 @@ def _fit(
     n = begin.shift.size
     shift, slope, width = begin.shift.copy(), begin.slope.copy(), begin.width.copy()
     share = np.full(n, 0.5)
-    lever = spectra.mz - centre
+    mz = spectra.mz
+    # Peaks far from every ion at the start are never looked at again.
+    begun = mz - shift[code] - slope[code] * (mz - centre)
+    near = np.abs(begun - ions[assign_to_axis(begun, ions)]) <= START_WINDOWS * WINDOW_DA
+    mz, code = mz[near], code[near]
+    lever = mz - centre
     weights = (0.0, 1e-9, 0.0) if prior is None else (PRIOR_SHIFT, PRIOR_SLOPE, PRIOR_WIDTH)
     aim = begin if prior is None else prior
 
@@ -252,7 +258,7 @@ def _fit(
         return np.asarray(np.bincount(code, weights=values, minlength=n), dtype=np.float64)
 
     for _ in range(STEPS):
-        corrected = spectra.mz - shift[code] - slope[code] * lever
+        corrected = mz - shift[code] - slope[code] * lever
         distance = corrected - ions[assign_to_axis(corrected, ions)]
         inside = np.abs(distance) <= WINDOW_DA
         scale = width[code]
