@@ -145,10 +145,8 @@ noPython <- function() {
 #'   does not run.
 #' @noRd
 pythonVersions <- function(python, packages) {
-    script <- tempfile("massgraph-versions-", fileext = ".py")
-    on.exit(unlink(script))
-    # Old Pythons have no importlib.metadata; sitecustomize may print lines of its own.
-    writeLines(c("import sys",
+    # Old Pythons have no importlib.metadata.
+    said <- askByScript(python, c("import sys",
         "print('massgraph:Python:' + '.'.join([str(n) for n in sys.version_info[:3]]))",
         "try:",
         "    from importlib.metadata import PackageNotFoundError, version",
@@ -158,11 +156,10 @@ pythonVersions <- function(python, packages) {
         "    try:",
         "        print('massgraph:' + name + ':' + version(name))",
         "    except PackageNotFoundError:",
-        "        pass"), script)
-    output <- askInterpreter(python, script)
-    found <- strsplit(grep("^massgraph:[^:]+:.", output, value = TRUE), ":", fixed = TRUE)
-    versions <- vapply(found, `[[`, "", 3L)
-    names(versions) <- vapply(found, `[[`, "", 2L)
+        "        pass"))
+    found <- strsplit(grep("^[^:]+:.", said, value = TRUE), ":", fixed = TRUE)
+    versions <- vapply(found, `[[`, "", 2L)
+    names(versions) <- vapply(found, `[[`, "", 1L)
     if ("Python" %in% names(versions)) versions else NULL
 }
 
@@ -187,22 +184,28 @@ askInterpreter <- function(python, arguments, variables = character()) {
         error = function(e) structure(conditionMessage(e), status = 127L))
 }
 
+# What a script prints in lines that begin with "massgraph:", without that: sitecustomize may print
+# lines of its own.
+askByScript <- function(python, lines, arguments = character()) {
+    script <- tempfile("massgraph-", fileext = ".py")
+    on.exit(unlink(script))
+    writeLines(lines, script)
+    said <- grep("^massgraph:", askInterpreter(python, c(script, arguments)), value = TRUE)
+    sub("^massgraph:", "", said)
+}
+
 #' Which path the networks take in a Python that has everything
 #'
 #' @return "compiled, avx512" or "plain torch (why)"; empty where it cannot be told.
 #' @noRd
 describeLayers <- function(python) {
-    script <- tempfile("massgraph-layers-", fileext = ".py")
-    on.exit(unlink(script))
-    writeLines(c("import sys",
+    said <- askByScript(python, c("import sys",
         "sys.path.insert(0, sys.argv[1])",
         "from massgraph.versions import versions",
         "found = versions()",
         "compiled = found['path'] == 'native'",
         "print('massgraph:', 'compiled' if compiled else 'torch', sep='')",
-        "print('massgraph:', found['simd' if compiled else 'native'], sep='')"), script)
-    said <- grep("^massgraph:", askInterpreter(python, c(script, pythonSource())), value = TRUE)
-    said <- sub("^massgraph:", "", said)
+        "print('massgraph:', found['simd' if compiled else 'native'], sep='')"), pythonSource())
     if (length(said) != 2L)
         return("")
     if (said[1L] == "compiled") paste0("compiled, ", said[2L]) else

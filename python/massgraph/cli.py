@@ -180,7 +180,7 @@ def _add_validate(commands: Any) -> None:
 
 def _add_fit(commands: Any) -> None:
     text = "Learn from labelled pixels, segment all pixels, explain, and write a results folder."
-    parser = _command(commands, "fit", _fit, text, f"{RESULTS}\n{MODEL}")
+    parser = _command(commands, "fit", _fit, text, f"{RESULTS}\n{MODEL}\n\n{BLOCKWISE}")
     _add_inputs(parser, nargs="+")
     labels = parser.add_mutually_exclusive_group(required=True)
     labels.add_argument("--labels", type=Path, help="CSV file: x, y, label[, run]")

@@ -179,10 +179,8 @@ def _read(source: SpectraSource | Spectra, first: int, stop: int) -> Spectra:
     return source[first:stop] if isinstance(source, Spectra) else source.read(first, stop)
 
 
-def parts(
-    source: SpectraSource, description: str = "predicting", max_peaks: int = PART_PEAKS
-) -> Iterator[Spectra]:
-    """All pixels in order, at most `max_peaks` peaks at a time (or one pixel), with a bar.
+def parts(source: SpectraSource, description: str = "predicting") -> Iterator[Spectra]:
+    """All pixels in order, at most `PART_PEAKS` peaks at a time (or one pixel), with a bar.
 
     Raises
     ------
@@ -192,7 +190,9 @@ def parts(
         Where the blocks are not all the pixels that the source says it has.
     """
     done = 0
-    found = (block[rows] for block in source.blocks() for rows in batches(block.offsets, max_peaks))
+    found = (
+        block[rows] for block in source.blocks() for rows in batches(block.offsets, PART_PEAKS)
+    )
     for part in progress_by(found, len, source.n_pixels, description):
         yield part
         done += part.n_pixels

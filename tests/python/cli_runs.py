@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from imzml_builder import Builder, Pixel
 from massgraph import results
 from massgraph.cli import BAD_INPUT, main
-from massgraph.simulate import Simulation
+from massgraph.simulate import Simulation, simulate
 
 
 @dataclass
@@ -36,7 +35,8 @@ class Outcome:
 Run = Callable[..., Outcome]
 
 
-def runner(capsys: pytest.CaptureFixture[str]) -> Run:
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process."""
 
     def call(*arguments: object) -> Outcome:
@@ -74,8 +74,16 @@ def label_table(simulation: Simulation) -> pd.DataFrame:
     return table[table["label"].notna()]
 
 
-def write_data(simulation: Simulation, folder: Path) -> Path:
-    """The runs of a simulation as imzML, and their labels, one by one and together."""
+@pytest.fixture(scope="module")
+def simulation() -> Simulation:
+    """Two small runs."""
+    return simulate("tiny", shape=(10, 10))
+
+
+@pytest.fixture(scope="module")
+def data(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of the simulation as imzML, and their labels, one by one and together."""
+    folder = tmp_path_factory.mktemp("data")
     labels = label_table(simulation)
     for name in simulation.spectra.run_names:
         write_run(simulation, name, folder)
@@ -85,7 +93,7 @@ def write_data(simulation: Simulation, folder: Path) -> Path:
     return folder
 
 
-@contextmanager
+@pytest.fixture(scope="module", autouse=True)
 def fast_figures() -> Iterator[None]:
     """Each picture once, and coarse: how they look is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
@@ -94,8 +102,10 @@ def fast_figures() -> Iterator[None]:
         yield
 
 
-def fit_run1(data: Path, out: Path) -> Path:
-    """Results of a fit to one run."""
+@pytest.fixture(scope="module")
+def fitted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of a fit to one run, made once; tests only read it."""
+    out = tmp_path_factory.mktemp("fitted") / "results"
     arguments = ["fit", data / "run1.imzML", "--labels", data / "run1.csv", "--out", out]
     assert main([*map(str, arguments), "--epochs", "8", "--device", "cpu"]) == 0
     return out

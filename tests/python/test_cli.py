@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import cli_runs
 import massgraph
 from cli_runs import (
     Outcome,
     Run,
     assert_refused,
-    fast_figures,
-    fit_run1,
-    runner,
-    write_data,
 )
 from imzml_builder import Builder
 from massgraph.classifier import RGCNClassifier
 from massgraph.cli import BAD_INPUT, main
-from massgraph.simulate import Simulation, simulate
+from massgraph.simulate import Simulation
 
 COMMANDS = ("demo", "validate", "fit", "predict", "explain")
 FIT_FILES = {
@@ -38,32 +34,9 @@ FIT_FILES = {
 }
 
 
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return runner(capsys)
-
-
-@pytest.fixture(scope="module")
-def simulation() -> Simulation:
-    return simulate("tiny", shape=(10, 10))
-
-
-@pytest.fixture(scope="module")
-def data(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs as imzML, and their labels."""
-    return write_data(simulation, tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fast_figures() -> Iterator[None]:
-    with fast_figures():
-        yield
-
-
-@pytest.fixture(scope="module")
-def fitted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of one fit, made once; tests only read it."""
-    return fit_run1(data, tmp_path_factory.mktemp("fitted") / "results")
+# pytest finds fixtures by the names that a module has.
+run, simulation, data, fitted = cli_runs.run, cli_runs.simulation, cli_runs.data, cli_runs.fitted
+fast_figures = cli_runs.fast_figures
 
 
 # ------------------------------------------------------------------------ help

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import cli_runs
 import massgraph
 from cli_runs import (
     Run,
     assert_refused,
-    fast_figures,
-    fit_run1,
-    runner,
     tree,
-    write_data,
     write_run,
 )
 from imzml_builder import resize
@@ -26,35 +22,11 @@ from massgraph import cli, training
 from massgraph.classifier import RGCNClassifier
 from massgraph.cli import BAD_INPUT, FAILED, INTERRUPTED
 from massgraph.io.labels import match_labels, read_labels
-from massgraph.simulate import Simulation, simulate
+from massgraph.simulate import Simulation
 
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    return runner(capsys)
-
-
-@pytest.fixture(scope="module")
-def simulation() -> Simulation:
-    return simulate("tiny", shape=(10, 10))
-
-
-@pytest.fixture(scope="module")
-def data(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs as imzML, and their labels."""
-    return write_data(simulation, tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _fast_figures() -> Iterator[None]:
-    with fast_figures():
-        yield
-
-
-@pytest.fixture(scope="module")
-def fitted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results of one fit, made once; tests only read it."""
-    return fit_run1(data, tmp_path_factory.mktemp("fitted") / "results")
+# pytest finds fixtures by the names that a module has.
+run, simulation, data, fitted = cli_runs.run, cli_runs.simulation, cli_runs.data, cli_runs.fitted
+fast_figures = cli_runs.fast_figures
 
 
 # ------------------------------------------------------------------------ bad input

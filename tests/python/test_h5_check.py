@@ -160,12 +160,12 @@ def test_what_the_child_says(said: str, reason: str | None) -> None:
     assert _h5_check.judge(said, 7.0) == reason
 
 
-@pytest.mark.parametrize("executable", ["", "/usr/lib/R/bin/exec/R", "/opt/app/viewer"])
+@pytest.mark.parametrize("executable", ["", "R", "viewer"])
 def test_inside_another_program_files_are_read_without_a_look(
-    good: Path, monkeypatch: pytest.MonkeyPatch, executable: str
+    good: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, executable: str
 ) -> None:
     """Starting that program again would not start Python."""
-    monkeypatch.setattr(sys, "executable", executable)
+    monkeypatch.setattr(sys, "executable", executable and str(tmp_path / executable))
     monkeypatch.setattr(subprocess, "run", None)
     assert _h5_check.check_h5(good) is None
     assert open_h5ad(good).n_obs == 50

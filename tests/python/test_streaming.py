@@ -211,8 +211,9 @@ def test_pixels_of_the_fit_are_known_again(spectra: Spectra, labels: np.ndarray)
 # -------------------------------------------------------------------- sources
 
 
-def test_parts_are_bounded_and_complete(spectra: Spectra) -> None:
-    found = list(parts(Blocks(spectra, 50), max_peaks=300))
+def test_parts_are_bounded_and_complete(spectra: Spectra, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("massgraph.streaming.PART_PEAKS", 300)
+    found = list(parts(Blocks(spectra, 50)))
     assert max(part.n_peaks for part in found if part.n_pixels > 1) <= 300
     assert Spectra.concatenate(found).fingerprint() == spectra.fingerprint()
 
