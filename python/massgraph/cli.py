@@ -8,30 +8,26 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import massgraph as mg
+from massgraph._cli_inputs import find_labels, inputs, places, read_all, read_file
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
     from massgraph.classifier import RGCNClassifier
     from massgraph.segmentation import Segmentation
     from massgraph.spectra import Spectra
-    from massgraph.streaming import JoinedSpectra, SpectraSource
+    from massgraph.streaming import JoinedSpectra
 
 __all__ = ["main"]
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-# Bytes of binary data from which imzML files are read block by block: some ten million peaks, which
-# with graphs and activations take more than 2 GB in memory.
-LARGE = 1 << 27
 DELETION_PIXELS = 500  # a sample is enough for the deletion curve, which predicts many times
 
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input (one line on stderr says where)"
@@ -330,7 +326,7 @@ def _validate(arguments: argparse.Namespace) -> dict[str, Any]:
 
     if arguments.input.suffix.lower() == ".imzml":
         return validate_imzml(arguments.input)
-    spectra = _read(arguments.input)
+    spectra = read_file(arguments.input)
     counts = spectra.peak_counts
     return {
         "file": str(arguments.input),
@@ -360,8 +356,8 @@ def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
         device=arguments.device,
         random_state=arguments.seed,
     )
-    with _inputs(arguments) as spectra:
-        labels = _labels(arguments, _places(spectra))
+    with inputs(arguments) as spectra:
+        labels = find_labels(arguments, places(spectra))
         classifier.fit(spectra, labels, checkpoint=arguments.checkpoint, resume=arguments.resume)
         segmentation = classifier.segment(spectra, labels)
         curve = _deletion(classifier, spectra, segmentation)
@@ -412,8 +408,8 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     elif arguments.synthetic:
         tasks = list(ev.family_tasks(seeds))
     else:
-        spectra = _read_all(arguments)
-        labels = _labels(arguments, spectra)
+        spectra = read_all(arguments)
+        labels = find_labels(arguments, spectra)
         held_out = 1 if arguments.quick else None
         tasks = list(
             ev.split_tasks(spectra, labels, folds=arguments.folds, seeds=seeds, held_out=held_out)
@@ -455,8 +451,8 @@ def _benchmark(arguments: argparse.Namespace) -> dict[str, Any]:
 def _segment(arguments: argparse.Namespace) -> Segmentation:
     """Segment and explain new pixels with a saved model, if they are of its polarity."""
     classifier = mg.load(arguments.model)
-    with _inputs(arguments) as spectra:
-        polarity = _places(spectra).polarity
+    with inputs(arguments) as spectra:
+        polarity = places(spectra).polarity
         if len({classifier.polarity_, polarity} - {None}) > 1:
             msg = (
                 f"{arguments.input[0]} is of {polarity} polarity, but the model in "
@@ -531,7 +527,7 @@ def _summary(
     }
 
 
-# -------------------------------------------------------------------- reading
+# -------------------------------------------------------------------- checks
 
 
 def _check_output(arguments: argparse.Namespace) -> None:
@@ -563,105 +559,6 @@ def _check_device(name: str) -> None:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         msg = f"--device {name!r}: torch sees {torch.cuda.device_count()} GPUs, use auto or cpu"
         raise ValueError(msg)
-
-
-def _read_all(arguments: argparse.Namespace) -> Spectra:
-    """All inputs as one Spectra; each imzML file is a run of its own."""
-    from dataclasses import replace
-
-    options = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
-    parts = [_read(path, **options) for path in arguments.input]
-    given = arguments.polarity
-    for path, part in zip(arguments.input, parts, strict=True):
-        if given and part.polarity not in (None, given):
-            msg = f"{path} says that it is of {part.polarity} polarity, but --polarity is {given}"
-            raise ValueError(msg)
-    if given:
-        parts = [replace(part, polarity=given) for part in parts]
-    names = [name for part in parts for name in part.run_names]
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        msg = f"two inputs hold a run named {repeated!r}: rename one of the files"
-        raise ValueError(msg)
-    try:
-        return parts[0] if len(parts) == 1 else mg.Spectra.concatenate(parts)
-    except ValueError as error:
-        msg = f"{', '.join(map(str, arguments.input))} cannot be joined: {error}"
-        raise ValueError(msg) from error
-
-
-@contextmanager
-def _inputs(arguments: argparse.Namespace) -> Iterator[Spectra | JoinedSpectra]:
-    """All inputs in memory, or block by block where their imzML files are large: open within."""
-    if not _is_large(arguments.input):
-        yield _read_all(arguments)
-        return
-    with ExitStack() as opened:
-        yield _open_all(arguments, opened)
-
-
-def _places(spectra: Spectra | JoinedSpectra) -> Spectra:
-    """Where the pixels are, of which run and polarity."""
-    return spectra if isinstance(spectra, mg.Spectra) else spectra.places()
-
-
-def _is_large(paths: list[Path]) -> bool:
-    """Whether the imzML files together are better not read into memory."""
-    from massgraph.io._ibd import find_ibd
-
-    runs = [path for path in paths if path.suffix.lower() == ".imzml" and path.is_file()]
-    return sum(find_ibd(path).stat().st_size for path in runs) > LARGE
-
-
-def _open_all(arguments: argparse.Namespace, opened: ExitStack) -> JoinedSpectra:
-    """All inputs as one source; imzML files stay open until `opened` is closed."""
-    from massgraph.streaming import JoinedSpectra
-
-    sources: list[SpectraSource | Spectra] = []
-    options = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
-    for path in arguments.input:
-        if path.suffix.lower() == ".h5ad":
-            sources.append(_read(path))
-        else:
-            sources.append(opened.enter_context(mg.open_imzml(path, **options)))
-    return JoinedSpectra(sources, polarity=arguments.polarity)
-
-
-def _read(path: Path, **imzml_options: Any) -> Spectra:
-    if path.suffix.lower() == ".h5ad":
-        from massgraph.io.anndata import read_anndata
-
-        return read_anndata(path)
-    return mg.read_imzml(path, **imzml_options)
-
-
-def _labels(arguments: argparse.Namespace, spectra: Spectra) -> NDArray[np.object_]:
-    if arguments.labels is not None:
-        from massgraph.io.labels import match_labels, read_labels
-
-        source, labels = arguments.labels, match_labels(read_labels(arguments.labels), spectra)
-    else:
-        source, labels = arguments.input[0], _labels_column(arguments)
-    classes = sorted({label for label in labels if label is not None})
-    if len(classes) < 2:
-        msg = f"{source}: all labels are {classes[0]!r}, a classifier needs at least two classes"
-        raise ValueError(msg)
-    return labels
-
-
-def _labels_column(arguments: argparse.Namespace) -> NDArray[np.object_]:
-    from massgraph.io.anndata import AnnDataError, labels_from_obs, open_h5ad
-
-    path = arguments.input[0]
-    if len(arguments.input) != 1 or path.suffix.lower() != ".h5ad":
-        msg = "--labels-column needs one h5ad file as input; use --labels with imzML files"
-        raise ValueError(msg)
-    adata = open_h5ad(path)
-    try:
-        return labels_from_obs(adata, arguments.labels_column)
-    except AnnDataError as error:
-        msg = f"{path}: {error}"
-        raise ValueError(msg) from error
 
 
 def _title(arguments: argparse.Namespace) -> str:

@@ -319,7 +319,7 @@ def test_command_reads_large_files_by_blocks(
 ) -> None:
     path = write(image, tmp_path)
     classifier.save(tmp_path / "model")
-    monkeypatch.setattr("massgraph.cli.LARGE", 1000)
+    monkeypatch.setattr("massgraph._cli_inputs.LARGE", 1000)
     for command in ("predict", "explain"):
         out = tmp_path / command
         assert main([command, str(tmp_path / "model"), str(path), "--out", str(out)]) == 0
@@ -343,7 +343,7 @@ def test_command_learns_from_large_files_by_blocks(
     table[::3].to_csv(tmp_path / "labels.csv", index=False)
     arguments = ["fit", str(path), "--labels", str(tmp_path / "labels.csv"), "--epochs", "2"]
     assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
-    monkeypatch.setattr("massgraph.cli.LARGE", 1000)
+    monkeypatch.setattr("massgraph._cli_inputs.LARGE", 1000)
     assert main([*arguments, "--out", str(tmp_path / "blocks")]) == 0
     one, other = (mg.load(tmp_path / name / "model") for name in ("whole", "blocks"))
     np.testing.assert_array_equal(one.predict_proba(image), other.predict_proba(image))
