@@ -13,8 +13,8 @@
 #' @param preset `"default"`, or `"published"` for the network and the training of La Rocca et al.
 #'   (2025), unchanged.
 #' @param branches What looks at the peaks, one or more of `"axis"` (amounts of the known ions),
-#'   `"relational"` (the graph network) and `"peak"` (the same without edges); their weighted sum
-#'   decides (all three).
+#'   `"family"` (what the ions of a molecule add up to), `"relational"` (the graph network) and
+#'   `"peak"` (the same without edges); their weighted sum decides (all four).
 #' @param folds How many parts of the labelled pixels take turns in being held out, to stop the
 #'   training and to weigh the branches (3); `1` for a single branch that is trained once.
 #' @param relations The mass differences that make edges: a table as of [relations()]. The default is

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph._threads import lent_generator
-from massgraph.branches import Versions, cross_fit, fit_axis
+from massgraph.branches import Versions, cross_fit
+from massgraph.discriminant import fit_discriminants
 from massgraph.encode import degraded_copy, weighing_copy
 from massgraph.features import feature_names
 from massgraph.ion_nodes import N_CONTEXT
 from massgraph.nn.batch import PeakGraphs
-from massgraph.nn.branches import AxisBranch, BranchModel, PeakNet, RelationalNet
+from massgraph.nn.branches import DISCRIMINANTS, BranchModel, Discriminants, PeakNet, RelationalNet
 from massgraph.nn.model import RGCN
 from massgraph.training import LabelledGraphs, train
 
@@ -83,8 +84,10 @@ def fit_one(
     # The published weights start from seed 0 whatever the seed of the split.
     seed = 0 if settings.as_published else int(seeds[2].generate_state(1)[0])
     part = _new_part(classifier, settings.branches[0], seed, _n_ions(classifier))
-    if isinstance(part, AxisBranch):
-        fit_axis(part, versions, np.arange(len(versions.y)), np.random.default_rng(seeds[3]))
+    if isinstance(part, Discriminants):
+        fit_discriminants(
+            part, versions, np.arange(len(versions.y)), np.random.default_rng(seeds[3])
+        )
     else:
         classifier.history_ = train(
             part.to(device),
@@ -111,7 +114,7 @@ def new_model(classifier: RGCNClassifier, n_ions: int | None) -> RGCN | BranchMo
     parts = {
         name: [
             _new_part(classifier, name, 0, n_ions)
-            for _ in range(1 if name == "axis" else classifier.n_nets_)
+            for _ in range(1 if name in DISCRIMINANTS else classifier.n_nets_)
         ]
         for name in classifier.settings_.branches
     }
@@ -147,7 +150,7 @@ def _versions(
 
 def _new_part(
     classifier: RGCNClassifier, branch: str, seed: int, n_ions: int | None
-) -> RGCN | AxisBranch:
+) -> RGCN | Discriminants:
     """An untrained part of a branch, of the resolved settings and classes."""
     settings, n_classes = classifier.settings_, len(classifier.classes_)
     n_features = len(feature_names(settings.features))
@@ -160,8 +163,8 @@ def _new_part(
     with lent_generator(seed):
         if n_ions is None:
             return RGCN(n_features, n_kinds, n_classes, **shape)
-        if branch == "axis":
-            return AxisBranch(n_ions, n_classes)
+        if branch in DISCRIMINANTS:
+            return DISCRIMINANTS[branch](n_ions, n_classes)
         n_features += N_CONTEXT
         if branch == "peak":
             return PeakNet(n_features, n_ions, n_classes, **shape)

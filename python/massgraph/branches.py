@@ -12,30 +12,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from massgraph.checkpoints import Checkpoint, Checkpoints
-from massgraph.discriminant import shrunken_discriminant
-from massgraph.messages import rows_of
-from massgraph.nn.batch import PeakBatch, PeakGraphs
-from massgraph.nn.branches import N_FAULTS, N_STRENGTHS, AxisBranch, BranchModel, addresses
+from massgraph.discriminant import fit_discriminants
+from massgraph.nn.batch import PeakGraphs
+from massgraph.nn.branches import DISCRIMINANTS, BranchModel, Discriminants
 from massgraph.nn.model import RGCN
 from massgraph.settings import Settings
-from massgraph.training import LabelledGraphs, batches, model_output, train
+from massgraph.training import LabelledGraphs, model_output, train
 
-__all__ = ["Versions", "cross_fit", "fit_axis"]
+__all__ = ["Versions", "cross_fit"]
 
 Floats = NDArray[np.float64]
 
-MOST_ROWS = 6000  # pixels that a discriminant is learnt from: bounds its memory
-NEVER = -1e3  # log weight of a discriminant that there was nothing to learn for
 WEIGHT_RANGE = (1e-3, 5.0)  # of logits with a standard deviation of 1: no more than nearly sure
-SHARE_PART = 2 / 3  # of the discriminant on shares, where no peaks are missing
-CLEAN_PART = 0.3  # of the discriminant for spectra as measured, in those for lost peaks
+# What few pixels cannot tell: weights relative to each other, of logits with a deviation of 1.
+USUAL_WEIGHTS = {"axis": 1.0, "family": 1.0, "relational": 0.35, "peak": 0.1}
+USUAL_PIXELS = 50.0  # how many labelled pixels they count as much as
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,10 +131,10 @@ def cross_fit(
         for k in range(n_folds):
             seed = seeds[number * n_folds + k]
             part = new_part(name, int(seed.generate_state(1)[0]))
-            where = torch.device("cpu") if isinstance(part, AxisBranch) else device
+            where = torch.device("cpu") if isinstance(part, Discriminants) else device
             inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            if isinstance(part, AxisBranch):
-                fit_axis(part, versions, inside, np.random.default_rng(seed))
+            if isinstance(part, Discriminants):
+                fit_discriminants(part, versions, inside, np.random.default_rng(seed))
             else:
                 rng = np.random.default_rng(seed)
                 part.to(device)
@@ -149,8 +146,9 @@ def cross_fit(
                 found = model_output(part, versions.graphs, rows, where, part.forward)
                 held_out[version, number, outside] = found
             fitted.append(part)
-        if name == "axis":  # in closed form: one of all pixels in place of one per fold
-            fit_axis(fitted[0], versions, np.arange(len(fold)), np.random.default_rng(seeds[0]))
+        if name in DISCRIMINANTS:  # in closed form: one of all pixels in place of one per fold
+            rng = np.random.default_rng(seeds[number * n_folds])
+            fit_discriminants(fitted[0], versions, np.arange(len(fold)), rng)
             fitted = fitted[:1]
         parts[name] = fitted
     model = BranchModel(parts).to(device).eval()
@@ -202,9 +200,10 @@ def _weigh(
     logits = versions[0]
     # A branch may earn its weight on degraded spectra; how sure the sum is, the measured ones say.
     both = np.concatenate(versions), np.tile(truth, len(versions))
-    weights = _fit_weights(*both)
+    usual = np.array([USUAL_WEIGHTS[name] for name in names])
+    weights = _fit_weights(*both, usual, USUAL_PIXELS / truth.size)
     total = np.einsum("b,nbc->nc", weights, logits)
-    weights = weights * _fit_weights(total[:, None, :], truth)
+    weights = weights * _fit_weights(total[:, None, :], truth, np.ones(1), 0.0)
     total = np.einsum("b,nbc->nc", weights, logits)
     table = [
         {
@@ -212,7 +211,7 @@ def _weigh(
             "weight": weights[index],
             "share": _share(weights[index] * logits[:, index], total),
             "balanced_accuracy_alone": _accuracy(logits[:, index], truth),
-            "balanced_accuracy_without": _score_without(both, logits, truth, index),
+            "balanced_accuracy_without": _score_without(both, logits, truth, usual, index),
         }
         for index, name in enumerate(names)
     ]
@@ -229,8 +228,12 @@ def _weigh(
     return weights, pd.DataFrame(table)
 
 
-def _fit_weights(logits: Floats, y: NDArray[np.int64]) -> Floats:
-    """Positive weights of ``(n_pixels, n_branches, n_classes)`` logits; classes weigh the same."""
+def _fit_weights(logits: Floats, y: NDArray[np.int64], usual: Floats, penalty: float) -> Floats:
+    """Positive weights of ``(n_pixels, n_branches, n_classes)`` logits; classes weigh the same.
+
+    The loss is that of the sum, and `penalty` times the squared distance of the weights (of logits
+    with a deviation of 1) from the nearest multiple of the `usual` ones.
+    """
     importance = 1.0 / np.bincount(y)[y]
     importance /= importance.sum()
     spread = (logits - logits.mean(axis=2, keepdims=True)).std(axis=(0, 2))
@@ -241,7 +244,9 @@ def _fit_weights(logits: Floats, y: NDArray[np.int64]) -> Floats:
         error = np.exp(log_probability)
         error[np.arange(y.size), y] -= 1.0
         slope = np.einsum("n,nc,nbc->b", importance, error, scaled)
-        return -float(importance @ log_probability[np.arange(y.size), y]), slope
+        unusual = weights - (weights @ usual) / (usual @ usual) * usual
+        misfit = -float(importance @ log_probability[np.arange(y.size), y])
+        return misfit + penalty * float(unusual @ unusual), slope + 2 * penalty * unusual
 
     start = np.full(logits.shape[1], 1.0 / logits.shape[1])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[WEIGHT_RANGE] * start.size)
@@ -263,118 +268,15 @@ def _share(part: Floats, total: Floats) -> float:
 
 
 def _score_without(
-    both: tuple[Floats, NDArray[np.int64]], logits: Floats, y: NDArray[np.int64], index: int
+    both: tuple[Floats, NDArray[np.int64]],
+    logits: Floats,
+    y: NDArray[np.int64],
+    usual: Floats,
+    index: int,
 ) -> float:
     """Accuracy of the sum without a branch, the others weighed anew."""
     if logits.shape[1] == 1:
         return float("nan")
-    weights = _fit_weights(np.delete(both[0], index, axis=1), both[1])
+    rest = np.delete(both[0], index, axis=1)
+    weights = _fit_weights(rest, both[1], np.delete(usual, index), USUAL_PIXELS / y.size)
     return _accuracy(np.einsum("b,nbc->nc", weights, np.delete(logits, index, axis=1)), y)
-
-
-# -------------------------------------------------------------------- the axis branch
-
-
-def fit_axis(
-    branch: AxisBranch, versions: Versions, pixels: NDArray[np.int64], rng: np.random.Generator
-) -> None:
-    """Fit the discriminants and their gate to some of the pixels, in place and closed form."""
-    measured = versions.graphs.batch(pixels, edges="none")
-    _set_expectations(branch, measured)
-    rows = versions.of(pixels)
-    fault, y = versions.fault[rows], np.tile(versions.y[pixels], len(rows) // len(pixels))
-    fault[len(pixels) :][fault[len(pixels) :] == 0] = -1  # copies with no peaks lost add nothing
-    features, complete = _axis_features(branch, versions.graphs, rows)
-    _fit_gate(branch, complete, fault)
-    n_ions, n_classes = len(branch.usual), branch.bias.shape[1]
-    clean: tuple[Floats, Floats] | None = None
-    for code in range(N_FAULTS):
-        chosen = np.flatnonzero(fault == code)
-        if chosen.size == 0:
-            continue
-        if chosen.size > MOST_ROWS:
-            chosen = rng.choice(chosen, MOST_ROWS, replace=False)
-        weight, bias = _discriminant(features[chosen], y[chosen], n_classes, joint=code > 0)
-        if clean is None:
-            clean = weight, bias
-        weight = CLEAN_PART * clean[0] + (1 - CLEAN_PART) * weight
-        bias = CLEAN_PART * clean[1] + (1 - CLEAN_PART) * bias
-        columns = slice(code * n_classes, (code + 1) * n_classes)
-        branch.share_weight[:, columns] = torch.from_numpy(weight[:n_ions])
-        branch.deviation_weight[:, columns] = torch.from_numpy(weight[n_ions:])
-        branch.bias[code] = torch.from_numpy(bias)
-
-
-def _discriminant(
-    features: sp.csr_matrix, y: NDArray[np.int64], n_classes: int, *, joint: bool
-) -> tuple[Floats, Floats]:
-    """One discriminant on shares and deviations, or the weighted mean of one on each.
-
-    Where peaks are missing the two correct each other; where none are, two of half as many
-    features are the steadier.
-    """
-    if joint:
-        return shrunken_discriminant(features, y, n_classes)
-    n_ions = features.shape[1] // 2
-    share = shrunken_discriminant(features[:, :n_ions], y, n_classes)
-    deviation = shrunken_discriminant(features[:, n_ions:], y, n_classes)
-    rest = 1 - SHARE_PART
-    weight = np.concatenate([SHARE_PART * share[0], rest * deviation[0]])
-    return weight, SHARE_PART * share[1] + rest * deviation[1]
-
-
-def _set_expectations(branch: AxisBranch, measured: PeakBatch) -> None:
-    """What is usual in spectra as measured: amounts, and how many peaks of each strength."""
-    amount, ion, weight = (part.double().numpy() for part in addresses(measured))
-    ion = ion.astype(np.int64)
-    n_ions = len(branch.usual)
-    presence = np.bincount(ion, weights=weight, minlength=n_ions)
-    total_amount = np.bincount(ion, weights=weight * amount, minlength=n_ions)
-    usual = total_amount / np.maximum(presence, 1e-12)
-    edges = np.quantile(usual, np.linspace(0, 1, N_STRENGTHS + 1)[1:-1])
-    group = np.searchsorted(edges, usual, side="right")
-    total = np.bincount(group, weights=presence, minlength=N_STRENGTHS) / measured.n_pixels
-    expected = np.zeros((n_ions, N_STRENGTHS))
-    expected[np.arange(n_ions), group] = 1.0 / np.maximum(total[group], 1e-9)
-    branch.usual.copy_(torch.from_numpy(usual))
-    branch.expected.copy_(torch.from_numpy(expected))
-
-
-def _axis_features(
-    branch: AxisBranch, graphs: PeakGraphs, rows: NDArray[np.int64]
-) -> tuple[sp.csr_matrix, Floats]:
-    """Shares and deviations side by side, ``(n_rows, 2 n_ions)``, and completeness."""
-    n_ions = len(branch.usual)
-    features, completeness = [], []
-    _, offsets = rows_of(graphs.offsets, rows)
-    for block in batches(offsets):
-        batch = graphs.batch(rows[block], edges="none")
-        share, deviation, complete = branch.parts(batch)
-        place = (batch.pixel.numpy(), addresses(batch)[1].numpy())
-        parts = [
-            sp.csr_matrix((values.numpy(), place), shape=(batch.n_pixels, n_ions))
-            for values in (share, deviation)
-        ]
-        features.append(sp.hstack(parts, format="csr"))
-        completeness.append(complete.numpy())
-    return sp.vstack(features, format="csr"), np.concatenate(completeness)
-
-
-def _fit_gate(branch: AxisBranch, complete: Floats, fault: NDArray[np.int64]) -> None:
-    """Multinomial regression of the fault on the completeness."""
-    from sklearn.linear_model import LogisticRegression
-
-    branch.gate_weight.zero_()
-    branch.gate_bias.fill_(NEVER)
-    branch.gate_bias[0] = 0.0
-    known = fault >= 0
-    codes = np.unique(fault[known])
-    if codes.size < 2:
-        return
-    gate = LogisticRegression(C=10.0, max_iter=500, class_weight="balanced")
-    gate.fit(complete[known], fault[known])
-    weight, bias = gate.coef_, gate.intercept_
-    if codes.size == 2:  # scikit-learn gives the second against the first
-        weight, bias = np.concatenate([0 * weight, weight]), np.append(0.0, bias)
-    branch.gate_weight[:, codes] = torch.from_numpy(weight.T)
-    branch.gate_bias[codes] = torch.from_numpy(np.asarray(bias, dtype=np.float64))

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 KINDS = ("isotope", "adduct", "homologous", "loss", "biotransformation", "user")
+LARGEST_SMALL_LOSS = 20.0  # Da, above water
 POLARITIES = ("positive", "negative")
 
 # Source: NIST "Atomic Weights and Isotopic Compositions with Relative Atomic Masses" (2015), which
@@ -231,6 +232,16 @@ class Relations:
             formulas=tuple(self.formulas[code] for code in codes),
             kinds=tuple(self.kinds[code] for code in codes),
         )
+
+    @property
+    def of_one_molecule(self) -> NDArray[np.bool_]:
+        """Which relations link ions of one molecule: isotopes, adducts, loss of NH3 or H2O.
+
+        Larger losses are not among them: most partners at their distance are other molecules.
+        """
+        kinds = np.array(self.kinds)
+        small = (kinds == "loss") & (self.masses < LARGEST_SMALL_LOSS)
+        return np.asarray(np.isin(kinds, ("isotope", "adduct")) | small)
 
     def to_frame(self) -> pd.DataFrame:
         """Table with columns name, formula, kind, mass."""

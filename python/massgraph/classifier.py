@@ -56,11 +56,12 @@ NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
 class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A sum of branches over the peaks of each pixel; the relational one is a graph network.
 
-    Spectra are calibrated to the data's own mass axis; then three branches look at the peaks: the
-    ``"axis"`` branch at the amounts of the known ions, the ``"relational"`` branch, a relational
-    graph convolutional network, at the mass differences between the peaks too, and the ``"peak"``
-    branch at the set of the peaks without them. Pixels that a branch was not fitted to decide how
-    much it weighs. Everything is exactly additive over ions (see `massgraph.explain`).
+    Spectra are calibrated to the data's own mass axis; then four branches look at the peaks:
+    the ``"axis"`` branch at the amounts of the known ions, the ``"family"`` branch at what the
+    ions of one molecule add up to, the ``"relational"`` branch, a relational graph
+    convolutional network, at all mass differences, and the ``"peak"`` branch at the set of the
+    peaks without them. Pixels that a branch was not fitted to decide how much it weighs.
+    Everything is exactly additive over ions (see `massgraph.explain`).
 
     Parameters that are None are as the preset has them; the values of the default preset are given
     in parentheses.
@@ -71,7 +72,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ``"default"``, or ``"published"``: the network and the training of La Rocca et al. (JASMS
         2025, 10.1021/jasms.5c00055), unchanged.
     branches
-        Parts of the sum, of ``"axis"``, ``"relational"``, ``"peak"`` (all three).
+        Parts of the sum, of ``"axis"``, ``"family"``, ``"relational"``, ``"peak"`` (all four).
     folds
         Number of nets per branch, each trained on all labelled pixels but those of one fold (3);
         1 for a single net, which holds out `validation_fraction` to stop its training.

@@ -14,6 +14,8 @@ from massgraph.calibration import RunErrors
 from massgraph.features import feature_names, node_features
 from massgraph.graph import Graph, build_graph, build_messages
 from massgraph.ion_nodes import context, ion_nodes, relative_intensity, spread
+from massgraph.messages import CompactMessages, Messages
+from massgraph.molecules import molecule_amounts
 from massgraph.nn.batch import PeakGraphs
 from massgraph.settings import Settings
 from massgraph.spectra import Spectra
@@ -122,25 +124,27 @@ class PeakEncoder:
         Where there is an axis, the nodes are the ions of each pixel (`massgraph.ion_nodes`), what
         the axis says of them (`massgraph.ion_nodes.context`) is among the features, and
         `massgraph.nn.branches.ADDRESS_WIDTH` columns follow them: the amount of the ion, its place
-        in the axis and how far it is there. Otherwise the nodes are the peaks.
+        in the axis, how far it is there, and how much of its molecule there is
+        (`massgraph.molecules`, two columns). Otherwise the nodes are the peaks.
         """
         calibrated = self._calibrated(spectra)
         if self.axis is None:
-            nodes = calibrated.spectra
-            features = self._features(nodes)
-        else:
-            ions = ion_nodes(self.axis, calibrated)
-            nodes = ions.spectra
-            amount = np.log1p(relative_intensity(self.axis, ions) / self.unit)
-            address = np.column_stack([amount, ions.ion, ions.weight]).astype(np.float32)
-            features = np.concatenate(
-                [self._features(nodes), context(self.axis, ions), address], axis=1
-            )
-        return PeakGraphs(
-            features=features,
-            offsets=nodes.offsets,
-            messages=build_messages(nodes, self.settings.relations, **self._options()),
+            peaks = calibrated.spectra
+            return PeakGraphs(self._features(peaks), peaks.offsets, self._messages(peaks))
+        ions = ion_nodes(self.axis, calibrated)
+        messages = self._messages(ions.spectra)
+        relative = relative_intensity(self.axis, ions)
+        usual = np.exp(self.axis.level)[ions.ion]
+        molecule = molecule_amounts(
+            ions, relative, usual, messages, self.settings.relations, self.unit
         )
+        amount = np.log1p(relative / self.unit)
+        address = np.column_stack([amount, ions.ion, ions.weight, *molecule]).astype(np.float32)
+        known = self._features(ions.spectra), context(self.axis, ions), address
+        return PeakGraphs(np.concatenate(known, axis=1), ions.spectra.offsets, messages)
+
+    def _messages(self, nodes: Spectra) -> Messages | CompactMessages:
+        return build_messages(nodes, self.settings.relations, **self._options())
 
     def spread(
         self, calibrated: CalibratedSpectra, activation: NDArray[np.float64]

@@ -524,7 +524,7 @@ def _family_table(table: pd.DataFrame, classes: Iterable[str]) -> _Table:
 
 # -------------------------------------------------------------------- branches
 
-BRANCH_NAMES = {"axis": "axis", "relational": "relations", "peak": "peaks"}
+BRANCH_NAMES = {"axis": "axis", "family": "molecules", "relational": "relations", "peak": "peaks"}
 
 
 def _branches(segmentation: Segmentation) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from massgraph.graph import RULES
 
 __all__ = ["BRANCHES", "PRESETS", "Settings", "check_settings", "resolve_settings"]
 
-BRANCHES = ("axis", "relational", "peak")
+BRANCHES = ("axis", "family", "relational", "peak")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Settings:
     """Resolved settings of one classifier; see `RGCNClassifier` for what each one means."""
 
     relations: Relations
-    branches: tuple[str, ...] = ("axis", "relational", "peak")
+    branches: tuple[str, ...] = BRANCHES
     folds: int = 3
     tolerance: float = 5.0
     tolerance_unit: str = "ppm"

@@ -18,7 +18,7 @@ from massgraph._threads import one_thread
 from massgraph._warnings import outside
 from massgraph.checkpoints import Checkpoint, TrainingState
 from massgraph.nn.batch import PeakGraphs
-from massgraph.nn.branches import AxisBranch, BranchModel
+from massgraph.nn.branches import BranchModel, Discriminants
 from massgraph.nn.model import RGCN
 from massgraph.settings import Settings
 
@@ -284,7 +284,7 @@ def _validate(
 
 @one_thread()
 def model_output(
-    model: RGCN | AxisBranch | BranchModel,
+    model: RGCN | Discriminants | BranchModel,
     graphs: PeakGraphs,
     rows: NDArray[np.int64],
     device: torch.device,

@@ -20,7 +20,7 @@ from massgraph.encode import PeakEncoder, weighing_copy
 from massgraph.messages import Messages
 from massgraph.nn.batch import PeakGraphs
 from massgraph.nn.branches import AxisBranch, BranchModel, PeakNet, RelationalNet
-from massgraph.settings import resolve_settings
+from massgraph.settings import BRANCHES, resolve_settings
 from massgraph.splits import fold_by_group
 from massgraph.training import model_output
 
@@ -53,19 +53,17 @@ def fitted(tissue: Any) -> mg.RGCNClassifier:
 # -------------------------------------------------------------------- a user's story
 
 
-def test_the_three_branches_and_what_they_contribute(
-    fitted: mg.RGCNClassifier, tissue: Any
-) -> None:
+def test_the_branches_and_what_they_contribute(fitted: mg.RGCNClassifier, tissue: Any) -> None:
     table = fitted.contributions_
     assert table is not None
-    assert table["branch"].tolist() == ["axis", "relational", "peak", "all"]
-    assert table["share"].iloc[:3].sum() == pytest.approx(1, abs=1e-6)
-    assert (table["weight"].iloc[:3] > 0).all()
-    assert table["balanced_accuracy_without"].iloc[:3].between(0, 1).all()
+    assert table["branch"].tolist() == ["axis", "family", "relational", "peak", "all"]
+    assert table["share"].iloc[:4].sum() == pytest.approx(1, abs=1e-6)
+    assert (table["weight"].iloc[:4] > 0).all()
+    assert table["balanced_accuracy_without"].iloc[:4].between(0, 1).all()
     spectra, labels = tissue
     assert np.mean(fitted.predict(spectra) == labels) > 0.8
     summary = fitted.summary()
-    assert summary["branch_shares"] == pytest.approx(table["share"].iloc[:3].tolist(), abs=1e-3)
+    assert summary["branch_shares"] == pytest.approx(table["share"].iloc[:4].tolist(), abs=1e-3)
     assert summary["axis_ions"] == len(fitted.encoder_.axis)
     assert summary["mass_width_mda"] > 0
 
@@ -102,10 +100,10 @@ def test_logits_are_the_sum_of_the_branches(fitted: mg.RGCNClassifier, tissue: A
     spectra, _ = tissue
     parts = fitted.branch_logits(spectra)
     np.testing.assert_allclose(parts.sum(axis=1), fitted.logits(spectra), atol=1e-9)
-    for index, name in enumerate(("axis", "relational", "peak")):
+    for index, name in enumerate(("axis", "family", "relational", "peak")):
         np.testing.assert_allclose(fitted.only(name).logits(spectra), parts[:, index], atol=1e-9)
     two = fitted.only("axis", "peak")
-    np.testing.assert_allclose(two.logits(spectra), parts[:, [0, 2]].sum(axis=1), atol=1e-9)
+    np.testing.assert_allclose(two.logits(spectra), parts[:, [0, 3]].sum(axis=1), atol=1e-9)
     explanation = two.explain(spectra)
     np.testing.assert_allclose(explanation.logits(), two.logits(spectra), atol=1e-8)
 
@@ -173,7 +171,9 @@ def test_the_gate_knows_the_faults(fitted: mg.RGCNClassifier, tissue: Any) -> No
         graphs = fitted.encoder_.encode(part)
         rows = np.arange(len(graphs))
         cpu = torch.device("cpu")
-        gate = model_output(branch, graphs, rows, cpu, lambda b: branch.gate(branch.parts(b)[2]))
+        gate = model_output(
+            branch, graphs, rows, cpu, lambda b: branch.gate(branch.completeness(b))
+        )
         return gate.mean(axis=0)
 
     rng = np.random.default_rng(0)
@@ -187,7 +187,7 @@ def test_without_copies_there_is_one_discriminant(tissue: Any) -> None:
     (branch,) = model.model_.parts("axis")
     graphs = model.encoder_.encode(tissue[0][:9])
     cpu, rows = torch.device("cpu"), np.arange(9)
-    gate = model_output(branch, graphs, rows, cpu, lambda b: branch.gate(branch.parts(b)[2]))
+    gate = model_output(branch, graphs, rows, cpu, lambda b: branch.gate(branch.completeness(b)))
     np.testing.assert_allclose(gate, np.tile([1.0, 0, 0], (9, 1)))
 
 
@@ -199,10 +199,28 @@ def test_weights_favour_the_branch_that_is_right() -> None:
     y = np.repeat([0, 1, 2], 50)
     right = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
     noise = 3 * rng.normal(size=(150, 3))
-    weights = fitting._fit_weights(np.stack([right, noise], axis=1), y)
+    both, even, one = np.stack([right, noise], axis=1), np.ones(2), np.ones(1)
+    weights = fitting._fit_weights(both, y, even, 0.0)
     assert weights[0] > 10 * weights[1]
-    sure = fitting._fit_weights(10 * right[:, None], y)
-    assert sure[0] == pytest.approx(0.1 * fitting._fit_weights(right[:, None], y)[0], rel=0.01)
+    sure = fitting._fit_weights(10 * right[:, None], y, one, 0.0)
+    alone = fitting._fit_weights(right[:, None], y, one, 0.0)
+    assert sure[0] == pytest.approx(0.1 * alone[0], rel=0.01)
+
+
+def test_few_pixels_leave_the_weights_as_usual() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 50)
+    right = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
+    both = np.stack([right, 3 * rng.normal(size=(150, 3))], axis=1)
+    spread = (both - both.mean(axis=2, keepdims=True)).std(axis=(0, 2))
+    usual = np.array([1.0, 0.5])
+    ratios = []
+    for penalty in (0.0, 0.3, 1e3):
+        weights = fitting._fit_weights(both, y, usual, penalty) * spread
+        ratios.append(weights[1] / weights[0])
+    assert ratios[0] < 0.1 < ratios[1] < ratios[2]
+    assert ratios[2] == pytest.approx(0.5, rel=0.01)
+    assert set(fitting.USUAL_WEIGHTS) == set(BRANCHES)
 
 
 def test_folds_are_whole_groups_with_all_classes() -> None:
@@ -239,7 +257,7 @@ def test_a_group_that_holds_a_class_is_never_held_out() -> None:
         ({"branches": ()}, "must be one or more of"),
         ({"branches": ("peak", "peak")}, "each once"),
         ({"folds": 0}, "folds 0 is below 1"),
-        ({"folds": 1}, "leaves nothing to weigh 3 branches by"),
+        ({"folds": 1}, "leaves nothing to weigh 4 branches by"),
         ({"preset": "published", "folds": 3}, "the published preset is"),
         ({"preset": "published", "branches": ("axis",)}, "the published preset is"),
     ],
@@ -262,7 +280,7 @@ def test_branches_that_are_not_in_the_model(fitted: mg.RGCNClassifier, tissue: A
 
 def test_embeddings_are_of_all_parts(fitted: mg.RGCNClassifier, tissue: Any) -> None:
     found = fitted.embed(tissue[0][:4])
-    assert found.shape == (4, 3 + 2 * 2 * 16)
+    assert found.shape == (4, 2 * 3 + 2 * 2 * 16)
     assert isinstance(fitted.model_, BranchModel)
     with pytest.raises(ValueError, match="cannot be split"):
         quick().fit(*tissue, groups=tissue[1])
@@ -276,8 +294,8 @@ def test_the_report_says_what_each_branch_contributed(
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     table = fitted.contributions_
     assert table is not None
-    axis, relations = (100 * float(share) for share in table["share"].iloc[:2])
-    assert f"axis {axis:.0f} %, relations {relations:.0f} %, peaks" in text
+    axis, family, net = (100 * float(share) for share in table["share"].iloc[:3])
+    assert f"axis {axis:.0f} %, molecules {family:.0f} %, relations {net:.0f} %, peaks" in text
     assert "The mass axis was found in the data" in text
     alone = fitted.only("peak", "axis")
     assert alone.settings_.branches == ("axis", "peak")
@@ -314,8 +332,9 @@ def test_weights_do_not_depend_on_the_scale_of_a_branch(scale: float) -> None:
     rng = np.random.default_rng(1)
     y = np.repeat([0, 1, 2], 60)
     logits = np.stack([np.eye(3)[y] + rng.normal(size=(180, 3)) for _ in range(2)], axis=1)
-    first = fitting._fit_weights(logits, y)
-    other = fitting._fit_weights(logits * np.array([scale, 1.0])[None, :, None], y)
+    usual = np.array([1.0, 0.5])
+    first = fitting._fit_weights(logits, y, usual, 0.1)
+    other = fitting._fit_weights(logits * np.array([scale, 1.0])[None, :, None], y, usual, 0.1)
     np.testing.assert_allclose(other * [scale, 1.0], first, rtol=1e-3)
 
 

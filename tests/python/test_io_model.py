@@ -20,6 +20,7 @@ from sklearn.base import clone
 import massgraph as mg
 from massgraph.io import model as model_io
 from massgraph.io.model import ModelError
+from massgraph.settings import BRANCHES
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
@@ -227,7 +228,7 @@ def test_numbers_of_numpy_and_odd_floats_come_back(tissue: Any, tmp_path: Path) 
     assert loaded.learning_rate == 0.30000000000000004
     assert loaded.random_state == 7
     assert loaded.summary() == json.loads(json.dumps(classifier.summary())) | {
-        "branches": ("axis", "relational", "peak"),
+        "branches": BRANCHES,
         "features": loaded.settings_.features,
         "hidden": (4, 4),
         "mz_range": (600.0, 900.1),
@@ -382,7 +383,7 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c.update(classes=["a", "b", "c", "d"]), "training_per_class is"),
         (
             lambda c: (c.update(classes=["a", "b", "c", "d"]), more_classes(c)),
-            "axis.0.share_weight",
+            "axis.0.weight",
         ),
         (lambda c: c.update(feature_range=[5.0, 5.0]), "no range of m/z"),
         (lambda c: c.update(feature_range=[5.0, 6.0, 7.0]), "no range of m/z"),

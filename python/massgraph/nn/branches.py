@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,10 +19,13 @@ from massgraph.nn.model import RGCN
 
 __all__ = [
     "ADDRESS_WIDTH",
+    "DISCRIMINANTS",
     "N_FAULTS",
     "N_STRENGTHS",
     "AxisBranch",
     "BranchModel",
+    "Discriminants",
+    "FamilyBranch",
     "PeakNet",
     "RelationalNet",
 ]
@@ -31,14 +34,29 @@ EMBEDDING = 5  # learnt numbers per ion of the axis
 N_FAULTS = 3  # none, peaks lost at random, the weakest lost
 N_STRENGTHS = 4  # groups of ions, from weak to strong
 READS_MOST = ("relational", "peak")  # branches whose batches serve the others too
-ADDRESS_WIDTH = 3
-"""Columns after the node features: the amount of the ion, its place in the axis, its weight."""
+ADDRESS_WIDTH = 5
+"""Columns after the node features: those of `Addresses`."""
 
 
-def addresses(batch: PeakBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Amount, ion (int64) and weight of each node, each of shape ``(n_nodes,)``."""
-    amount, ion, weight = batch.features[:, -ADDRESS_WIDTH:].unbind(dim=1)
-    return amount, ion.long(), weight
+class Addresses(NamedTuple):
+    """What is known of each node by its ion, each of shape ``(n_nodes,)``.
+
+    `amount` of the ion, `ion` its place in the axis (int64), `weight` how far it is there,
+    `molecule` the amount of its molecule and `surplus` how much more of it there is than is usual
+    (`massgraph.molecules`).
+    """
+
+    amount: torch.Tensor
+    ion: torch.Tensor
+    weight: torch.Tensor
+    molecule: torch.Tensor
+    surplus: torch.Tensor
+
+
+def addresses(batch: PeakBatch) -> Addresses:
+    """The last columns of the features."""
+    amount, ion, weight, molecule, surplus = batch.features[:, -ADDRESS_WIDTH:].unbind(dim=1)
+    return Addresses(amount, ion.long(), weight, molecule, surplus)
 
 
 class RelationalNet(RGCN):
@@ -113,8 +131,8 @@ class RelationalNet(RGCN):
         if isinstance(batch, GraphBatch):
             msg = "graphs without the addresses of their peaks: use what `take` gives"
             raise TypeError(msg)
-        _, ion, weight = addresses(batch)
-        vectors = functional.embedding(ion, self.ion_vectors) * weight[:, None]
+        where = addresses(batch)
+        vectors = functional.embedding(where.ion, self.ion_vectors) * where.weight[:, None]
         known = torch.cat([batch.features[:, :-ADDRESS_WIDTH], vectors], dim=1)
         if batch.graphs is not None:
             return known, self._native_batch(batch.graphs, known)
@@ -155,15 +173,11 @@ class PeakNet(RelationalNet):
         return GraphBatch(features.detach().numpy(), offsets, messages, rows)
 
 
-class AxisBranch(nn.Module):
-    r"""Linear discriminants on the amounts at the ions of the axis, chosen by how much is missing.
+class Discriminants(nn.Module):
+    """Linear discriminants on the ions of the axis, chosen by how much is missing.
 
-    With the amount :math:`v_k` of an ion, how far it is there, :math:`w_k` (see
-    `massgraph.ion_nodes`), and its mean amount :math:`\mu_k` where it is present, an ion has two
-    features: its share :math:`V_k = w_k v_k / \sum_k w_k v_k`, which knows an absent ion from a
-    weak one, and its deviation :math:`D_k = w_k (v_k - \mu_k - g)` from what is usual, where
-    :math:`g` is the mean deviation in the pixel, for which an absent ion says nothing. Each of
-    three discriminants, for spectra as measured, with peaks lost at random, and with the weakest
+    Each ion that a pixel holds has one feature or more (`features`), zero where it is absent. Each
+    of three discriminants, for spectra as measured, with peaks lost at random, and with the weakest
     lost, gives logits that are a sum over ions; a gate weighs them by the shares of the expected
     ions that the pixel has, from weak ones to strong ones.
 
@@ -173,6 +187,13 @@ class AxisBranch(nn.Module):
         Ions of the axis, and classes.
     """
 
+    MEASURED: tuple[float, ...]
+    LOST: tuple[float, ...]
+    """Part of the discriminant on each feature alone, for spectra as measured and for lost peaks.
+
+    The two for lost peaks have one on all features besides, learnt from degraded copies.
+    """
+
     def __init__(self, n_ions: int, n_classes: int) -> None:
         super().__init__()
         n, wide = max(n_ions, 1), torch.float64
@@ -180,34 +201,39 @@ class AxisBranch(nn.Module):
         self.register_buffer("expected", torch.zeros(n, N_STRENGTHS, dtype=wide))
         self.register_buffer("gate_weight", torch.zeros(N_STRENGTHS, N_FAULTS, dtype=wide))
         self.register_buffer("gate_bias", torch.zeros(N_FAULTS, dtype=wide))
-        self.register_buffer("share_weight", torch.zeros(n, N_FAULTS * n_classes, dtype=wide))
-        self.register_buffer("deviation_weight", torch.zeros(n, N_FAULTS * n_classes, dtype=wide))
+        shape = (len(self.MEASURED), n, N_FAULTS * n_classes)
+        self.register_buffer("weight", torch.zeros(shape, dtype=wide))
         self.register_buffer("bias", torch.zeros(N_FAULTS, n_classes, dtype=wide))
 
     usual: torch.Tensor
     expected: torch.Tensor
     gate_weight: torch.Tensor
     gate_bias: torch.Tensor
-    share_weight: torch.Tensor
-    deviation_weight: torch.Tensor
+    weight: torch.Tensor
     bias: torch.Tensor
 
-    def parts(self, batch: PeakBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Shares and deviations of the nodes, and completeness of each pixel.
+    def values(self, where: Addresses) -> torch.Tensor:
+        """What deviates from what is usual, ``(n_nodes,)``."""
+        raise NotImplementedError
 
-        Shapes ``(n_nodes,)`` twice, and ``(n_pixels, N_STRENGTHS)``.
-        """
-        amount, ion, weight = addresses(batch)
-        weight, amount = weight.double(), amount.double()
-        share = weight * amount
-        share = share / _pixel_sum(share, batch).clamp(min=1e-12)[batch.pixel]
-        deviation = weight * (amount - self.usual[ion])
+    def features(self, batch: PeakBatch) -> torch.Tensor:
+        """What the discriminants read of each node, float64, ``(n_nodes, n_features)``."""
+        raise NotImplementedError
+
+    def deviation(self, batch: PeakBatch) -> torch.Tensor:
+        """Weighted values less what is usual for the ion and in the pixel, ``(n_nodes,)``."""
+        where = addresses(batch)
+        weight = where.weight.double()
+        deviation = weight * (self.values(where).double() - self.usual[where.ion])
         known = _pixel_sum(weight, batch).clamp(min=1e-12)
         common = _pixel_sum(deviation, batch) / known
-        deviation = deviation - weight * common[batch.pixel]
-        found = weight[:, None] * self.expected[ion]
-        complete = found.new_zeros(batch.n_pixels, N_STRENGTHS).index_add(0, batch.pixel, found)
-        return share, deviation, complete
+        return deviation - weight * common[batch.pixel]
+
+    def completeness(self, batch: PeakBatch) -> torch.Tensor:
+        """Shares of the expected ions, from weak to strong, ``(n_pixels, N_STRENGTHS)``."""
+        where = addresses(batch)
+        found = where.weight.double()[:, None] * self.expected[where.ion]
+        return found.new_zeros(batch.n_pixels, N_STRENGTHS).index_add(0, batch.pixel, found)
 
     def take(
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
@@ -221,11 +247,12 @@ class AxisBranch(nn.Module):
 
     def cam(self, batch: PeakBatch) -> torch.Tensor:
         """Class activation of each peak, float64, ``(n_peaks, n_classes)``."""
-        _, ion, _ = addresses(batch)
-        share, deviation, complete = self.parts(batch)
-        each = share[:, None] * self.share_weight[ion]
-        each += deviation[:, None] * self.deviation_weight[ion]
-        gate = self.gate(complete)
+        ion = addresses(batch).ion
+        features = self.features(batch)
+        each = features[:, :1] * self.weight[0, ion]
+        for number in range(1, len(self.MEASURED)):
+            each += features[:, number, None] * self.weight[number, ion]
+        gate = self.gate(self.completeness(batch))
         # As a mean over the peaks: the contribution times their number.
         each = (
             each.view(len(each), N_FAULTS, self.bias.shape[1])
@@ -244,6 +271,49 @@ class AxisBranch(nn.Module):
         return self.bias[0]
 
 
+class AxisBranch(Discriminants):
+    r"""`Discriminants` on the amounts of single ions.
+
+    With the amount :math:`v_k` of an ion, how far it is there, :math:`w_k` (see
+    `massgraph.ion_nodes`), and its mean amount :math:`\mu_k` where it is present, an ion has two
+    features: its share :math:`V_k = w_k v_k / \sum_k w_k v_k`, which knows an absent ion from a
+    weak one, and its deviation :math:`D_k = w_k (v_k - \mu_k - g)` from what is usual, where
+    :math:`g` is the mean deviation in the pixel, for which an absent ion says nothing.
+    """
+
+    MEASURED = (0.8, 0.2)
+    LOST = (1 / 3, 2 / 3)
+
+    def values(self, where: Addresses) -> torch.Tensor:
+        """Amounts."""
+        return where.amount
+
+    def features(self, batch: PeakBatch) -> torch.Tensor:
+        """Share and deviation."""
+        return torch.stack([_share(addresses(batch).amount, batch), self.deviation(batch)], dim=1)
+
+
+class FamilyBranch(Discriminants):
+    """`Discriminants` on what the ions of one molecule add up to (`massgraph.molecules`).
+
+    The features are those of the axis branch, of the molecule that an ion belongs to in place of
+    the ion. How much is usual, which the deviation refers to, is of the ions that the pixel has:
+    where peaks are lost only the deviation can be used.
+    """
+
+    MEASURED = (0.5, 0.5)
+    LOST = (0.0, 1.0)
+
+    def values(self, where: Addresses) -> torch.Tensor:
+        """How much more of the molecule there is than is usual."""
+        return where.surplus
+
+    def features(self, batch: PeakBatch) -> torch.Tensor:
+        """Share and deviation of the molecule."""
+        molecule = addresses(batch).molecule
+        return torch.stack([_share(molecule, batch), self.deviation(batch)], dim=1)
+
+
 class BranchModel(nn.Module):
     """The weighted sum of named branches, each the mean of its nets.
 
@@ -254,11 +324,11 @@ class BranchModel(nn.Module):
     Parameters
     ----------
     branches
-        Per name (of `massgraph.settings.BRANCHES`) its parts: one `AxisBranch`, or nets of
+        Per name (of `massgraph.settings.BRANCHES`) its parts: one `Discriminants`, or nets of
         different folds.
     """
 
-    def __init__(self, branches: Mapping[str, Sequence[RGCN | AxisBranch]]) -> None:
+    def __init__(self, branches: Mapping[str, Sequence[RGCN | Discriminants]]) -> None:
         super().__init__()
         lists = {name: nn.ModuleList(parts) for name, parts in branches.items()}
         self.branches = nn.ModuleDict(lists)
@@ -271,7 +341,7 @@ class BranchModel(nn.Module):
         """Names of the branches, in order."""
         return tuple(self.branches)
 
-    def parts(self, name: str) -> list[RGCN | AxisBranch]:
+    def parts(self, name: str) -> list[RGCN | Discriminants]:
         """The parts of one branch."""
         return list(cast("nn.ModuleList", self.branches[name]))  # type: ignore[arg-type]
 
@@ -340,6 +410,16 @@ class BranchModel(nn.Module):
                 else:
                     found.append(_pixel_mean(part.cam(batch), batch))
         return torch.cat(found, dim=1)
+
+
+DISCRIMINANTS: dict[str, type[Discriminants]] = {"axis": AxisBranch, "family": FamilyBranch}
+"""Branches in closed form, by their names; the others are nets."""
+
+
+def _share(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
+    """Weighted values over their sum in the pixel, float64, ``(n_nodes,)``."""
+    share = addresses(batch).weight.double() * values.double()
+    return share / _pixel_sum(share, batch).clamp(min=1e-12)[batch.pixel]
 
 
 def _pixel_sum(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
