@@ -53,7 +53,9 @@ MODELS = (
     "random_forest",
     "boosting",
     "cnn_1d",
+    "peak_set",
     "published",
+    "published_tuned",
 )
 """Models of a full evaluation; the default's branches alone are reported too."""
 
@@ -373,7 +375,7 @@ def evaluate(
     faults
         What befalls the test pixels.
     augment
-        Number of degraded copies that baselines learn from besides; the faster ones are given
+        Number of degraded copies that baselines learn from besides, as "+aug"; all are given
         without them as well.
     window_da
         Alignment window of the baselines.
@@ -449,20 +451,23 @@ def _makers(name: str, augment: int, window_da: float) -> dict[str, Callable[[in
 
     if name == DEFAULT:
         return {name: lambda seed: RGCNClassifier(random_state=seed)}
-    if name in ("published", "peak_set"):
+    if name in ("published", "published_tuned", "peak_set"):
         return {name: baseline()}
     if name == "cnn_1d":
         return {name: baseline(), f"{name} +aug": baseline(augment=1)}
-    aligned = {f"{name} +aug": baseline(window_da=window_da, augment=augment)}
+    both = {
+        name: baseline(window_da=window_da),
+        f"{name} +aug": baseline(window_da=window_da, augment=augment),
+    }
     if name == "shrinkage_lda":
-        wide = f"{name} {2e3 * window_da:g} mDa +aug"
+        wide = f"{name} {2e3 * window_da:g} mDa"
         return {
             f"{name} uncalibrated": baseline(window_da=window_da, recalibrate=False),
-            name: baseline(window_da=window_da),
-            **aligned,
-            wide: baseline(window_da=2 * window_da, augment=augment),
+            **both,
+            wide: baseline(window_da=2 * window_da),
+            f"{wide} +aug": baseline(window_da=2 * window_da, augment=augment),
         }
-    return aligned
+    return both
 
 
 def _degraded(task: Task, fault: Fault) -> Spectra:
@@ -486,9 +491,9 @@ def _predictions(
     yield name, softmax(logits.sum(axis=1), axis=1)
     for index, branch in enumerate(branches):
         yield f"{name}: {branch} alone", softmax(logits[:, index], axis=1)
-    if "relational" in branches:
-        rest = np.delete(logits, branches.index("relational"), axis=1)
-        yield f"{name}: no relations", softmax(rest.sum(axis=1), axis=1)
+    without = [index for index, branch in enumerate(branches) if branch in ("axis", "peak")]
+    if 0 < len(without) < len(branches):
+        yield f"{name}: no relations", softmax(logits[:, without].sum(axis=1), axis=1)
 
 
 def _for_all_classes(
