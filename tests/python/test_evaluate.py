@@ -17,6 +17,7 @@ from massgraph.cli import main
 from massgraph.evaluation_report import markdown_table, summary_lines, write_evaluation
 from massgraph.family_sums import PARTNERS_DA, simulate_family_sums
 from massgraph.pl import evaluation as draw
+from massgraph.pl import training_pixels
 from massgraph.spectra import Spectra
 
 
@@ -275,3 +276,30 @@ def test_commands_that_are_refused(
 ) -> None:
     assert main(["evaluate", *words, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_curves_over_the_number_of_training_pixels() -> None:
+    scores = pd.DataFrame(
+        [
+            {
+                "seed": seed,
+                "model": model,
+                "fault": fault,
+                "kind": fault,
+                "strength": 0.0,
+                "per_class": count,
+                "balanced_accuracy": 0.5 + 0.1 * np.log10(count) + 0.01 * seed,
+            }
+            for seed in (0, 1)
+            for model in ("massgraph", "svm")
+            for fault in ("clean", "keep 50 %")
+            for count in (100, 10, 30)
+        ]
+    )
+    figure = training_pixels(scores)
+    assert [axes.get_title() for axes in figure.axes] == ["clean", "keep 50 %"]
+    line = figure.axes[0].lines[0]
+    np.testing.assert_allclose(line.get_ydata(orig=False), 0.505 + 0.1 * np.log10([10, 30, 100]))
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["10", "30", "100"]
+    with pytest.raises(ValueError, match="no column 'per_class'"):
+        training_pixels(scores.drop(columns="per_class"))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from massgraph.pl._curves import deletion, history
-    from massgraph.pl._evaluation import evaluation
+    from massgraph.pl._evaluation import evaluation, training_pixels
     from massgraph.pl._maps import ion_images, segmentation
     from massgraph.pl._network import relations
     from massgraph.pl._spectra import activation
@@ -23,6 +23,7 @@ __all__ = [
     "ion_images",
     "relations",
     "segmentation",
+    "training_pixels",
 ]
 
 _HOME = {
@@ -33,6 +34,7 @@ _HOME = {
     "ion_images": "_maps",
     "relations": "_network",
     "segmentation": "_maps",
+    "training_pixels": "_evaluation",
 }
 
 

@@ -11,7 +11,7 @@ from massgraph.pl._style import FAINT, OKABE_ITO, SOFT, Picture, styled
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["evaluation"]
+__all__ = ["evaluation", "training_pixels"]
 
 COLUMNS = ("seed", "model", "fault", "kind", "strength")
 TITLES = {
@@ -27,6 +27,7 @@ TITLES = {
     "mix": "signal of another class (%)",
 }
 ACROSS = 3
+HEIGHT = 1.55  # of a panel, in inches
 MOST_MODELS = 7
 REFERENCE = "massgraph"
 
@@ -56,25 +57,18 @@ def evaluation(
     ValueError
         Where a column is missing, or nothing but the clean spectra was measured.
     """
-    missing = [name for name in (*COLUMNS, score) if name not in scores.columns]
-    if missing:
-        msg = f"the scores have no column {missing[0]!r}: pass Evaluation.scores"
-        raise ValueError(msg)
+    _check(scores, (*COLUMNS, score))
     kinds = [kind for kind in scores["kind"].unique() if kind != "clean"]
     if not kinds:
         msg = "only clean spectra were scored: there is no curve to draw"
         raise ValueError(msg)
     models = _best(scores, score)
     rows = -(-len(kinds) // ACROSS)
-    height = 1.55
-    picture = Picture(width, rows * (height + 0.62) + 0.55)
-    panel = (width - 0.55 * ACROSS - 0.1) / ACROSS
+    picture = Picture(width, rows * (HEIGHT + 0.62) + 0.55)
     bounds = _bounds(scores, score)
     with styled():
         for number, kind in enumerate(kinds):
-            left = 0.5 + (number % ACROSS) * (panel + 0.55)
-            bottom = 0.95 + (rows - 1 - number // ACROSS) * (height + 0.62)
-            axes = picture.axes_at(left, bottom, panel, height)
+            axes = _axes(picture, number, rows)
             _panel(axes, scores, kind, models, score)
             axes.set_ylim(*bounds)
             if number % ACROSS == 0:
@@ -82,6 +76,92 @@ def evaluation(
         handles, labels = picture.axes[0].get_legend_handles_labels()
         picture.legend(handles, labels, loc="lower center", ncols=4, frameon=False, fontsize=6.5)
     return picture
+
+
+def training_pixels(
+    scores: pd.DataFrame, *, score: str = "balanced_accuracy", width: float = 7.2
+) -> Picture:
+    """Draw a score of each model over the number of labelled pixels, with the spread over seeds.
+
+    Parameters
+    ----------
+    scores
+        Tables `massgraph.evaluate.Evaluation.scores` with a column `per_class`, the number of
+        labelled pixels of each class.
+    score
+        Column to draw.
+    width
+        Width of the figure in inches.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A panel per fault; bars are one standard deviation over the seeds. Of more than seven models
+        the default and the best on average are drawn.
+
+    Raises
+    ------
+    ValueError
+        Where a column is missing.
+    """
+    _check(scores, (*COLUMNS, "per_class", score))
+    faults = scores["fault"].unique()
+    models = _best(scores, score)
+    numbers = sorted(scores["per_class"].unique())
+    rows = -(-len(faults) // ACROSS)
+    picture = Picture(width, rows * (HEIGHT + 0.62) + 0.55)
+    with styled():
+        for place, fault in enumerate(faults):
+            axes = _axes(picture, place, rows)
+            own = scores[scores["fault"] == fault]
+            for number, model in enumerate(models):
+                part = own[own["model"] == model].groupby("per_class")[score]
+                groups = [part.get_group(count) for count in numbers]
+                _curve(axes, groups, number, model, len(models))
+            axes.set_xticks(range(len(numbers)), [f"{count:g}" for count in numbers])
+            axes.set_xlabel("labelled pixels per class")
+            axes.set_title(fault, fontsize=7.5)
+            axes.set_ylim(*_bounds(scores, score))
+            if place % ACROSS == 0:
+                axes.set_ylabel(score.replace("_", " "))
+        handles, labels = picture.axes[0].get_legend_handles_labels()
+        picture.legend(handles, labels, loc="lower center", ncols=4, frameon=False, fontsize=6.5)
+    return picture
+
+
+def _check(scores: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    missing = [name for name in columns if name not in scores.columns]
+    if missing:
+        msg = f"the scores have no column {missing[0]!r}: pass Evaluation.scores"
+        raise ValueError(msg)
+
+
+def _axes(picture: Picture, place: int, rows: int) -> Any:
+    """Axes of a panel, in reading order above the legend."""
+    across = (picture.get_figwidth() - 0.55 * ACROSS - 0.1) / ACROSS
+    left = 0.5 + (place % ACROSS) * (across + 0.55)
+    bottom = 0.95 + (rows - 1 - place // ACROSS) * (HEIGHT + 0.62)
+    axes = picture.axes_at(left, bottom, across, HEIGHT)
+    axes.grid(axis="y", color=FAINT, linewidth=0.3)
+    axes.tick_params(labelsize=6.5, colors=SOFT)
+    return axes
+
+
+def _curve(axes: Any, groups: list[pd.Series[float]], number: int, model: str, n: int) -> None:
+    """Mean of each group with its standard deviation."""
+    first = model == REFERENCE
+    axes.errorbar(
+        np.arange(len(groups)) + 0.03 * (number - n / 2),
+        [group.mean() for group in groups],
+        yerr=[group.std() if len(group) > 1 else 0.0 for group in groups],
+        label=model,
+        color="#000000" if first else OKABE_ITO[number % len(OKABE_ITO)],
+        linewidth=1.6 if first else 0.9,
+        elinewidth=0.6,
+        marker="o",
+        markersize=2.4,
+        zorder=3 if first else 2,
+    )
 
 
 def _best(scores: pd.DataFrame, score: str) -> list[str]:
@@ -107,7 +187,6 @@ def _panel(axes: Any, scores: pd.DataFrame, kind: str, models: list[str], score:
     """Curves from the clean spectra to the strongest fault."""
     part = scores[scores["kind"] == kind]
     strengths = sorted(part["strength"].unique(), reverse=kind in ("keep", "top"))
-    places = np.arange(len(strengths) + 1)
     for number, model in enumerate(models):
         own = scores[scores["model"] == model]
         groups = [own[own["kind"] == "clean"][score]]
@@ -115,22 +194,6 @@ def _panel(axes: Any, scores: pd.DataFrame, kind: str, models: list[str], score:
             own[(own["kind"] == kind) & (own["strength"] == strength)][score]
             for strength in strengths
         ]
-        means = np.array([group.mean() for group in groups])
-        spread = np.array([group.std() if len(group) > 1 else 0.0 for group in groups])
-        first = model == REFERENCE
-        axes.errorbar(
-            places + 0.03 * (number - len(models) / 2),
-            means,
-            yerr=spread,
-            label=model,
-            color="#000000" if first else OKABE_ITO[number % len(OKABE_ITO)],
-            linewidth=1.6 if first else 0.9,
-            elinewidth=0.6,
-            marker="o",
-            markersize=2.4,
-            zorder=3 if first else 2,
-        )
-    axes.set_xticks(places, ["clean", *(f"{value:g}" for value in strengths)])
+        _curve(axes, groups, number, model, len(models))
+    axes.set_xticks(range(len(strengths) + 1), ["clean", *(f"{value:g}" for value in strengths)])
     axes.set_xlabel(TITLES.get(kind, kind))
-    axes.grid(axis="y", color=FAINT, linewidth=0.3)
-    axes.tick_params(labelsize=6.5, colors=SOFT)
