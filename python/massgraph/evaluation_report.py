@@ -14,6 +14,7 @@ import pandas as pd
 
 from massgraph._files import atomic_directory
 from massgraph.evaluate import Evaluation
+from massgraph.metrics import LOW_IS_GOOD
 
 __all__ = ["EVALUATION_NAMES", "markdown_table", "summary_lines", "write_evaluation"]
 
@@ -150,11 +151,11 @@ def _markdown(evaluation: Evaluation, title: str, command: str) -> str:
     parts = [
         f"# {title}",
         f"`{command}`",
-        f"{n_seeds} seeds; ± is one standard deviation over them.",
+        f"{n_seeds} seeds; ± is one standard deviation over them." if n_seeds > 1 else "One seed.",
     ]
     for score, name in TABLES.items():
         table = evaluation.table(score)
-        if score in ("log_loss", "calibration_error"):
+        if score in LOW_IS_GOOD:
             table.columns.name = "low is good"
         parts += [f"## {name}", markdown_table(table, evaluation.spread(score))]
     lines = summary_lines(evaluation)
@@ -210,7 +211,7 @@ def _page(evaluation: Evaluation, title: str, command: str, pictures: list[tuple
     tables = []
     for score, name in TABLES.items():
         table, spread = evaluation.table(score), evaluation.spread(score)
-        low = score in ("log_loss", "calibration_error")
+        low = score in LOW_IS_GOOD
         best = table.min() if low else table.max()
         rows = [
             (

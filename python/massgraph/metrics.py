@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["calibration_error", "paired_test", "prediction_scores"]
+__all__ = ["LOW_IS_GOOD", "calibration_error", "paired_test", "prediction_scores"]
+
+LOW_IS_GOOD = ("log_loss", "calibration_error")
+"""Scores of which less is better."""
 
 BINS = 10
 SMALLEST = 1e-12

@@ -192,6 +192,24 @@ def test_curves(found: ev.Evaluation) -> None:
         draw(found.scores[found.scores["kind"] == "clean"])
 
 
+@pytest.mark.parametrize(("score", "best"), [("auc", "m9"), ("calibration_error", "m0")])
+def test_the_best_models_are_drawn(score: str, best: str) -> None:
+    rows = [
+        {
+            "seed": 0,
+            "model": f"m{place}",
+            "fault": fault,
+            "kind": fault,
+            "strength": 1.0,
+            score: 0.1 * place,
+        }
+        for place in range(10)
+        for fault in ("clean", "jitter")
+    ]
+    axes = draw(pd.DataFrame(rows), score=score).axes[0]
+    assert axes.get_legend_handles_labels()[1][0] == best
+
+
 # -------------------------------------------------------------------- the sum over a family
 
 

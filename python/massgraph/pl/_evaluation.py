@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from massgraph.metrics import LOW_IS_GOOD
 from massgraph.pl._style import FAINT, OKABE_ITO, SOFT, Picture, styled
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _curve(axes: Any, groups: list[pd.Series[float]], number: int, model: str, n
 
 def _best(scores: pd.DataFrame, score: str) -> list[str]:
     """The default first, then the best of the others; branches alone are left to the tables."""
-    mean = scores.groupby("model")[score].mean().sort_values(ascending=False)
+    mean = scores.groupby("model")[score].mean().sort_values(ascending=score in LOW_IS_GOOD)
     others = [name for name in mean.index if name != REFERENCE and " alone" not in name]
     named = [REFERENCE] if REFERENCE in mean.index else []
     # The published network is always of interest.
