@@ -127,8 +127,9 @@ def main() -> int:
     table.to_csv(arguments.out / "overlap.csv", index=False)
     texts = []
     for column in ("overlap", "planted", "families"):
-        groups = table.groupby(["model", "fault"], sort=False)[column]
-        mean, spread = (found.unstack(sort=False) for found in (groups.mean(), groups.std()))
+        groups = table.groupby(["model", "fault"])[column]
+        order = table["fault"].unique()
+        mean, spread = (found.unstack()[order] for found in (groups.mean(), groups.std()))
         texts.append(f"## {column}\n\n{markdown_table(mean, spread)}")
     (arguments.out / "overlap.md").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     sys.stdout.write("\n\n".join(texts) + "\n")

@@ -68,8 +68,9 @@ def write(scores: pd.DataFrame, out: Path) -> None:
     texts = []
     for fault in FAULT_NAMES:
         part = scores[scores["fault"] == fault]
-        groups = part.groupby(["model", "per_class"], sort=False)["balanced_accuracy"]
-        mean, spread = (found.unstack(sort=False) for found in (groups.mean(), groups.std()))
+        groups = part.groupby(["model", "per_class"])["balanced_accuracy"]
+        order = part["model"].unique()
+        mean, spread = (found.unstack().loc[order] for found in (groups.mean(), groups.std()))
         texts.append(f"## {fault}\n\n{markdown_table(mean, spread)}")
     (out / "table.md").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
     for ending in ("png", "pdf"):
