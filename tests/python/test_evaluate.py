@@ -153,7 +153,7 @@ def test_all_models_have_names() -> None:
     names = list(ev.named_models(ev.MODELS, 4, 0.003))
     assert names[0] == "massgraph"
     assert {"shrinkage_lda", "shrinkage_lda uncalibrated", "boosting +aug", "published"} <= {*names}
-    assert all(not name.endswith("+aug") for name in ev.quick_models(ev.MODELS))
+    assert all(not name.endswith(("+aug", "mDa")) for name in ev.quick_models(ev.MODELS))
 
 
 # -------------------------------------------------------------------- what is written
