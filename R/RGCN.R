@@ -91,7 +91,8 @@ NULL
 #' @rdname RGCN
 #' @export
 setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
-        branches = NULL, folds = NULL, relations = NULL, tolerance = NULL, tolerance_unit = NULL, rule = NULL, directed = NULL,
+        branches = NULL, folds = NULL, relations = NULL, tolerance = NULL,
+        tolerance_unit = NULL, rule = NULL, directed = NULL,
         features = NULL, standardize = NULL, mz_range = NULL, max_peaks = NULL, hidden = NULL,
         batch_norm = NULL, augment = NULL, validation_fraction = NULL, epochs = NULL,
         patience = NULL, batch_size = NULL, learning_rate = NULL, weight_decay = NULL,
@@ -141,10 +142,10 @@ setMethod("RGCN", "ANY", function(x, y, ..., mz, coord = NULL, run = NULL) {
 })
 
 # Settings of the network and its training, in the order of RGCN's arguments.
-SETTINGS <- c("preset", "branches", "folds", "relations", "tolerance", "tolerance_unit", "rule", "directed",
-    "features", "standardize", "mz_range", "max_peaks", "hidden", "batch_norm", "augment",
-    "validation_fraction", "epochs", "patience", "batch_size", "learning_rate", "weight_decay",
-    "random_state", "backend", "device")
+SETTINGS <- c("preset", "branches", "folds", "relations", "tolerance", "tolerance_unit", "rule",
+    "directed", "features", "standardize", "mz_range", "max_peaks", "hidden", "batch_norm",
+    "augment", "validation_fraction", "epochs", "patience", "batch_size", "learning_rate",
+    "weight_decay", "random_state", "backend", "device")
 
 # Those that cannot make a grid, since they are tables or vectors already or change no result.
 SINGLE <- c("branches", "relations", "features", "mz_range", "backend", "device")

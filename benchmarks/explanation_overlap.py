@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 import massgraph as mg
 from massgraph.baselines import make_baseline
-from massgraph.evaluate import FAULTS, Fault
+from massgraph.evaluate import FAULTS, Fault, simulated_tissue
 from massgraph.evaluation_report import markdown_table
 
 FAULT_NAMES = (
@@ -77,15 +77,7 @@ def shift_of(fault: Fault) -> float:
 
 def measure(seed: int) -> list[dict[str, Any]]:
     """One simulation: learn from three runs, explain three others."""
-    truth = mg.simulate(
-        "medium",
-        n_runs=6,
-        shape=(12, 12),
-        effect=0.2,
-        random_state=seed,
-        n_families=14,
-        families_per_class=4,
-    )
+    truth = simulated_tissue(seed)
     known = np.array([label is not None for label in truth.labels.tolist()])
     spectra, labels = truth.spectra[known], truth.labels[known].astype(str)
     first = np.asarray(spectra.run_codes) < 3

@@ -413,8 +413,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def embed(self, X: Input) -> NDArray[np.float32]:
         """What the heads of the model read of each pixel; NaN without peaks.
 
-        The mean peak features of all nets side by side, ``n_branches * n_folds * hidden[-1]``
-        numbers, and the discriminants of the axis branch.
+        Side by side, in the order of `branches`: a number per class of the axis and the family
+        branch, and the mean peak features of each net of the others, ``folds * hidden[-1]``.
         """
         return self._per_pixel(X, lambda batch: self.model_.embedding(batch).float())
 

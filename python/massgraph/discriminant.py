@@ -197,7 +197,7 @@ def _set_expectations(branch: Discriminants, measured: PeakBatch) -> None:
     total = np.bincount(group, weights=presence, minlength=N_STRENGTHS) / measured.n_pixels
     expected = np.zeros((n_ions, N_STRENGTHS))
     expected[np.arange(n_ions), group] = 1.0 / np.maximum(total[group], 1e-9)
-    branch.usual.copy_(torch.from_numpy(mean(branch.values(where))))
+    branch.usual.copy_(torch.from_numpy(mean(getattr(where, branch.DEVIATING))))
     branch.expected.copy_(torch.from_numpy(expected))
 
 

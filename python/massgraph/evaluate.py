@@ -22,7 +22,7 @@ from massgraph._progress import progress
 from massgraph.baselines import labels_of, make_baseline
 from massgraph.family_sums import simulate_family_sums
 from massgraph.metrics import paired_test, prediction_scores
-from massgraph.simulate import simulate
+from massgraph.simulate import Simulation, simulate
 from massgraph.spectra import Spectra
 from massgraph.splits import default_groups, fold_by_group
 
@@ -37,6 +37,7 @@ __all__ = [
     "evaluate",
     "family_tasks",
     "quick_models",
+    "simulated_tissue",
     "split_tasks",
     "synthetic_tasks",
     "thinned",
@@ -269,6 +270,14 @@ def split_tasks(
             yield Task(seed, spectra[~out], labels[~out], codes[~out], spectra[out], labels[out])
 
 
+def simulated_tissue(
+    seed: int, *, shape: tuple[int, int] = (12, 12), effect: float = 0.2, **settings: Any
+) -> Simulation:
+    """The six runs that `synthetic_tasks` are cut from; parameters are the same."""
+    chosen = {"n_families": 14, "families_per_class": 4, **settings}
+    return simulate("medium", n_runs=6, shape=shape, effect=effect, random_state=seed, **chosen)
+
+
 def synthetic_tasks(
     seeds: Sequence[int] = range(1000, 1005),
     *,
@@ -293,11 +302,8 @@ def synthetic_tasks(
     settings
         Others of `massgraph.simulate`.
     """
-    chosen = {"n_families": 14, "families_per_class": 4, **settings}
     for seed in seeds:
-        truth = simulate(
-            "medium", n_runs=6, shape=shape, effect=effect, random_state=seed, **chosen
-        )
+        truth = simulated_tissue(seed, shape=shape, effect=effect, **settings)
         known = ~pd.isna(truth.labels)
         spectra, labels = truth.spectra[known], truth.labels[known].astype(str)
         run = np.asarray(spectra.run_codes)
@@ -371,7 +377,7 @@ def evaluate(
         Names, ``"massgraph"`` and those of `massgraph.baselines.BASELINES`; or a dictionary from
         names to functions that make an unfitted estimator from a seed, with ``fit(spectra, y,
         groups)`` and ``predict_proba(spectra)``. Of the default model the branches are scored
-        alone too, and all but the relational one.
+        alone too, and those that know no relations.
     faults
         What befalls the test pixels.
     augment

@@ -32,6 +32,7 @@ __all__ = [
 
 EMBEDDING = 5  # learnt numbers per ion of the axis
 N_FAULTS = 3  # none, peaks lost at random, the weakest lost
+N_FEATURES = 2  # of an ion, for discriminants
 N_STRENGTHS = 4  # groups of ions, from weak to strong
 READS_MOST = ("relational", "peak")  # branches whose batches serve the others too
 ADDRESS_WIDTH = 5
@@ -174,12 +175,18 @@ class PeakNet(RelationalNet):
 
 
 class Discriminants(nn.Module):
-    """Linear discriminants on the ions of the axis, chosen by how much is missing.
+    r"""Linear discriminants on the ions of the axis, chosen by how much is missing.
 
-    Each ion that a pixel holds has one feature or more (`features`), zero where it is absent. Each
-    of three discriminants, for spectra as measured, with peaks lost at random, and with the weakest
-    lost, gives logits that are a sum over ions; a gate weighs them by the shares of the expected
-    ions that the pixel has, from weak ones to strong ones.
+    Each ion that a pixel holds has two features, zero where it is absent. With how far the ion is
+    there, :math:`w_k` (see `massgraph.ion_nodes`), a value :math:`v_k` and its mean :math:`\mu_k`
+    where the ion is present, they are its share :math:`V_k = w_k v_k / \sum_k w_k v_k`, which knows
+    an absent ion from a weak one, and its deviation :math:`D_k = w_k (v_k - \mu_k - g)` from what
+    is usual, where :math:`g` is the mean deviation in the pixel, for which an absent ion says
+    nothing. Which of the `Addresses` these are of makes a branch (`SHARED`, `DEVIATING`).
+
+    Each of three discriminants, for spectra as measured, with peaks lost at random, and with the
+    weakest lost, gives logits that are a sum over ions; a gate weighs them by the shares of the
+    expected ions that the pixel has, from weak ones to strong ones.
 
     Parameters
     ----------
@@ -187,8 +194,10 @@ class Discriminants(nn.Module):
         Ions of the axis, and classes.
     """
 
-    MEASURED: tuple[float, ...]
-    LOST: tuple[float, ...]
+    SHARED: str
+    DEVIATING: str
+    MEASURED: tuple[float, float]
+    LOST: tuple[float, float]
     """Part of the discriminant on each feature alone, for spectra as measured and for lost peaks.
 
     The two for lost peaks have one on all features besides, learnt from degraded copies.
@@ -201,7 +210,7 @@ class Discriminants(nn.Module):
         self.register_buffer("expected", torch.zeros(n, N_STRENGTHS, dtype=wide))
         self.register_buffer("gate_weight", torch.zeros(N_STRENGTHS, N_FAULTS, dtype=wide))
         self.register_buffer("gate_bias", torch.zeros(N_FAULTS, dtype=wide))
-        shape = (len(self.MEASURED), n, N_FAULTS * n_classes)
+        shape = (N_FEATURES, n, N_FAULTS * n_classes)
         self.register_buffer("weight", torch.zeros(shape, dtype=wide))
         self.register_buffer("bias", torch.zeros(N_FAULTS, n_classes, dtype=wide))
 
@@ -212,22 +221,16 @@ class Discriminants(nn.Module):
     weight: torch.Tensor
     bias: torch.Tensor
 
-    def values(self, where: Addresses) -> torch.Tensor:
-        """What deviates from what is usual, ``(n_nodes,)``."""
-        raise NotImplementedError
-
     def features(self, batch: PeakBatch) -> torch.Tensor:
-        """What the discriminants read of each node, float64, ``(n_nodes, n_features)``."""
-        raise NotImplementedError
-
-    def deviation(self, batch: PeakBatch) -> torch.Tensor:
-        """Weighted values less what is usual for the ion and in the pixel, ``(n_nodes,)``."""
+        """Share and deviation of each node, float64, ``(n_nodes, N_FEATURES)``."""
         where = addresses(batch)
         weight = where.weight.double()
-        deviation = weight * (self.values(where).double() - self.usual[where.ion])
+        share = weight * getattr(where, self.SHARED).double()
+        share = share / _pixel_sum(share, batch).clamp(min=1e-12)[batch.pixel]
+        deviation = weight * (getattr(where, self.DEVIATING).double() - self.usual[where.ion])
         known = _pixel_sum(weight, batch).clamp(min=1e-12)
         common = _pixel_sum(deviation, batch) / known
-        return deviation - weight * common[batch.pixel]
+        return torch.stack([share, deviation - weight * common[batch.pixel]], dim=1)
 
     def completeness(self, batch: PeakBatch) -> torch.Tensor:
         """Shares of the expected ions, from weak to strong, ``(n_pixels, N_STRENGTHS)``."""
@@ -250,8 +253,7 @@ class Discriminants(nn.Module):
         ion = addresses(batch).ion
         features = self.features(batch)
         each = features[:, :1] * self.weight[0, ion]
-        for number in range(1, len(self.MEASURED)):
-            each += features[:, number, None] * self.weight[number, ion]
+        each += features[:, 1:] * self.weight[1, ion]
         gate = self.gate(self.completeness(batch))
         # As a mean over the peaks: the contribution times their number.
         each = (
@@ -272,46 +274,23 @@ class Discriminants(nn.Module):
 
 
 class AxisBranch(Discriminants):
-    r"""`Discriminants` on the amounts of single ions.
+    """`Discriminants` on the amounts of single ions."""
 
-    With the amount :math:`v_k` of an ion, how far it is there, :math:`w_k` (see
-    `massgraph.ion_nodes`), and its mean amount :math:`\mu_k` where it is present, an ion has two
-    features: its share :math:`V_k = w_k v_k / \sum_k w_k v_k`, which knows an absent ion from a
-    weak one, and its deviation :math:`D_k = w_k (v_k - \mu_k - g)` from what is usual, where
-    :math:`g` is the mean deviation in the pixel, for which an absent ion says nothing.
-    """
-
+    SHARED = DEVIATING = "amount"
     MEASURED = (0.8, 0.2)
     LOST = (1 / 3, 2 / 3)
-
-    def values(self, where: Addresses) -> torch.Tensor:
-        """Amounts."""
-        return where.amount
-
-    def features(self, batch: PeakBatch) -> torch.Tensor:
-        """Share and deviation."""
-        return torch.stack([_share(addresses(batch).amount, batch), self.deviation(batch)], dim=1)
 
 
 class FamilyBranch(Discriminants):
     """`Discriminants` on what the ions of one molecule add up to (`massgraph.molecules`).
 
-    The features are those of the axis branch, of the molecule that an ion belongs to in place of
-    the ion. How much is usual, which the deviation refers to, is of the ions that the pixel has:
-    where peaks are lost only the deviation can be used.
+    The surplus refers to what is usual for the ions that the pixel has: where peaks are lost only
+    its deviation can be used.
     """
 
+    SHARED, DEVIATING = "molecule", "surplus"
     MEASURED = (0.5, 0.5)
     LOST = (0.0, 1.0)
-
-    def values(self, where: Addresses) -> torch.Tensor:
-        """How much more of the molecule there is than is usual."""
-        return where.surplus
-
-    def features(self, batch: PeakBatch) -> torch.Tensor:
-        """Share and deviation of the molecule."""
-        molecule = addresses(batch).molecule
-        return torch.stack([_share(molecule, batch), self.deviation(batch)], dim=1)
 
 
 class BranchModel(nn.Module):
@@ -414,12 +393,6 @@ class BranchModel(nn.Module):
 
 DISCRIMINANTS: dict[str, type[Discriminants]] = {"axis": AxisBranch, "family": FamilyBranch}
 """Branches in closed form, by their names; the others are nets."""
-
-
-def _share(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
-    """Weighted values over their sum in the pixel, float64, ``(n_nodes,)``."""
-    share = addresses(batch).weight.double() * values.double()
-    return share / _pixel_sum(share, batch).clamp(min=1e-12)[batch.pixel]
 
 
 def _pixel_sum(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:

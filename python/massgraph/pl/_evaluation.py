@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,19 +65,11 @@ def evaluation(
         msg = "only clean spectra were scored: there is no curve to draw"
         raise ValueError(msg)
     models = _best(scores, score)
-    rows = -(-len(kinds) // ACROSS)
-    picture = Picture(width, rows * (HEIGHT + 0.62) + 0.55)
-    bounds = _bounds(scores, score)
-    with styled():
-        for number, kind in enumerate(kinds):
-            axes = _axes(picture, number, rows)
-            _panel(axes, scores, kind, models, score)
-            axes.set_ylim(*bounds)
-            if number % ACROSS == 0:
-                axes.set_ylabel(score.replace("_", " "))
-        handles, labels = picture.axes[0].get_legend_handles_labels()
-        picture.legend(handles, labels, loc="lower center", ncols=4, frameon=False, fontsize=6.5)
-    return picture
+
+    def panel(axes: Any, kind: str) -> None:
+        _panel(axes, scores, kind, models, score)
+
+    return _panels(kinds, panel, scores, score, width)
 
 
 def training_pixels(
@@ -106,23 +99,39 @@ def training_pixels(
         Where a column is missing.
     """
     _check(scores, (*COLUMNS, "per_class", score))
-    faults = scores["fault"].unique()
+    faults = list(scores["fault"].unique())
     models = _best(scores, score)
     numbers = sorted(scores["per_class"].unique())
-    rows = -(-len(faults) // ACROSS)
+
+    def panel(axes: Any, fault: str) -> None:
+        own = scores[scores["fault"] == fault]
+        for number, model in enumerate(models):
+            part = own[own["model"] == model].groupby("per_class")[score]
+            groups = [part.get_group(count) for count in numbers]
+            _curve(axes, groups, number, model, len(models))
+        axes.set_xticks(range(len(numbers)), [f"{count:g}" for count in numbers])
+        axes.set_xlabel("labelled pixels per class")
+        axes.set_title(fault, fontsize=7.5)
+
+    return _panels(faults, panel, scores, score, width)
+
+
+def _panels(
+    names: Sequence[str],
+    panel: Callable[[Any, str], None],
+    scores: pd.DataFrame,
+    score: str,
+    width: float,
+) -> Picture:
+    """A panel for each name, all with the bounds of the score, and the legend below."""
+    rows = -(-len(names) // ACROSS)
     picture = Picture(width, rows * (HEIGHT + 0.62) + 0.55)
+    bounds = _bounds(scores, score)
     with styled():
-        for place, fault in enumerate(faults):
+        for place, name in enumerate(names):
             axes = _axes(picture, place, rows)
-            own = scores[scores["fault"] == fault]
-            for number, model in enumerate(models):
-                part = own[own["model"] == model].groupby("per_class")[score]
-                groups = [part.get_group(count) for count in numbers]
-                _curve(axes, groups, number, model, len(models))
-            axes.set_xticks(range(len(numbers)), [f"{count:g}" for count in numbers])
-            axes.set_xlabel("labelled pixels per class")
-            axes.set_title(fault, fontsize=7.5)
-            axes.set_ylim(*_bounds(scores, score))
+            panel(axes, name)
+            axes.set_ylim(*bounds)
             if place % ACROSS == 0:
                 axes.set_ylabel(score.replace("_", " "))
         handles, labels = picture.axes[0].get_legend_handles_labels()
