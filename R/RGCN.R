@@ -20,7 +20,8 @@
 #' @param relations The mass differences that make edges: a table as of [relations()]. The default is
 #'   `relations(polarity = polarity)`.
 #' @param tolerance,tolerance_unit How far a difference may be off: a number, and `"ppm"` (of the
-#'   heavier peak) or `"Da"`. The default is 5 ppm.
+#'   heavier peak) or `"Da"`. Unless given, the data show it, between 1 and 10 ppm:
+#'   `$settings$tolerance` of the result is what was found.
 #' @param rule Which of several candidates is linked: the most intense (`"intensity"`, the default),
 #'   the `"nearest"` in mass, or `"all"`.
 #' @param directed Whether a gain and a loss of the same mass have weights of their own (`TRUE`).
@@ -159,10 +160,13 @@ fitOne <- function(x, y, settings, groups, polarity, size, verbose, checkpoint, 
         settings = settings, polarity = polarity, pixels_per_block = size,
         checkpoint = checkpoint, resume = resume))
     model <- asModel(values, levels(y))
-    if (verbose)
-        message("best of ", nrow(model$history), " epochs: balanced accuracy ",
-            format(heldOutAccuracy(model), digits = 3),
-            " on held-out pixels of the same runs")
+    if (verbose) {
+        single <- is.null(model$contributions)
+        message(if (single) paste0("best of ", nrow(model$history), " epochs: "),
+            "balanced accuracy ", format(heldOutAccuracy(model), digits = 3), " on ",
+            if (single) "held-out pixels of the same runs" else
+                "labelled pixels of the same runs, each held out once")
+    }
     features <- if (is(x, "SpectralImagingExperiment")) featureData(x) else
         MassDataFrame(mz = model$mz)
     newResult(model, features, pixelData(x))

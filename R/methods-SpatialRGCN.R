@@ -5,7 +5,7 @@
 #' @param object,x A [SpatialRGCN-class] object.
 #' @param newdata Pixels to classify, an object as for [RGCN()]. Its features need not be those of
 #'   the fit: peaks are compared by m/z. Where they differ, a warning says how many of the fit's
-#'   features are there within the tolerance, and fewer than one in ten are refused.
+#'   features are there within the tolerance (at least 5 ppm), and fewer than one in ten are refused.
 #' @param type What is wanted: see the value.
 #' @param n How many rows.
 #' @param sort.by What the features are ordered by, descending, or `"none"`: the `score` (the share
@@ -77,6 +77,9 @@ responses <- function(probability, object, type) {
     factor(levels[best], levels = levels)
 }
 
+# Features of two axes are one ion within this, however exact mass differences are.
+ALIGNMENT_PPM <- 5
+
 # The model compares peaks by m/z, so other features are no error, unless they are of other ions.
 checkFeatures <- function(object, newdata) {
     old <- object$mz
@@ -86,11 +89,14 @@ checkFeatures <- function(object, newdata) {
     if (identical(as.numeric(new), as.numeric(old)))
         return(invisible())
     unit <- object$settings$tolerance_unit
-    reach <- object$settings$tolerance * if (unit == "ppm") old * 1e-6 else 1
+    tolerance <- object$settings$tolerance
+    if (unit == "ppm")
+        tolerance <- max(tolerance, ALIGNMENT_PPM)
+    reach <- tolerance * if (unit == "ppm") old * 1e-6 else 1
     found <- sum(nearestDistance(old, new) <= reach)
     told <- paste0("'newdata' has ", length(new), " features, and ", found, " of the ",
         length(old), " that the model was fitted to are there within ",
-        format(object$settings$tolerance), " ", unit)
+        format(tolerance), " ", unit)
     if (found < length(old) / 10)
         stop(told, ": recalibrate() it to the m/z of the fit first", call. = FALSE)
     warning(told, "; peaks are compared by m/z, and what is absent speaks for no class",
@@ -200,7 +206,7 @@ print.RGCN <- function(x, ...) {
             collapse = ", "), " of what the sum says\n", sep = "")
     }
     cat("Edges: ", if (is.null(x$relations)) "?" else nrow(x$relations), " relations within ",
-        format(x$settings$tolerance), " ", x$settings$tolerance_unit, "\n", sep = "")
+        format(x$settings$tolerance, digits = 3), " ", x$settings$tolerance_unit, "\n", sep = "")
     if (!is.null(x$ions)) {
         best <- head(order(x$ions$score, decreasing = TRUE), 6L)
         cat("\nTop features (of ", nrow(x$ions), ", in ", length(unique(x$families$family)),

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-__all__ = ["UNITS", "assign_to_axis", "find_axis", "tolerance_in_da"]
+__all__ = ["UNITS", "alignment_tolerance", "assign_to_axis", "find_axis", "tolerance_in_da"]
 
 UNITS = ("ppm", "Da")
 
 # Bins of the density are this many to a tolerance; the smoothing is half a tolerance wide.
 BINS_PER_TOLERANCE = 8
+LEAST_PPM = 5.0  # within which peaks are one ion, whatever the tolerance of mass differences
 
 
 def tolerance_in_da(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[np.float64]:
@@ -29,6 +30,14 @@ def tolerance_in_da(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDA
         msg = f"tolerance {tolerance} {unit} is not finite and above zero"
         raise ValueError(msg)
     return mz * (tolerance * 1e-6) if unit == "ppm" else np.full_like(mz, tolerance)
+
+
+def alignment_tolerance(tolerance: float, unit: str) -> tuple[float, str]:
+    """Within which peaks are one ion, for a tolerance of mass differences: that, at least 5 ppm.
+
+    Differences of ions are as exact as the ions' means, which are over many peaks.
+    """
+    return (max(tolerance, LEAST_PPM) if unit == "ppm" else tolerance), unit
 
 
 def find_axis(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[np.float64]:

@@ -140,11 +140,11 @@ def _versions(
     encoded = [encoder.encode(spectra)]
     faults = [np.zeros(spectra.n_pixels, dtype=np.int64)]
     for _ in range(settings.augment):
-        copy, fault = degraded_copy(spectra, settings, rng)
+        copy, fault = degraded_copy(spectra, rng)
         encoded.append(encoder.encode(copy))
         faults.append(fault)
     for _ in range(n_weighing):
-        encoded.append(encoder.encode(weighing_copy(spectra, y, settings, rng)))
+        encoded.append(encoder.encode(weighing_copy(spectra, y, rng)))
     return Versions(PeakGraphs.concatenate(encoded), np.concatenate(faults), y)
 
 

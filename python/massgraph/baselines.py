@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted
 from massgraph._alignment import assign_to_axis
 from massgraph.axis import MassAxis
 from massgraph.encode import UNIT_OF_MEDIAN, degraded_copy
-from massgraph.settings import Settings, resolve_settings
 from massgraph.spectra import Spectra
 
 __all__ = ["BASELINES", "PLSDA", "AlignedClassifier", "BinnedCNN", "make_baseline"]
@@ -96,9 +95,8 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = np.unique(labels)
         self.axis_ = _axis_of(X)
         self.unit_ = UNIT_OF_MEDIAN * float(np.median(spectra.intensity))
-        settings = _copy_settings(spectra)
         rng = np.random.default_rng(self.random_state)
-        copies = [degraded_copy(spectra, settings, rng)[0] for _ in range(self.augment)]
+        copies = [degraded_copy(spectra, rng)[0] for _ in range(self.augment)]
         matrices = [self._matrix(part) for part in (spectra, *copies)]
         self.estimator_ = clone(self.estimator)
         self.estimator_.fit(np.concatenate(matrices), np.tile(labels, len(matrices)))
@@ -189,9 +187,8 @@ class BinnedCNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         spectra = X[rows]
         self.classes_, codes = np.unique(np.asarray(labels[rows].tolist()), return_inverse=True)
         self.mz_range_ = (float(np.floor(X.mz.min())), float(np.ceil(X.mz.max())))
-        settings = _copy_settings(spectra)
         rng = np.random.default_rng(self.random_state)
-        copies = [degraded_copy(spectra, settings, rng)[0] for _ in range(self.augment)]
+        copies = [degraded_copy(spectra, rng)[0] for _ in range(self.augment)]
         bins = np.concatenate([bin_spectra(one, self.mz_range_) for one in (spectra, *copies)])
         self.net_ = train_cnn(
             bins, np.tile(codes, 1 + self.augment), epochs=self.epochs, seed=self.random_state
@@ -232,10 +229,6 @@ def labels_of(y: ArrayLike, n_pixels: int) -> NDArray[np.object_]:
         msg = f"y has shape {labels.shape}, need one label for each of {n_pixels} pixels"
         raise ValueError(msg)
     return labels
-
-
-def _copy_settings(spectra: Spectra) -> Settings:
-    return resolve_settings("default", spectra.polarity, {})
 
 
 # -------------------------------------------------------------------- by name

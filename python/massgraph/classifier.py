@@ -37,6 +37,7 @@ from massgraph.segmentation import Segmentation, uncertainty_of
 from massgraph.settings import Settings, resolve_settings
 from massgraph.spectra import Spectra
 from massgraph.splits import default_groups, fold_by_group, published_split, split_by_group
+from massgraph.tolerance import difference_tolerance
 from massgraph.training import batches, model_output
 
 if TYPE_CHECKING:
@@ -78,8 +79,12 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         1 for a single net, which holds out `validation_fraction` to stop its training.
     relations
         Mass differences that make edges (`default_relations` of the spectra's polarity).
-    tolerance, tolerance_unit, rule, directed
-        As for `build_graph` (5, ``"ppm"``, ``"intensity"``, True).
+    tolerance, tolerance_unit
+        How far the mass difference of an edge may be off, and ``"ppm"`` or ``"Da"``. Not given, the
+        data show it (`massgraph.tolerance.difference_tolerance`; ``settings_`` and `summary` have
+        what was found). In tables of ions, peaks within it and within 5 ppm are one ion.
+    rule, directed
+        As for `build_graph` (``"intensity"``, True).
     features
         Node features, keys of `massgraph.features.FEATURES` (``"log_intensity"``, ``"mz"``,
         ``"mass_defect"``, the last as an angle).
@@ -264,6 +269,9 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self, given, codes, codes_of_groups, seed, directory=checkpoint, resume=resume
         )
         axis = None if settings.as_published else MassAxis.learn(labelled)
+        if axis is not None and self.tolerance is None:
+            found = difference_tolerance(axis.mz, settings.relations)
+            settings = self.settings_ = replace(settings, tolerance=found)
         self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
         self.contributions_: pd.DataFrame | None = None
         self.history_: pd.DataFrame | None = None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph import degrade
+from massgraph._alignment import alignment_tolerance
 from massgraph.axis import CalibratedSpectra, MassAxis
 from massgraph.calibration import RunErrors
 from massgraph.features import feature_names, node_features
@@ -23,7 +24,7 @@ from massgraph.spectra import Spectra
 __all__ = ["PeakEncoder", "degraded_copy", "weighing_copy"]
 
 UNIT_OF_MEDIAN = 5.0  # of the median intensity of the training peaks
-JITTER_TOLERANCES = 2.0  # largest jitter of a degraded copy
+JITTER_PPM = 10.0  # largest jitter of a degraded copy
 WEIGHING_BATCH_SD = 0.15  # of the log gain of an ion in a run
 
 
@@ -104,7 +105,12 @@ class PeakEncoder:
         Where the spectra have no axis of their own, their calibrated m/z are aligned.
         """
         aligned = calibrated.spectra if spectra.axis is None else spectra
-        return aligned.align(self.settings.tolerance, self.settings.tolerance_unit)
+        return aligned.align(*self.alignment)
+
+    @property
+    def alignment(self) -> tuple[float, str]:
+        """Tolerance and its unit, within which peaks are one ion."""
+        return alignment_tolerance(self.settings.tolerance, self.settings.tolerance_unit)
 
     def graph(self, spectra: Spectra | CalibratedSpectra) -> Graph:
         """Typed edges of preprocessed spectra; peaks of an ion of the axis have its m/z."""
@@ -171,14 +177,12 @@ def preprocess(spectra: Spectra, settings: Settings) -> Spectra:
     return spectra
 
 
-def degraded_copy(
-    spectra: Spectra, settings: Settings, rng: np.random.Generator
-) -> tuple[Spectra, NDArray[np.int64]]:
+def degraded_copy(spectra: Spectra, rng: np.random.Generator) -> tuple[Spectra, NDArray[np.int64]]:
     """Spectra with faults, drawn anew for each pixel, and what befell each one.
 
     A third of the pixels lose peaks at random and a third their weakest ones (20 to 100 % kept);
-    none loses all of them. Four in ten have their m/z jittered by a standard deviation of up to two
-    tolerances.
+    none loses all of them. Four in ten have their m/z jittered by a standard deviation of up to
+    10 ppm.
 
     Returns
     -------
@@ -194,22 +198,18 @@ def degraded_copy(
     empty = worse.peak_counts == 0
     if empty.any():  # nothing can be learnt from a copy without peaks: as measured it is better
         worse = Spectra.concatenate([worse, spectra])[np.arange(n) + n * empty]
-    sd = np.where(
-        rng.random(n) < 0.4, rng.uniform(0, JITTER_TOLERANCES * settings.tolerance, n), 0.0
-    )
+    sd = np.where(rng.random(n) < 0.4, rng.uniform(0, JITTER_PPM, n), 0.0)
     fault = np.where(empty, 0, np.where(fate < 1 / 3, 1, np.where(fate > 2 / 3, 2, 0)))
-    return degrade.jitter_mz(worse, sd, settings.tolerance_unit, rng), fault
+    return degrade.jitter_mz(worse, sd, "ppm", rng), fault
 
 
-def weighing_copy(
-    spectra: Spectra, y: NDArray[np.int64], settings: Settings, rng: np.random.Generator
-) -> Spectra:
+def weighing_copy(spectra: Spectra, y: NDArray[np.int64], rng: np.random.Generator) -> Spectra:
     """Spectra with every kind of fault, to weigh branches by how they bear what is to come.
 
     A `degraded_copy`; besides, a quarter of the pixels have the peaks of one of another class mixed
     in (up to 40 %), and the ions of each run have gains of their own, as those of a new run would.
     """
-    worse, _ = degraded_copy(spectra, settings, rng)
+    worse, _ = degraded_copy(spectra, rng)
     n = spectra.n_pixels
     part = np.where(rng.random(n) < 0.25, rng.uniform(0, 0.4, n), 0.0)
     worse = degrade.mix_pixels(worse, y, part, rng)

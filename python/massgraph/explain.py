@@ -26,6 +26,7 @@ __all__ = ["Explanation", "explain", "ion_tables", "peak_activations", "region_t
 # separates their class; each must occur in this share of the pixels of some class.
 COVERAGE = 0.6
 MIN_PRESENCE = 0.05
+LEAST_ERROR_PPM = 2.5  # pairs within this of a relation's mass may be of one family
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,8 +183,12 @@ def ion_tables(
         polarity=polarity,
         classes=classes,
         coverage=COVERAGE,
-        # True pairs lie near the relation's mass, chance pairs anywhere within the tolerance.
-        max_error_ppm=settings.tolerance / 2 if settings.tolerance_unit == "ppm" else None,
+        # True pairs lie near the relation's mass, chance pairs anywhere within a wide tolerance.
+        max_error_ppm=(
+            max(settings.tolerance / 2, LEAST_ERROR_PPM)
+            if settings.tolerance_unit == "ppm"
+            else None
+        ),
     )
     ions["family"] = families["family"].reindex(ions.index).astype("Int64")
     return ions, family_table(families, ions), family_edges

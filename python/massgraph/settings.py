@@ -13,6 +13,7 @@ from massgraph._alignment import UNITS
 from massgraph.chemistry import Relations, default_relations, published_relations
 from massgraph.features import PUBLISHED_FEATURES, feature_names
 from massgraph.graph import RULES
+from massgraph.tolerance import USUAL_PPM
 
 __all__ = ["BRANCHES", "PRESETS", "Settings", "check_settings", "resolve_settings"]
 
@@ -26,7 +27,7 @@ class Settings:
     relations: Relations
     branches: tuple[str, ...] = BRANCHES
     folds: int = 3
-    tolerance: float = 5.0
+    tolerance: float = USUAL_PPM
     tolerance_unit: str = "ppm"
     rule: str = "intensity"
     directed: bool = True
@@ -89,6 +90,9 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
         msg = f"preset {preset!r} is none of {tuple(PRESETS)}"
         raise ValueError(msg)
     given = {name: _plain(value) for name, value in given.items() if value is not None}
+    if "tolerance_unit" in given and "tolerance" not in given:
+        msg = f"tolerance_unit {given['tolerance_unit']!r} is given without a tolerance: give both"
+        raise ValueError(msg)
     chosen = {**PRESETS[preset], **given}
     if "relations" not in chosen:
         published = preset == "published"

@@ -306,8 +306,8 @@ class _Explainer:
     """Takes in parts of a source, in order, and keeps what an explanation needs of them."""
 
     def __init__(self, classifier: RGCNClassifier, source: SpectraSource) -> None:
-        self.classifier, settings = classifier, classifier.encoder_.settings
-        self.tolerance, self.unit = settings.tolerance, settings.tolerance_unit
+        self.classifier = classifier
+        self.tolerance, self.unit = classifier.encoder_.alignment
         self.classes = tuple(str(name) for name in classifier.classes_)
         sample = classifier.encoder_.preprocess(classifier.checked(_sample(source)))
         calibrated = classifier.encoder_.calibrate(sample)

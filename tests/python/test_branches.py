@@ -311,8 +311,7 @@ def test_the_report_says_what_each_branch_contributed(
 def test_copies_to_weigh_by_are_worse_and_not_trained_on(tissue: Any) -> None:
     spectra, labels = tissue
     y = np.unique(labels, return_inverse=True)[1]
-    settings = resolve_settings("default", "positive", {})
-    copy = weighing_copy(spectra, y, settings, np.random.default_rng(0))
+    copy = weighing_copy(spectra, y, np.random.default_rng(0))
     assert copy.n_pixels == spectra.n_pixels
     assert (copy.peak_counts > spectra.peak_counts).mean() > 0.05  # mixed in
     assert (copy.peak_counts < spectra.peak_counts).mean() > 0.3  # lost

@@ -196,10 +196,10 @@ def test_a_constant_feature_is_not_blown_up(settings: Settings) -> None:
     assert np.abs(features).max() < 1e-3
 
 
-def test_degraded_copies_have_faults_and_the_same_pixels(tissue: Any, settings: Settings) -> None:
+def test_degraded_copies_have_faults_and_the_same_pixels(tissue: Any) -> None:
     spectra, _ = tissue
-    worse = degraded_copy(spectra, settings, np.random.default_rng(0))[0]
-    again = degraded_copy(spectra, settings, np.random.default_rng(0))[0]
+    worse = degraded_copy(spectra, np.random.default_rng(0))[0]
+    again = degraded_copy(spectra, np.random.default_rng(0))[0]
     assert len(worse) == len(spectra)
     np.testing.assert_array_equal(worse.run, spectra.run)
     np.testing.assert_array_equal(worse.mz, again.mz)
@@ -210,11 +210,11 @@ def test_degraded_copies_have_faults_and_the_same_pixels(tissue: Any, settings: 
     assert 0.2 < moved.mean() < 0.6  # four pixels in ten are jittered
 
 
-def test_no_copy_loses_all_its_peaks(settings: Settings) -> None:
+def test_no_copy_loses_all_its_peaks() -> None:
     """There is nothing to learn from a pixel without peaks but how often its class is drawn."""
     few = mg.Spectra.from_peaks([([700.5], [1.0]), ([700.5, 714.5], [1.0, 2.0])] * 100)
     for seed in range(3):
-        worse = degraded_copy(few, settings, np.random.default_rng(seed))[0]
+        worse = degraded_copy(few, np.random.default_rng(seed))[0]
         assert worse.peak_counts.min() == 1
         assert (worse.peak_counts[1::2] == 1).any()
         assert len(worse) == len(few)

@@ -14,7 +14,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from massgraph._alignment import assign_to_axis, tolerance_in_da
+from massgraph._alignment import alignment_tolerance, assign_to_axis, tolerance_in_da
 from massgraph._files import atomic_file
 
 if TYPE_CHECKING:
@@ -209,7 +209,9 @@ def _matrix(segmentation: Segmentation) -> tuple[sp.csr_matrix, NDArray[np.float
 def _tolerance(parameters: Mapping[str, Any]) -> tuple[float, str]:
     """Find the tolerance that the ions were aligned by, else the default of `Spectra.to_matrix`."""
     if {"tolerance", "tolerance_unit"} <= set(parameters):
-        return float(parameters["tolerance"]), str(parameters["tolerance_unit"])
+        return alignment_tolerance(
+            float(parameters["tolerance"]), str(parameters["tolerance_unit"])
+        )
     return 5.0, "ppm"
 
 
