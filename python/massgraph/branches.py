@@ -175,13 +175,11 @@ def _train(
 
 
 def _mean_history(histories: list[pd.DataFrame]) -> pd.DataFrame:
-    """Mean of the nets at each epoch; the best is the lowest mean validation loss."""
+    """Mean of the nets at each epoch; none is the best, as each net kept an epoch of its own."""
     if not histories:
         return pd.DataFrame()
     joined = pd.concat(histories).drop(columns="best")
-    mean = joined.groupby("epoch", as_index=False).mean()
-    mean["best"] = np.arange(len(mean)) == int(np.argmin(mean["valid_loss"]))
-    return mean
+    return joined.groupby("epoch", as_index=False).mean().assign(best=False)
 
 
 # -------------------------------------------------------------------- weights of the sum

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from massgraph.classifier import RGCNClassifier
+    from massgraph.evaluate import Evaluation
     from massgraph.segmentation import Segmentation
     from massgraph.spectra import Spectra
     from massgraph.streaming import JoinedSpectra
@@ -185,7 +186,9 @@ def _add_fit(commands: Any) -> None:
     parser.add_argument(
         "--preset", choices=("default", "published"), default="default", help="network and training"
     )
-    parser.add_argument("--tolerance", type=float, help="of mass differences (default: 5 ppm)")
+    parser.add_argument(
+        "--tolerance", type=float, help="of mass differences (default: what the data show)"
+    )
     parser.add_argument("--unit", choices=("ppm", "Da"), help="of the tolerance")
     parser.add_argument("--mz-range", type=float, nargs=2, metavar=("LOW", "HIGH"))
     parser.add_argument("--max-peaks", type=int, help="most intense peaks kept per pixel")
@@ -197,6 +200,9 @@ def _add_fit(commands: Any) -> None:
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on from --checkpoint, to the same end"
+    )
+    parser.add_argument(
+        "--evaluation", type=Path, metavar="DIR", help="what evaluate wrote, for the report"
     )
 
 
@@ -343,9 +349,12 @@ def _validate(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
+    from massgraph.evaluation_report import read_evaluation
+
     started = time.monotonic()
     _check_output(arguments)
     _check_device(arguments.device)
+    evaluation = None if arguments.evaluation is None else read_evaluation(arguments.evaluation)
     classifier = mg.RGCNClassifier(
         preset=arguments.preset,
         tolerance=arguments.tolerance,
@@ -361,7 +370,8 @@ def _fit(arguments: argparse.Namespace) -> dict[str, Any]:
         classifier.fit(spectra, labels, checkpoint=arguments.checkpoint, resume=arguments.resume)
         segmentation = classifier.segment(spectra, labels)
         curve = _deletion(classifier, spectra, segmentation)
-    return _finish(arguments, classifier, segmentation, _title(arguments), curve, started)
+    title = _title(arguments)
+    return _finish(arguments, classifier, segmentation, title, curve, started, evaluation)
 
 
 def _predict(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -469,6 +479,7 @@ def _finish(
     title: str,
     deletion: pd.DataFrame,
     started: float,
+    evaluation: Evaluation | None = None,
 ) -> dict[str, Any]:
     """Write everything, and sum up."""
     from massgraph.results import write_results
@@ -479,6 +490,7 @@ def _finish(
         title=title,
         model=classifier,
         deletion=deletion,
+        evaluation=evaluation,
         overwrite=arguments.overwrite,
     )
     summary = _summary(arguments, segmentation, started)

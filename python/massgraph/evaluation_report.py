@@ -1,4 +1,4 @@
-"""What an evaluation writes: tables in Markdown, CSV and JSON, curves, and one HTML page."""
+"""An evaluation as a folder: tables in Markdown, CSV and JSON, curves, and one HTML page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,15 @@ from massgraph._files import atomic_directory
 from massgraph.evaluate import Evaluation
 from massgraph.metrics import LOW_IS_GOOD
 
-__all__ = ["EVALUATION_NAMES", "markdown_table", "summary_lines", "write_evaluation"]
+__all__ = [
+    "EVALUATION_NAMES",
+    "Contest",
+    "against_the_best",
+    "markdown_table",
+    "read_evaluation",
+    "summary_lines",
+    "write_evaluation",
+]
 
 EVALUATION_NAMES = frozenset(
     {
@@ -42,6 +50,7 @@ TABLES = {
     "uncertainty": "Mean uncertainty",
 }
 REFERENCE = "massgraph"
+TABLES_OF_FOLDER = ("scores", "confusion", "costs", "contributions")
 
 
 def write_evaluation(
@@ -102,30 +111,80 @@ def _svg(figure: Any) -> str:
     return f"data:image/svg+xml;base64,{b64encode(file.getvalue()).decode('ascii')}"
 
 
-def summary_lines(evaluation: Evaluation) -> list[str]:
-    """In words: of each fault the best other model, and whether the default is at or above it."""
+def read_evaluation(directory: str | os.PathLike[str]) -> Evaluation:
+    """Read a folder that `write_evaluation` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where the folder, or a table of it, is missing.
+    ValueError
+        Where a file is none of an evaluation.
+    """
+    folder = Path(directory)
+    path = folder / "evaluation.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        tables = {name: _read_table(folder / f"{name}.csv") for name in TABLES_OF_FOLDER}
+        found = Evaluation(tuple(content["classes"]), **tables, ratio=float(content["ratio"]))
+        found.table()
+    except (ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        msg = f"{folder} is no folder of `massgraph evaluate`: {reason}"
+        raise ValueError(msg) from error
+    return found
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except pd.errors.EmptyDataError:  # no branches were measured
+        return pd.DataFrame()
+
+
+class Contest(NamedTuple):
+    """The default model beside the best of the others, under one fault.
+
+    Scores are balanced accuracies, and `points` are hundredths of their difference; the `verdict`
+    is ``"level"`` within the standard error of the default over the seeds, else ``"won"`` or
+    ``"lost"``.
+    """
+
+    fault: str
+    score: float
+    best: str
+    best_score: float
+    points: float
+    verdict: str
+
+
+def against_the_best(evaluation: Evaluation) -> list[Contest]:
+    """The default beside the best other model, fault by fault; none without it or others."""
     table, spread = evaluation.table(), evaluation.spread()
-    if REFERENCE not in table.index:
-        return []
     rivals = [name for name in table.index if not name.startswith(REFERENCE)]
-    if not rivals:
+    if REFERENCE not in table.index or not rivals:
         return []
     ours = table.loc[REFERENCE].to_numpy(dtype=float)
     theirs = table.loc[rivals].to_numpy(dtype=float)
-    error = spread.loc[REFERENCE].to_numpy(dtype=float)
-    error = np.nan_to_num(error) / np.sqrt(evaluation.scores["seed"].nunique())
-    lines = []
+    error = np.nan_to_num(spread.loc[REFERENCE].to_numpy(dtype=float))
+    error /= np.sqrt(evaluation.scores["seed"].nunique())
+    found = []
     for column, fault in enumerate(table.columns):
-        best = int(theirs[:, column].argmax())
-        gain = ours[column] - theirs[best, column]
-        verdict = "won" if gain >= 0 else "lost"
-        if abs(gain) <= error[column]:
-            verdict = "level"
-        lines.append(
-            f"{fault}: {verdict}, {ours[column]:.3f} against {theirs[best, column]:.3f} "
-            f"({rivals[best]}), {100 * gain:+.1f} points"
-        )
-    return lines
+        score, best = float(ours[column]), int(theirs[:, column].argmax())
+        best_score = float(theirs[best, column])
+        gain = score - best_score
+        verdict = "level" if abs(gain) <= error[column] else "won" if gain > 0 else "lost"
+        found.append(Contest(str(fault), score, rivals[best], best_score, 100 * gain, verdict))
+    return found
+
+
+def summary_lines(evaluation: Evaluation) -> list[str]:
+    """In words: of each fault the best other model, and whether the default is at or above it."""
+    return [
+        f"{row.fault}: {row.verdict}, {row.score:.3f} against {row.best_score:.3f} "
+        f"({row.best}), {row.points:+.1f} points"
+        for row in against_the_best(evaluation)
+    ]
 
 
 def markdown_table(table: pd.DataFrame, spread: pd.DataFrame | None = None) -> str:
@@ -187,6 +246,7 @@ def _json(evaluation: Evaluation, title: str, command: str) -> str:
         "title": title,
         "command": command,
         "classes": list(evaluation.classes),
+        "ratio": evaluation.ratio,
         "scores": json.loads(evaluation.scores.to_json(orient="records")),
         "tests": json.loads(evaluation.tests().to_json(orient="records")),
         "costs": json.loads(evaluation.costs.to_json(orient="records")),

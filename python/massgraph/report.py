@@ -19,6 +19,7 @@ from massgraph.segmentation import Segmentation
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from massgraph.evaluate import Evaluation
     from massgraph.explain import Explanation
 
 __all__ = ["write_report"]
@@ -74,6 +75,7 @@ def write_report(
     title: str | None = None,
     n_families: int = 6,
     deletion: pd.DataFrame | None = None,
+    evaluation: Evaluation | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a segmentation as one HTML file that needs nothing but a browser, or paper.
@@ -91,6 +93,8 @@ def write_report(
         Number of ion families to show, best first; at least zero.
     deletion
         Table of `massgraph.faithfulness.deletion_curve`, to be drawn; default none.
+    evaluation
+        The default model beside others (`massgraph.evaluate.evaluate`), to be shown; default none.
     overwrite
         Whether an existing file may be replaced.
 
@@ -105,12 +109,16 @@ def write_report(
         msg = f"n_families is {n_families}, need at least 0"
         raise ValueError(msg)
     with atomic_file(path, overwrite=overwrite) as temporary:
-        text = _render(segmentation, title, n_families, deletion)
+        text = _render(segmentation, title, n_families, deletion, evaluation)
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _render(
-    segmentation: Segmentation, title: str | None, n_families: int, deletion: pd.DataFrame | None
+    segmentation: Segmentation,
+    title: str | None,
+    n_families: int,
+    deletion: pd.DataFrame | None,
+    evaluation: Evaluation | None,
 ) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -138,6 +146,7 @@ def _render(
             segmentation, n_families, with_images=not no_map and segmentation.spectra.n_peaks > 0
         ),
         "deletion": None if deletion is None else _deletion(deletion),
+        "evaluation": None if evaluation is None else _evaluation(evaluation),
         "branches": _branches(segmentation),
         "settings": _settings(segmentation),
     }
@@ -522,6 +531,42 @@ def _family_table(table: pd.DataFrame, classes: Iterable[str]) -> _Table:
     return _Table(head, rows, [True, False, True, False] + [True] * len(columns))
 
 
+# -------------------------------------------------------------------- other models
+
+
+def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+    """The default model beside the best of the others, fault by fault."""
+    from massgraph import pl
+    from massgraph.evaluation_report import against_the_best
+
+    scores = evaluation.scores
+    names = [name for name in scores["model"].unique() if not name.startswith("massgraph")]
+    rows = [
+        [
+            row.fault,
+            _decimal(row.score, 3),
+            _decimal(row.best_score, 3),
+            row.best,
+            _decimal(row.points, 1),
+            row.verdict,
+        ]
+        for row in against_the_best(evaluation)
+    ]
+    head = ["fault", "default model", "best other", "which is", "points between", "verdict"]
+    picture = None
+    if (scores["kind"] != "clean").any():
+        picture = _picture(
+            pl.evaluation(scores, width=PAGE_WIDTH),
+            "Balanced accuracy of the models by strength of each fault",
+        )
+    return {
+        "seeds": int(scores["seed"].nunique()),
+        "models": len(names),
+        "table": _Table(head, rows, [False, True, True, False, True, False]) if rows else None,
+        "picture": picture,
+    }
+
+
 # -------------------------------------------------------------------- branches
 
 BRANCH_NAMES = {"axis": "axis", "family": "molecules", "relational": "relations", "peak": "peaks"}
@@ -545,6 +590,7 @@ def _branches(segmentation: Segmentation) -> dict[str, Any] | None:
             "ions": parameters["axis_ions"],
             "width": _decimal(parameters["mass_width_mda"], 2),
             "shift": _decimal(parameters["largest_mass_shift_mda"], 2),
+            "tolerance": f"{parameters['tolerance']:.3g} {parameters['tolerance_unit']}",
         },
     }
 

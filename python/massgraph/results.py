@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from massgraph.classifier import RGCNClassifier
+    from massgraph.evaluate import Evaluation
 
 __all__ = ["check_output", "write_explanation", "write_results"]
 
@@ -83,6 +84,7 @@ def write_results(
     title: str,
     model: RGCNClassifier | None = None,
     deletion: pd.DataFrame | None = None,
+    evaluation: Evaluation | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a segmentation as a folder.
@@ -102,6 +104,8 @@ def write_results(
         The fitted classifier to save with the results.
     deletion
         Table of `massgraph.faithfulness.deletion_curve`, to be drawn.
+    evaluation
+        The default model beside others, for the report.
     overwrite
         Whether an existing folder may be replaced.
 
@@ -132,6 +136,7 @@ def write_results(
             title=title,
             n_families=N_FAMILIES,
             deletion=deletion,
+            evaluation=evaluation,
         )
 
 

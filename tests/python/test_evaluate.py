@@ -14,7 +14,12 @@ from sklearn.base import BaseEstimator
 import massgraph as mg
 from massgraph import evaluate as ev
 from massgraph.cli import main
-from massgraph.evaluation_report import markdown_table, summary_lines, write_evaluation
+from massgraph.evaluation_report import (
+    markdown_table,
+    read_evaluation,
+    summary_lines,
+    write_evaluation,
+)
 from massgraph.family_sums import PARTNERS_DA, simulate_family_sums
 from massgraph.pl import evaluation as draw
 from massgraph.pl import training_pixels
@@ -175,6 +180,37 @@ def test_the_folder(found: ev.Evaluation, tmp_path: Path) -> None:
         write_evaluation(found, tmp_path / "out", title="", command="")
 
 
+def test_a_folder_reads_back(found: ev.Evaluation, tmp_path: Path) -> None:
+    write_evaluation(found, tmp_path / "out", title="", command="")
+    again = read_evaluation(tmp_path / "out")
+    assert (again.classes, again.ratio) == (found.classes, found.ratio)
+    pd.testing.assert_frame_equal(again.scores, found.scores)
+    pd.testing.assert_frame_equal(again.confusion, found.confusion)
+    pd.testing.assert_frame_equal(again.tests(), found.tests())
+    assert summary_lines(again) == summary_lines(found)
+    assert again.contributions.empty
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("evaluation.json", "{", "is no folder of `massgraph evaluate`"),
+        ("evaluation.json", "[]", "is no folder of `massgraph evaluate`"),
+        ("evaluation.json", "{}", "'classes'"),
+        ("scores.csv", "a,b\n1,2\n", "is no folder of `massgraph evaluate`"),
+    ],
+)
+def test_folders_of_something_else_are_refused(
+    name: str, text: str, message: str, found: ev.Evaluation, tmp_path: Path
+) -> None:
+    write_evaluation(found, tmp_path / "out", title="", command="")
+    (tmp_path / "out" / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=message):
+        read_evaluation(tmp_path / "out")
+    with pytest.raises(FileNotFoundError):
+        read_evaluation(tmp_path / "none")
+
+
 def test_the_best_of_a_column_is_bold() -> None:
     table = pd.DataFrame({"clean": [0.9, 0.8], "loss": [1.5, 0.2]}, index=["a", "b"])
     lines = markdown_table(table).split("\n")
@@ -273,6 +309,12 @@ def test_the_command(h5ad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     summary = json.loads(capsys.readouterr().out)
     assert summary["balanced_accuracy_clean"]["massgraph"] > 0.5
     assert (tmp_path / "out" / "evaluation.html").is_file()
+    fit = ["fit", str(h5ad), "--labels-column", "region", "--epochs", "1"]
+    fit += ["--evaluation", str(tmp_path / "out"), "--out", str(tmp_path / "results")]
+    assert main(fit) == 0
+    report = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
+    assert '<table id="rivals">' in report
+    capsys.readouterr()
     assert main(words) == 2
     assert "exists already" in capsys.readouterr().err
     (tmp_path / "out" / "mine.txt").write_text("x")

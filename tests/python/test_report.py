@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import massgraph as mg
+from massgraph.evaluate import Evaluation
 from massgraph.report import _decimal, _digits, _parameter, write_report
 from massgraph.segmentation import Segmentation
 from report_page import Page, number, page, small, without_explanation
@@ -29,6 +30,7 @@ SECTIONS = [
     "activation",
     "families",
     "deletion",
+    "evaluation",
     "settings",
 ]
 
@@ -56,12 +58,40 @@ def curve() -> pd.DataFrame:
     )
 
 
+def score_rows(seed: int) -> list[dict[str, Any]]:
+    """Balanced accuracy of three models, one of them a part of the default."""
+    values = {"massgraph": (0.9, 0.81), "massgraph: no relations": (0.99, 0.99), "lda": (0.91, 0.5)}
+    faults = (("clean", "clean", 0.0), ("keep 50 %", "keep", 50.0))
+    return [
+        {
+            "seed": seed,
+            "model": model,
+            "fault": fault,
+            "kind": kind,
+            "strength": strength,
+            "balanced_accuracy": value - 0.002 * seed,
+        }
+        for model, of_model in values.items()
+        for (fault, kind, strength), value in zip(faults, of_model, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    none = pd.DataFrame()
+    scores = pd.DataFrame([*score_rows(0), *score_rows(1)])
+    return Evaluation(("a", "b"), scores, none, none, none, 0.25)
+
+
 @pytest.fixture(scope="module")
 def full(
-    fitted: Segmentation, curve: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory
+    fitted: Segmentation,
+    curve: pd.DataFrame,
+    evaluation: Evaluation,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Page:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(fitted, path, title="Mouse <kidney> & co", deletion=curve)
+    write_report(fitted, path, title="Mouse <kidney> & co", deletion=curve, evaluation=evaluation)
     return Page(path)
 
 
@@ -124,6 +154,7 @@ def test_number_of_pictures(full: Page, fitted: Segmentation) -> None:
         "activation": len(fitted.classes),
         "families": 2 * n_families,
         "deletion": 1,
+        "evaluation": 1,
     }
 
 
@@ -242,7 +273,7 @@ def test_deletion_is_drawn_and_said(full: Page) -> None:
 def test_parameters_and_versions(full: Page, fitted: Segmentation) -> None:
     rows = dict(map(tuple, full.table("parameters")))  # type: ignore[arg-type]
     assert set(rows) == set(fitted.parameters) - {"relations"}
-    assert rows["tolerance"] == "5"
+    assert float(rows["tolerance"]) == pytest.approx(fitted.parameters["tolerance"], rel=1e-3)
     assert rows["tolerance_unit"] == "ppm"
     assert rows["directed"] == "yes"
     assert rows["mz_range"] == "none"
@@ -257,6 +288,29 @@ def test_parameters_and_versions(full: Page, fitted: Segmentation) -> None:
 def test_learning_curve_names_the_epoch_kept(full: Page, fitted: Segmentation) -> None:
     kept = fitted.history.loc[fitted.history["best"], "epoch"].iloc[-1]
     assert f"over 2 epochs; the model of epoch {kept} was kept" in full.text("learning")
+
+
+def test_the_curve_of_several_networks_names_no_epoch(fitted: Segmentation, tmp_path: Path) -> None:
+    shown = page(replace(fitted, history=fitted.history.assign(best=False)), tmp_path)
+    text = shown.text("learning")
+    assert "mean of the networks, each of which kept its own best epoch" in text
+    assert "was kept" not in text
+
+
+# ------------------------------------------------------------------ beside other models
+
+
+def test_the_best_other_model_is_named_fault_by_fault(full: Page) -> None:
+    assert full.table("rivals")[1:] == [
+        ["clean", "0.899", "0.909", "lda", "−1.0", "lost"],
+        ["keep 50 %", "0.809", "0.499", "lda", "31.0", "won"],
+    ]
+    assert "1 other model" in full.text("evaluation")
+    assert "2 seeds" in full.text("evaluation")
+
+
+def test_without_an_evaluation_it_says_how_to_get_one(fitted: Segmentation, tmp_path: Path) -> None:
+    assert "massgraph fit --evaluation" in page(fitted, tmp_path).text("evaluation")
 
 
 # ------------------------------------------------------------------ what the accuracy is worth
