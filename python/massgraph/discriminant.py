@@ -28,6 +28,7 @@ MEASURED_PART = 0.6  # of discriminants on spectra as measured, in those for los
 THRESHOLDS = np.linspace(0.0, 4.0, 41)  # of differences, in standard errors
 SMALLEST_SHRINKAGE = 1e-3
 SMALLEST_VARIANCE = 1e-12
+LEAST_SPREAD = 0.2  # of the median standard deviation: no ion varies less
 
 
 def shrunken_discriminant(
@@ -36,8 +37,10 @@ def shrunken_discriminant(
     """Fisher's discriminant with the shrunken covariance of Ledoit and Wolf (2004).
 
     Columns are scaled by their standard deviation within the classes first, so that what is shrunk
-    to is the diagonal. What the means of the classes differ by is shrunk too (`shrunken_means`).
-    All classes count as equally likely.
+    to is the diagonal. A deviation below a fifth of their median is taken to be that: of an ion
+    that few training pixels have it says nothing, and what is divided by it explodes in other
+    pixels (as the s0 of Tibshirani et al. 2002 prevents). What the means of the classes differ by
+    is shrunk too (`shrunken_means`). All classes count as equally likely.
 
     Parameters
     ----------
@@ -59,7 +62,9 @@ def shrunken_discriminant(
     square = np.asarray(X.multiply(X).mean(axis=0)).ravel()
     variance = square - (counts / y.size) @ means**2
     constant = variance <= SMALLEST_VARIANCE * np.maximum(square, SMALLEST_VARIANCE)
-    scale = np.where(constant, 0.0, 1.0 / np.sqrt(np.where(constant, 1.0, variance)))
+    deviation = np.sqrt(np.where(constant, 1.0, variance))
+    least = LEAST_SPREAD * np.median(deviation[~constant]) if not constant.all() else 0.0
+    scale = np.where(constant, 0.0, 1.0 / np.maximum(deviation, least))
     centred = (np.asarray(X.todense()) - means[y]) * scale
     target = ((means - means[counts > 0].mean(axis=0)) * scale).T
     target[:, counts == 0] = 0.0

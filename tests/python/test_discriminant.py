@@ -26,9 +26,11 @@ def test_the_same_as_by_the_book(n: int, p: int, monkeypatch: pytest.MonkeyPatch
     X, y = data(n, p)
     weight, bias = shrunken_discriminant(sp.csr_matrix(X), y, 3)
     means = np.stack([X[y == c].mean(axis=0) for c in range(3)])
-    scaled = (X - means[y]) / (X - means[y]).std(axis=0)
+    deviation = (X - means[y]).std(axis=0)
+    deviation = np.maximum(deviation, 0.2 * np.median(deviation))
+    scaled = (X - means[y]) / deviation
     shrinkage = ledoit_wolf_shrinkage(scaled, assume_centered=True)
-    other = (X - means.mean(axis=0)) / (X - means[y]).std(axis=0)
+    other = (X - means.mean(axis=0)) / deviation
     covariance = (1 - shrinkage) * scaled.T @ scaled / len(X)
     covariance += shrinkage * np.trace(scaled.T @ scaled) / len(X) / p * np.eye(p)
     coefficient = np.linalg.solve(
@@ -47,6 +49,19 @@ def test_it_separates_as_well_as_lda() -> None:
     ours = np.mean((Z @ weight + bias).argmax(axis=1) == z)
     theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(X, y).score(Z, z)
     assert ours >= theirs - 0.05
+
+
+def test_a_column_that_hardly_varied_does_not_explode() -> None:
+    """As of an ion that few training pixels have, all near its mean, and that vary elsewhere."""
+    X, y = data(20, 30)
+    Z, _ = data(20, 30, seed=1)
+    before = Z @ shrunken_discriminant(sp.csr_matrix(X), y, 3)[0]
+    rng = np.random.default_rng(2)
+    rare, wide = np.zeros((len(X), 10)), rng.normal(size=(len(Z), 10))
+    rare[:8] = rng.uniform(0.5e-4, 1e-4, (8, 10))  # all of the first class
+    weight, _ = shrunken_discriminant(sp.csr_matrix(np.hstack([X, rare])), y, 3)
+    logits = np.hstack([Z, wide]) @ weight
+    assert np.ptp(logits) < 3 * np.ptp(before)
 
 
 def test_constant_columns_and_absent_classes() -> None:
