@@ -74,6 +74,8 @@ test_that("a fit says what each branch adds, and branches can be chosen", {
     expect_equal(sum(branches$share[1:4]), 1, tolerance = 1e-6)
     expect_output(show(fit), "Branches: axis -?[0-9]+ %, family -?[0-9]+ %, relational -?[0-9]+ %, peak")
     expect_output(show(fit), "held out in turn in 3 folds")
+    expect_lt(fit$settings$tolerance, 5) # found in the data, whose ions are exact
+    expect_output(show(fit), "relations within [0-9.]+ ppm")
     one <- RGCN(tissue(), tissue()$tissue, branches = "relational", folds = 1, epochs = 2,
         verbose = FALSE)
     expect_null(one$contributions)
