@@ -19,8 +19,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from massgraph import read_imzml
-from massgraph.evaluate import FAULTS, evaluate, split_tasks
-from massgraph.evaluate import MODELS as ALL_MODELS
+from massgraph.evaluate import FAULTS, MODELS, evaluate, split_tasks
 from massgraph.evaluation_report import summary_lines, write_evaluation
 from massgraph.spectra import Spectra
 
@@ -115,8 +114,6 @@ def tma(thin: int = 2) -> tuple[Spectra, Any, Any]:
 
 
 SETS = {"cells": cells, "tumour": tumour, "bladder": bladder, "kidney": kidney, "tma": tma}
-# The convolution takes minutes a fit here; the peak set is the default's peak branch.
-MODELS = tuple(name for name in ALL_MODELS if name not in ("cnn_1d", "peak_set"))
 
 
 def main() -> int:
@@ -129,7 +126,7 @@ def main() -> int:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--held-out", type=int, help="folds that are tested (all)")
     parser.add_argument("--thin", type=int, help="take every n-th pixel")
-    parser.add_argument("--models", nargs="+", default=MODELS)
+    parser.add_argument("--models", nargs="+", default=(*MODELS, "xgboost"))
     arguments = parser.parse_args()
     options = {} if arguments.thin is None else {"thin": arguments.thin}
     spectra, labels, groups = SETS[arguments.data](**options)

@@ -21,7 +21,16 @@ from massgraph.pl import training_pixels
 
 PER_CLASS = (10, 30, 100, 300)
 FAULT_NAMES = ("clean", "jitter 5 mDa", "keep 50 %")
-MODELS = ("massgraph", "shrinkage_lda", "pls_da", "logistic", "svm", "random_forest", "published")
+MODELS = (
+    "massgraph",
+    "shrinkage_lda",
+    "pls_da",
+    "logistic",
+    "svm",
+    "random_forest",
+    "boosting",
+    "published_tuned",
+)
 SIDE, PIXELS_PER_CLASS = 12, 90  # pixels of a class in three runs of 12 x 12
 TEST_PIXELS = 300
 
