@@ -91,7 +91,7 @@ def test_segmentation_carries_what_was_learnt(fitted: mg.RGCNClassifier, tissue:
     assert segmentation.classes == ("epithelium", "muscle", "stroma")
     assert segmentation.explanation is not None
     pd.testing.assert_frame_equal(segmentation.history, fitted.history_)
-    assert segmentation.parameters["tolerance"] == 5.0
+    assert segmentation.parameters["tolerance"] == fitted.settings_.tolerance
     assert segmentation.parameters["n_training_pixels"] == int(fitted.training_.sum())
     assert "torch" in segmentation.versions
     other = fitted.segment(spectra[:20], explain=False)
@@ -426,7 +426,8 @@ def test_parameters_of_another_type(tissue: Any, parameters: Any, message: str) 
 
 
 def test_numbers_of_numpy_are_numbers(tissue: Any, fitted: mg.RGCNClassifier) -> None:
-    again = quick(epochs=np.int32(4), hidden=np.array([8, 8]), tolerance=np.float64(5.0))
+    tolerance = np.float64(fitted.settings_.tolerance)
+    again = quick(epochs=np.int32(4), hidden=np.array([8, 8]), tolerance=tolerance)
     again.fit(*tissue)
     assert torch.equal(
         again.model_.parts("relational")[0].head.weight,

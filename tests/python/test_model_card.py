@@ -79,7 +79,7 @@ def test_the_card_says_what_is_known(
     assert f"| all | 100% | {table['balanced_accuracy_alone'].iloc[-1]:.3f} | - |" in text
     assert f"{spectra.n_pixels}, of them {fitted.training_.sum()} to learn from" in text
     assert f"{spectra.mz.min():.4f} to {spectra.mz.max():.4f}" in text
-    assert "tolerance: 5 ppm" in text
+    assert f"tolerance: {fitted.settings_.tolerance:.3g} ppm" in text
     assert "seed: 0" in text
     for known in (fitted.fingerprint_, config["weights_sha256"], "positive", "torch 2"):
         assert known in text

@@ -134,7 +134,7 @@ def _making(config: dict[str, Any]) -> str:
     lines = {
         "preset": parameters["preset"],
         "seed": "none" if parameters["random_state"] is None else parameters["random_state"],
-        "tolerance": f"{settings['tolerance']:g} {settings['tolerance_unit']}",
+        "tolerance": f"{settings['tolerance']:.3g} {settings['tolerance_unit']}",
         "relations": ", ".join(config["relations"]["names"]),
         "m/z range that was asked for": settings["mz_range"] or "all",
         "weights (SHA-256)": config["weights_sha256"],
