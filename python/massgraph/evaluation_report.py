@@ -128,6 +128,11 @@ def read_evaluation(directory: str | os.PathLike[str]) -> Evaluation:
         tables = {name: _read_table(folder / f"{name}.csv") for name in TABLES_OF_FOLDER}
         found = Evaluation(tuple(content["classes"]), **tables, ratio=float(content["ratio"]))
         found.table()
+    except FileNotFoundError as error:
+        msg = (
+            f"{folder} is no folder of `massgraph evaluate`: {Path(error.filename).name} is missing"
+        )
+        raise FileNotFoundError(msg) from error
     except (ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         msg = f"{folder} is no folder of `massgraph evaluate`: {reason}"

@@ -207,7 +207,7 @@ def test_folders_of_something_else_are_refused(
     (tmp_path / "out" / name).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_evaluation(tmp_path / "out")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"evaluation\.json is missing"):
         read_evaluation(tmp_path / "none")
 
 
