@@ -397,14 +397,10 @@ def _explain(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     from massgraph import evaluate as ev
-    from massgraph.evaluation_report import (
-        check_evaluation_output,
-        summary_lines,
-        write_evaluation,
-    )
+    from massgraph.evaluation_report import EVALUATION_NAMES, summary_lines, write_evaluation
 
     started = time.monotonic()
-    check_evaluation_output(arguments.out, overwrite=arguments.overwrite)
+    _check_output(arguments, replaced=EVALUATION_NAMES)
     if bool(arguments.input) == bool(arguments.synthetic):
         msg = "evaluate needs input files with their labels, or --synthetic without any"
         raise ValueError(msg)
@@ -542,11 +538,11 @@ def _summary(
 # -------------------------------------------------------------------- checks
 
 
-def _check_output(arguments: argparse.Namespace) -> None:
+def _check_output(arguments: argparse.Namespace, **options: Any) -> None:
     """Say before the work, not after it, that the results could not be written."""
     from massgraph.results import check_output
 
-    check_output(arguments.out, overwrite=arguments.overwrite)
+    check_output(arguments.out, overwrite=arguments.overwrite, **options)
     out = arguments.out.resolve()
     named = (getattr(arguments, name, None) for name in ("model", "labels"))
     for path in [*getattr(arguments, "input", ()), *filter(None, named)]:

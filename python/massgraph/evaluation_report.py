@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from base64 import b64encode
-from io import BytesIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from massgraph._files import atomic_directory
+from massgraph._page import embed, environment
 from massgraph.evaluate import Evaluation
 from massgraph.metrics import LOW_IS_GOOD
 
@@ -100,15 +99,9 @@ def write_evaluation(
                 figure = pl.evaluation(evaluation.scores, score=score)
                 for ending in ("png", "pdf"):
                     figure.savefig(folder / "figures" / f"{score}.{ending}", dpi=300)
-                pictures.append((TABLES[score], _svg(figure)))
+                pictures.append((TABLES[score], embed(figure, TABLES[score]).source))
         page = _page(evaluation, title, command, pictures)
         (folder / "evaluation.html").write_text(page, encoding="utf-8")
-
-
-def _svg(figure: Any) -> str:
-    file = BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{b64encode(file.getvalue()).decode('ascii')}"
 
 
 def read_evaluation(directory: str | os.PathLike[str]) -> Evaluation:
@@ -259,20 +252,7 @@ def _json(evaluation: Evaluation, title: str, command: str) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def _plus_minus(value: float) -> str:
-    return "" if np.isnan(value) else f"±{value:.3f}"
-
-
 def _page(evaluation: Evaluation, title: str, command: str, pictures: list[tuple[str, str]]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("massgraph", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     tables = []
     for score, name in TABLES.items():
         table, spread = evaluation.table(score), evaluation.spread(score)
@@ -309,26 +289,18 @@ def _page(evaluation: Evaluation, title: str, command: str, pictures: list[tuple
             )
             for name, row in means.iterrows()
         ]
-    return environment.get_template("evaluation.html").render(
-        title=title,
-        command=command,
-        n_seeds=int(evaluation.scores["seed"].nunique()),
-        classes=list(evaluation.classes),
-        chance=f"{1 / len(evaluation.classes):.2f}",
-        summary=summary_lines(evaluation),
-        tables=tables,
-        pictures=pictures,
-        branches=branches,
+    return (
+        environment()
+        .get_template("evaluation.html")
+        .render(
+            title=title,
+            command=command,
+            n_seeds=int(evaluation.scores["seed"].nunique()),
+            classes=list(evaluation.classes),
+            chance=f"{1 / len(evaluation.classes):.2f}",
+            summary=summary_lines(evaluation),
+            tables=tables,
+            pictures=pictures,
+            branches=branches,
+        )
     )
-
-
-def check_evaluation_output(directory: Path, *, overwrite: bool) -> None:
-    """Refuse a folder that exists, unless it may be replaced and holds an evaluation alone."""
-    names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    foreign = [name for name in names if name not in EVALUATION_NAMES]
-    if foreign:
-        msg = f"{directory} holds {foreign[0]}, which is no evaluation: choose another --out"
-        raise FileExistsError(msg)
-    if directory.exists() and (names or not directory.is_dir()) and not overwrite:
-        msg = f"{directory} exists already: choose another --out, or add --overwrite"
-        raise FileExistsError(msg)

@@ -20,7 +20,7 @@ from massgraph.spectra import Spectra
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
 
-__all__ = ["RULES", "Graph", "Messages", "build_graph", "build_messages"]
+__all__ = ["RULES", "Graph", "Messages", "build_graph", "build_messages", "fitting_pairs"]
 
 # Decimal m/z and tolerances are not exact in binary: 0.001 + this is what "within 0.001" means.
 SLACK_DA = 1e-9
@@ -330,7 +330,7 @@ def _block_edges(
     pixel = block.pixel_of_peak
     stride = float(np.ceil(mz.max() + relations.masses.max() + 2))
     key = mz + pixel * stride
-    found = [_candidates(mz, key, mass, tolerance, unit) for mass in relations.masses.tolist()]
+    found = [fitting_pairs(mz, key, mass, tolerance, unit) for mass in relations.masses.tolist()]
     source = np.concatenate([one[0] for one in found])
     target = np.concatenate([one[1] for one in found])
     code = np.repeat(np.arange(len(relations)), [one[0].size for one in found])
@@ -340,14 +340,14 @@ def _block_edges(
     return pixel[source], source, target, code
 
 
-def _candidates(
+def fitting_pairs(
     mz: NDArray[np.float64],
     key: NDArray[np.float64],
     mass: float,
     tolerance: float,
     unit: str,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs of peaks that fit one relation."""
+    """All pairs of peaks that fit one relation; `key` is the m/z, moved up from pixel to pixel."""
     # The search is a little too wide (moving m/z up costs digits, and ppm are of the heavier peak,
     # not yet known); the test at the end is exact.
     wide = tolerance_in_da(mz + mass, tolerance, unit) * 1.05 + np.spacing(key[-1]) * 4 + SLACK_DA

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from massgraph._files import atomic_file
+from massgraph._page import Picture, embed, environment
 from massgraph.segmentation import Segmentation
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from massgraph.evaluate import Evaluation
     from massgraph.explain import Explanation
 
@@ -35,9 +32,6 @@ RUNS_WIDTHS = {"probability": 6.0, "uncertainty": 5.2}
 BESIDE_RUNS = (2.9, 4.1)
 BESIDE_TALL = (4.95, 2.0)
 TALL = 3.9
-PICTURE_DPI = 220
-# A vector picture of more bytes than this (pixels that lie on no grid, say) is stored as an image.
-LARGEST_SVG = 300_000
 
 MOST_ROWS = 12
 MOST_CLASS_COLUMNS = 4
@@ -48,15 +42,6 @@ IONS_PICTURED = 3
 WIDE = 1.6
 
 SUBSETS = ("unseen", "held out", "training")
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """An image as the template needs it: data URI, width in inches, words for who cannot see it."""
-
-    source: str
-    width: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -120,17 +105,8 @@ def _render(
     deletion: pd.DataFrame | None,
     evaluation: Evaluation | None,
 ) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("massgraph", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["count"] = _count
+    templates = environment()
+    templates.filters["count"] = _count
     no_map = _why_no_map(segmentation)
     explanation = segmentation.explanation
     context = {
@@ -150,7 +126,7 @@ def _render(
         "branches": _branches(segmentation),
         "settings": _settings(segmentation),
     }
-    return environment.get_template("report.html").render(context)
+    return templates.get_template("report.html").render(context)
 
 
 # -------------------------------------------------------------------- words and numbers
@@ -284,19 +260,6 @@ def _classes_without(segmentation: Segmentation, mask: NDArray[np.bool_]) -> lis
 # -------------------------------------------------------------------- pictures
 
 
-def _picture(figure: Figure, text: str) -> _Picture:
-    """A picture inside the file: drawn as SVG, or as an image where that would be too long."""
-    file = BytesIO()
-    figure.savefig(file, format="svg", dpi=PICTURE_DPI, metadata={"Date": None})
-    kind = "svg+xml"
-    if file.tell() > LARGEST_SVG:
-        file, kind = BytesIO(), "png"
-        options = {"optimize": True}
-        figure.savefig(file, format="png", dpi=PICTURE_DPI, pil_kwargs=options)
-    data = b64encode(file.getvalue()).decode("ascii")
-    return _Picture(f"data:image/{kind};base64,{data}", float(figure.get_figwidth()), text)
-
-
 def _why_no_map(segmentation: Segmentation) -> str:
     """Why the pixels cannot be drawn at their places; empty where they can."""
     from massgraph.pl._raster import make_panels
@@ -320,8 +283,8 @@ def _maps(segmentation: Segmentation) -> dict[str, Any]:
     widths = {"probability": PAGE_WIDTH, "uncertainty": width}
     widths = widths if len(panels) == 1 else RUNS_WIDTHS
 
-    def draw(kind: str, text: str, width: float) -> _Picture:
-        return _picture(pl.segmentation(segmentation, kind, width=width), text)
+    def draw(kind: str, text: str, width: float) -> Picture:
+        return embed(pl.segmentation(segmentation, kind, width=width), text)
 
     return {
         "beside": beside and labelled,
@@ -342,7 +305,7 @@ def _learning(segmentation: Segmentation) -> dict[str, Any] | None:
         return None
     best = history.loc[history["best"].astype(bool), "epoch"]
     return {
-        "picture": _picture(
+        "picture": embed(
             pl.history(segmentation, width=CURVE_WIDTH), "Loss and balanced accuracy by epoch"
         ),
         "epochs": len(history),
@@ -359,7 +322,7 @@ def _mirrors(segmentation: Segmentation, explanation: Explanation) -> list[dict[
     return [
         {
             "class": name,
-            "picture": _picture(
+            "picture": embed(
                 pl.activation(explanation, name, width=PAGE_WIDTH),
                 f"Activation of the ions for {name} by m/z, above the mean spectrum",
             ),
@@ -372,7 +335,7 @@ def _mirrors(segmentation: Segmentation, explanation: Explanation) -> list[dict[
 def _deletion(curve: pd.DataFrame) -> dict[str, Any]:
     from massgraph import pl
 
-    picture = _picture(
+    picture = embed(
         pl.deletion(curve, width=HALF_WIDTH), "Score left when top ions or random ions are removed"
     )
     last = curve.sort_values("fraction_removed").iloc[-1]
@@ -485,7 +448,7 @@ def _family(
     if with_images:
         named = ", ".join(f"{value:.4f}" for value in mz)
         drawn = pl.ion_images(segmentation, mz, width=images_width)
-        images = _picture(drawn, f"Ion images of m/z {named}")
+        images = embed(drawn, f"Ion images of m/z {named}")
     return {
         "number": int(number),
         "class": str(first["class"]),
@@ -496,7 +459,7 @@ def _family(
         "n_columns": min(len(explanation.classes), MOST_CLASS_COLUMNS),
         "rest": max(len(table) - MOST_ROWS, 0),
         "left_out": max(len(explanation.classes) - MOST_CLASS_COLUMNS, 0),
-        "network": _picture(
+        "network": embed(
             network, f"Network of the ions of family {number}, joined by named mass differences"
         ),
         "images": images,
@@ -555,7 +518,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     head = ["fault", "default model", "best other", "which is", "points between", "verdict"]
     picture = None
     if (scores["kind"] != "clean").any():
-        picture = _picture(
+        picture = embed(
             pl.evaluation(scores, width=PAGE_WIDTH),
             "Balanced accuracy of the models by strength of each fault",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,14 +47,19 @@ NAMES = frozenset(
 Drawing = tuple[str, Callable[[], "Figure"]]
 
 
-def check_output(directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+def check_output(
+    directory: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    replaced: Collection[str] = NAMES,
+) -> None:
     """Check that a results folder may be made, or replaced, at this place.
 
     Raises
     ------
     FileExistsError
         Where something is there and `overwrite` is false, or where a folder to be replaced holds
-        anything that is not a result of massgraph.
+        anything but the names `replaced`, default those of results.
     FileNotFoundError
         Where the folder that it should be made in is missing.
     """
@@ -68,7 +73,7 @@ def check_output(directory: str | os.PathLike[str], *, overwrite: bool = False) 
         msg = f"{out} is a file: choose another --out, for a folder"
         raise FileExistsError(msg)
     names = sorted(path.name for path in out.iterdir())
-    foreign = [name for name in names if name not in NAMES]
+    foreign = [name for name in names if name not in replaced]
     if foreign:
         msg = f"{out} holds {foreign[0]}, which is no result of massgraph: choose another --out"
         raise FileExistsError(msg)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph.chemistry import Relations
+from massgraph.graph import fitting_pairs
 
 __all__ = ["USUAL_PPM", "difference_tolerance"]
 
@@ -64,13 +65,7 @@ def difference_tolerance(mz: Floats, relations: Relations) -> float:
 def _errors(mz: Floats, relations: Relations) -> Floats:
     """Difference less the relation's mass, in ppm, of all pairs within reach of a relation."""
     found = [np.empty(0)]
-    for mass in relations.masses.tolist():
-        # The reach is of the heavier ion's m/z, which it shifts itself: a little more is looked at.
-        reach = (mz + mass) * (REACH_PPM * 1.01e-6)
-        first = np.searchsorted(mz, mz + mass - reach)
-        count = np.searchsorted(mz, mz + mass + reach, side="right") - first
-        light = np.repeat(np.arange(mz.size), count)
-        heavy = np.arange(light.size) + np.repeat(first - np.cumsum(count) + count, count)
+    for mass in relations.masses.tolist() if mz.size else []:
+        light, heavy = fitting_pairs(mz, mz, mass, REACH_PPM, "ppm")
         found.append((mz[heavy] - mz[light] - mass) / mz[heavy] * 1e6)
-    error = np.concatenate(found)
-    return error[np.abs(error) <= REACH_PPM]
+    return np.concatenate(found)

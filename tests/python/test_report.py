@@ -14,10 +14,9 @@ import pandas as pd
 import pytest
 
 import massgraph as mg
-from massgraph.evaluate import Evaluation
 from massgraph.report import _decimal, _digits, _parameter, write_report
 from massgraph.segmentation import Segmentation
-from report_page import Page, number, page, small, without_explanation
+from report_page import Page, evaluation, number, page, small, without_explanation
 
 NASTY = '<b>muscle</b> & "bone" $x_1$'
 SECTIONS = [
@@ -58,40 +57,14 @@ def curve() -> pd.DataFrame:
     )
 
 
-def score_rows(seed: int) -> list[dict[str, Any]]:
-    """Balanced accuracy of three models, one of them a part of the default."""
-    values = {"massgraph": (0.9, 0.81), "massgraph: no relations": (0.99, 0.99), "lda": (0.91, 0.5)}
-    faults = (("clean", "clean", 0.0), ("keep 50 %", "keep", 50.0))
-    return [
-        {
-            "seed": seed,
-            "model": model,
-            "fault": fault,
-            "kind": kind,
-            "strength": strength,
-            "balanced_accuracy": value - 0.002 * seed,
-        }
-        for model, of_model in values.items()
-        for (fault, kind, strength), value in zip(faults, of_model, strict=True)
-    ]
-
-
-@pytest.fixture(scope="module")
-def evaluation() -> Evaluation:
-    none = pd.DataFrame()
-    scores = pd.DataFrame([*score_rows(0), *score_rows(1)])
-    return Evaluation(("a", "b"), scores, none, none, none, 0.25)
-
-
 @pytest.fixture(scope="module")
 def full(
     fitted: Segmentation,
     curve: pd.DataFrame,
-    evaluation: Evaluation,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Page:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(fitted, path, title="Mouse <kidney> & co", deletion=curve, evaluation=evaluation)
+    write_report(fitted, path, title="Mouse <kidney> & co", deletion=curve, evaluation=evaluation())
     return Page(path)
 
 
