@@ -130,7 +130,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         sum; `share` of what the sum says that is this branch's; `balanced_accuracy_alone` and
         `balanced_accuracy_without` it, both on pixels held out. None for a single net.
     history_
-        Learning curve: see `massgraph.training.train`; of several nets the mean. None without any.
+        Learning curve: see `massgraph.training.train`; of several nets the mean, of which no epoch
+        is the best, as each net keeps its own. None without any.
     training_, validation_
         bool, one per pixel of what was given to `fit`: learnt from, and held out to stop the
         training. With `folds` all labelled pixels are learnt from, and none is held out by all

@@ -29,7 +29,9 @@ DELETION_COLUMNS = ("fraction_removed", "score_top", "score_random_mean", "score
 
 
 def history(history: Segmentation | pd.DataFrame, *, width: float = 7.2) -> Picture:
-    """Draw the learning curve: loss and balanced accuracy by epoch, the kept epoch marked.
+    """Draw the learning curve: loss and balanced accuracy by epoch.
+
+    The epoch that was kept is marked; of several nets, each of which kept its own, none is.
 
     Parameters
     ----------
