@@ -200,7 +200,9 @@ def _draw(
     low, high = (places - half).min(axis=0), (places + half).max(axis=0)
     size = high - low + 2 * MARGIN
     some = f" ({len(ions)} of {total} ions)" if len(ions) < total else ""
-    said = f"mean intensity in {class_}{some}"
+    said = f"intensity in {class_}{some}"
+    if text_width(f"mean {said}", 6.5) + KEY_ROOM <= max(float(size[0]), width):
+        said = f"mean {said}"
     across = max(float(size[0]), min(width, text_width(said, 6.5) + KEY_ROOM))
     picture = Picture(across, float(size[1]) + FOOT)
     boxes = places - low + [(across - size[0]) / 2 + MARGIN, FOOT + MARGIN]
