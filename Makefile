@@ -52,7 +52,7 @@ sanitize: $(READY) ## run the compiled part's tests under AddressSanitizer and U
 	g++ -shared -pthread $(SANITIZE) build/sanitize/*.o -o build/sanitize/massgraph/_native.so
 	PYTHONPATH=build/sanitize LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" OMP_NUM_THREADS=1 \
 	    ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m pytest -q -n 0 -p no:cacheprovider \
-	    tests/python/test_native_*.py
+	    tests/python/native tests/python/graph/test_compiled.py tests/python/nn/test_native.py
 
 setup: $(READY) r ## make the Python environment in .venv/ and install R where that can be done
 

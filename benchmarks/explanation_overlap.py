@@ -20,9 +20,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import massgraph as mg
-from massgraph.baselines import make_baseline
-from massgraph.evaluate import FAULTS, Fault, simulated_tissue
-from massgraph.evaluation_report import markdown_table
+from massgraph.evidence.baselines import make_baseline
+from massgraph.evidence.evaluate import FAULTS, Fault, simulated_tissue
+from massgraph.report.evaluation import markdown_table
 
 FAULT_NAMES = (
     "clean",

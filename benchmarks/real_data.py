@@ -19,9 +19,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from massgraph import read_imzml
-from massgraph.evaluate import FAULTS, MODELS, evaluate, split_tasks
-from massgraph.evaluation_report import summary_lines, write_evaluation
-from massgraph.spectra import Spectra
+from massgraph.data.spectra import Spectra
+from massgraph.evidence.evaluate import FAULTS, MODELS, evaluate, split_tasks
+from massgraph.report.evaluation import summary_lines, write_evaluation
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SEGMENTS = {2: "adventitia", 5: "muscle", 6: "urothelium"}

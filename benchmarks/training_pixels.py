@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from massgraph.evaluate import FAULTS, Task, evaluate, family_tasks, synthetic_tasks
-from massgraph.evaluate import MODELS as ALL_MODELS
-from massgraph.evaluation_report import markdown_table
+from massgraph.evidence.evaluate import FAULTS, Task, evaluate, family_tasks, synthetic_tasks
+from massgraph.evidence.evaluate import MODELS as ALL_MODELS
 from massgraph.pl import training_pixels
+from massgraph.report.evaluation import markdown_table
 
 PER_CLASS = (10, 30, 100, 300)
 FAULT_NAMES = ("clean", "jitter 5 mDa", "keep 50 %")

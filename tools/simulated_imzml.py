@@ -16,8 +16,8 @@ from typing import BinaryIO, TextIO
 import numpy as np
 
 import massgraph as mg
-from massgraph.simulate import OFF_TISSUE, simulate_chunks
-from massgraph.spectra import Spectra
+from massgraph.data.spectra import Spectra
+from massgraph.simulation.simulate import OFF_TISSUE, simulate_chunks
 
 PRESET, CLASSES = "tiny", 3
 UUID = "00112233445566778899aabbccddeeff"

@@ -10,47 +10,45 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# The function has the name of its module: imported here, it cannot be hidden by it later.
-from massgraph.simulate import simulate
-
 if TYPE_CHECKING:
     from massgraph import pl, r
-    from massgraph.chemistry import Relations, default_relations, relations_from_masses
+    from massgraph.chem.discovery import discover_relations
+    from massgraph.chem.relations import Relations, default_relations, relations_from_masses
     from massgraph.classifier import RGCNClassifier
-    from massgraph.discovery import discover_relations
-    from massgraph.explain import Explanation
-    from massgraph.graph import Graph, build_graph
+    from massgraph.data.spectra import Spectra
+    from massgraph.explain.activation import Explanation
+    from massgraph.graph.builder import Graph, build_graph
     from massgraph.io.anndata import from_anndata
     from massgraph.io.imzml import open_imzml, read_imzml
     from massgraph.io.labels import match_labels, read_labels
-    from massgraph.io.model import load
-    from massgraph.report import write_report
+    from massgraph.report.page import write_report
     from massgraph.segmentation import Segmentation
-    from massgraph.simulate import Simulation
-    from massgraph.spectra import Spectra
+    from massgraph.simulation.simulate import Simulation, simulate
+    from massgraph.store.folder import load
     from massgraph.versions import show_versions
 
 # Where each public name lives: importing massgraph stays quick, torch is loaded when needed.
 _HOMES = {
-    "Explanation": "explain",
-    "Graph": "graph",
+    "Explanation": "explain.activation",
+    "Graph": "graph.builder",
     "RGCNClassifier": "classifier",
-    "Relations": "chemistry",
+    "Relations": "chem.relations",
     "Segmentation": "segmentation",
-    "Simulation": "simulate",
-    "Spectra": "spectra",
-    "build_graph": "graph",
-    "default_relations": "chemistry",
-    "discover_relations": "discovery",
+    "Simulation": "simulation.simulate",
+    "Spectra": "data.spectra",
+    "build_graph": "graph.builder",
+    "default_relations": "chem.relations",
+    "discover_relations": "chem.discovery",
     "from_anndata": "io.anndata",
-    "load": "io.model",
+    "load": "store.folder",
     "match_labels": "io.labels",
     "open_imzml": "io.imzml",
     "read_imzml": "io.imzml",
     "read_labels": "io.labels",
-    "relations_from_masses": "chemistry",
+    "relations_from_masses": "chem.relations",
     "show_versions": "versions",
-    "write_report": "report",
+    "simulate": "simulation.simulate",
+    "write_report": "report.page",
 }
 
 __all__ = [

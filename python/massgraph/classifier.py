@@ -17,33 +17,33 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from massgraph._class_labels import (
+from massgraph.chem.relations import Relations
+from massgraph.data.class_labels import (
     check_classes,
     encode_labels,
     group_codes,
     label_array,
     seed_of,
 )
-from massgraph._fit import fit_folds, fit_one
-from massgraph._provenance import provenance
-from massgraph._summary import summary
-from massgraph.axis import CalibratedSpectra, MassAxis
-from massgraph.checkpoints import checkpoints_of
-from massgraph.chemistry import Relations
-from massgraph.encode import PeakEncoder, preprocess
+from massgraph.data.spectra import Spectra
+from massgraph.data.splits import default_groups, fold_by_group, published_split, split_by_group
+from massgraph.encode.axis import CalibratedSpectra, MassAxis
+from massgraph.encode.encoder import PeakEncoder, preprocess
+from massgraph.encode.tolerance import difference_tolerance
+from massgraph.learn.checkpoints import checkpoints_of
+from massgraph.learn.parts import fit_folds, fit_one
+from massgraph.learn.settings import Settings, resolve_settings
+from massgraph.learn.training import batches, model_output
 from massgraph.nn.branches import BranchModel
 from massgraph.nn.layers import resolve_backend
 from massgraph.segmentation import Segmentation, uncertainty_of
-from massgraph.settings import Settings, resolve_settings
-from massgraph.spectra import Spectra
-from massgraph.splits import default_groups, fold_by_group, published_split, split_by_group
-from massgraph.tolerance import difference_tolerance
-from massgraph.training import batches, model_output
+from massgraph.store.provenance import provenance
+from massgraph.store.summary import summary
 
 if TYPE_CHECKING:
-    from massgraph.explain import Explanation
-    from massgraph.nn.model import RGCN
-    from massgraph.streaming import SpectraSource
+    from massgraph.explain.activation import Explanation
+    from massgraph.explain.streaming import SpectraSource
+    from massgraph.nn.rgcn import RGCN
 
 __all__ = ["RGCNClassifier"]
 
@@ -81,12 +81,12 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Mass differences that make edges (`default_relations` of the spectra's polarity).
     tolerance, tolerance_unit
         How far the mass difference of an edge may be off, and ``"ppm"`` or ``"Da"``. Not given, the
-        data show it (`massgraph.tolerance.difference_tolerance`; ``settings_`` and `summary` have
-        what was found). In tables of ions, peaks within it and within 5 ppm are one ion.
+        data show it (`massgraph.encode.tolerance`; ``settings_`` and `summary` have what was
+        found). In tables of ions, peaks within it and within 5 ppm are one ion.
     rule, directed
         As for `build_graph` (``"intensity"``, True).
     features
-        Node features, keys of `massgraph.features.FEATURES` (``"log_intensity"``, ``"mz"``,
+        Node features, keys of `massgraph.encode.features.FEATURES` (``"log_intensity"``, ``"mz"``,
         ``"mass_defect"``, the last as an angle).
     standardize
         Whether features are brought to mean 0 and deviation 1 over the training peaks (True).
@@ -130,7 +130,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         sum; `share` of what the sum says that is this branch's; `balanced_accuracy_alone` and
         `balanced_accuracy_without` it, both on pixels held out. None for a single net.
     history_
-        Learning curve: see `massgraph.training.train`; of several nets the mean, of which no epoch
+        Learning curve: see `massgraph.learn.training`; of several nets the mean, of which no epoch
         is the best, as each net keeps its own. None without any.
     training_, validation_
         bool, one per pixel of what was given to `fit`: learnt from, and held out to stop the
@@ -298,7 +298,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self, source: SpectraSource, y: ArrayLike, groups: ArrayLike | None, **options: Any
     ) -> RGCNClassifier:
         """Learn from a source, which is read where it has labels."""
-        from massgraph.streaming import take
+        from massgraph.explain.streaming import take
 
         classes, codes = encode_labels(y, source.n_pixels)
         rows = np.flatnonzero(codes >= 0)
@@ -448,7 +448,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         work = partial(self._outputs, compute)
         if isinstance(spectra, Spectra):
             return work(self.encoder_.calibrate(self.encoder_.preprocess(spectra)))
-        from massgraph.streaming import calibrated_parts, in_order
+        from massgraph.explain.streaming import calibrated_parts, in_order
 
         found = (part.calibrated for part in calibrated_parts(self, spectra))
         return np.concatenate(list(in_order(work, found)))
@@ -468,16 +468,16 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # ---------------------------------------------------------------- results
 
     def explain(self, X: Input) -> Explanation:
-        """Which ions and families decided: see `massgraph.explain.Explanation`.
+        """Which ions and families decided: see `massgraph.explain.activation.Explanation`.
 
-        Of what `massgraph.open_imzml` gives, a `massgraph.streaming.StreamedExplanation`.
+        Of what `massgraph.open_imzml` gives, a `massgraph.explain.streaming.StreamedExplanation`.
         """
         if is_source(X):
-            from massgraph.streaming import explain_source
+            from massgraph.explain.streaming import explain_source
 
             check_is_fitted(self, "model_")
             return explain_source(self, X)
-        from massgraph.explain import explain
+        from massgraph.explain.activation import explain
 
         return explain(self, self._new_spectra(X))
 
@@ -514,7 +514,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _segment_source(
         self, source: SpectraSource, y: ArrayLike | None, *, explain: bool
     ) -> Segmentation:
-        from massgraph.streaming import segment_source, take
+        from massgraph.explain.streaming import segment_source, take
 
         check_is_fitted(self, "model_")
         trained_here = len(self.training_) == source.n_pixels
@@ -570,8 +570,8 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return summary(self)
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the fitted model as a folder: see `massgraph.io.model.save`."""
-        from massgraph.io.model import save
+        """Write the fitted model as a folder: see `massgraph.store.folder.save`."""
+        from massgraph.store.folder import save
 
         check_is_fitted(self, "model_")
         save(self, directory, overwrite=overwrite)
@@ -585,6 +585,6 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def is_source(X: Any) -> TypeGuard[SpectraSource]:
     """Whether spectra are to be read block by block."""
-    from massgraph.streaming import SpectraSource
+    from massgraph.explain.streaming import SpectraSource
 
     return isinstance(X, SpectraSource)

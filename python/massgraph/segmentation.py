@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from massgraph.spectra import Spectra
+from massgraph.data.spectra import Spectra
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from massgraph.explain import Explanation
+    from massgraph.explain.activation import Explanation
 
 __all__ = ["Segmentation", "package_versions", "uncertainty_of"]
 

@@ -7,7 +7,7 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-from massgraph._threads import n_threads
+from massgraph._util.threads import n_threads
 from massgraph.native.library import levels, library, status
 
 __all__ = ["show_versions", "versions"]

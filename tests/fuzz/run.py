@@ -81,7 +81,7 @@ def fuzz(name: str, options: list[str]) -> None:
         import massgraph.io.anndata
         import massgraph.io.imzml
         import massgraph.io.labels
-        import massgraph.io.model
+        import massgraph.store.folder
     from targets import TARGETS
 
     massgraph.io.anndata.check_h5 = forked_check  # type: ignore[assignment]

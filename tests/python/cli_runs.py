@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from imzml_builder import Builder, Pixel
-from massgraph import results
 from massgraph.cli import BAD_INPUT, main
-from massgraph.simulate import Simulation, simulate
+from massgraph.report.page import results
+from massgraph.simulation.simulate import Simulation, simulate
 
 
 @dataclass

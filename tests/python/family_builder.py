@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from massgraph.chemistry import (
+from massgraph.chem.relations import (
     Relations,
     default_relations,
 )
-from massgraph.families import find_families
+from massgraph.explain.families import find_families
 
 FAMILY_COLUMNS = [
     "family",

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from massgraph.graph import Messages
-from massgraph.nn.batch import PeakBatch, PeakGraphs
+from massgraph.graph.batch import PeakBatch, PeakGraphs
+from massgraph.graph.builder import Messages
 
 
 def random_batch(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from imzml_builder import PIXELS, Pixel, edit
+from massgraph.data.spectra import Spectra
 from massgraph.io.imzml import ImzMLError, read_imzml
-from massgraph.spectra import Spectra
 
 
 def refused(path: Path, pattern: str, **options: object) -> str:

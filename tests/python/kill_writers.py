@@ -27,8 +27,8 @@ import numpy as np
 from safetensors import safe_open
 
 import massgraph as mg
-from massgraph.report import write_report
-from massgraph.results import write_results
+from massgraph.report.page import write_report
+from massgraph.report.results import write_results
 
 # What is in every results folder of one run.
 WRITTEN = {

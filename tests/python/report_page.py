@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from massgraph.evaluate import Evaluation
-from massgraph.report import write_report
+from massgraph.data.spectra import Spectra
+from massgraph.evidence.evaluate import Evaluation
+from massgraph.report.page import write_report
 from massgraph.segmentation import Segmentation
-from massgraph.spectra import Spectra
 
 VOID = {"meta", "img", "br", "link", "hr", "input", "col", "base"}
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from massgraph._lipids import DETECTION_LIMIT
-from massgraph.simulate import OFF_TISSUE, Simulation
+from massgraph.simulation.lipids import DETECTION_LIMIT
+from massgraph.simulation.simulate import OFF_TISSUE, Simulation
 
 # Nothing that blurs the planted effect but counting noise: what is left is what was planted.
 PLAIN = {"batch_effect": 0.0, "family_variation": 0.0, "adduct_variation": 0.0}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from massgraph.chemistry import Relations, relations_from_masses
-from massgraph.spectra import Spectra
+from massgraph.chem.relations import Relations, relations_from_masses
+from massgraph.data.spectra import Spectra
 
 # Near enough to each other for several candidates, and two that one pair of peaks can carry.
 MASSES = {"13C": 1.00335, "H2": 2.01565, "18O": 2.00425, "13C2": 2.0067, "CH2": 14.01565}

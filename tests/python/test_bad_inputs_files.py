@@ -31,7 +31,7 @@ from imzml_builder import Builder, Pixel
 from massgraph.io.anndata import AnnDataError, read_anndata
 from massgraph.io.imzml import ImzMLError, open_imzml, read_imzml
 from massgraph.io.labels import LabelsError, read_labels
-from massgraph.io.model import ModelError
+from massgraph.store.folder import ModelError
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +278,7 @@ def test_90_of_two_models_saved_together_one_is_there_whole(
 
 def run_cli(arguments: list[Any], **environment: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "massgraph.cli", *arguments],
+        [sys.executable, "-m", "massgraph.cli.program", *arguments],
         capture_output=True,
         check=False,
         env={

@@ -19,8 +19,8 @@ import torch
 from sklearn.model_selection import GroupKFold, cross_val_score
 
 import massgraph as mg
-from massgraph._threads import one_thread
-from massgraph.graph import build_graph
+from massgraph._util.threads import one_thread
+from massgraph.graph.builder import build_graph
 from massgraph.io.anndata import AnnDataError, from_anndata, labels_from_obs
 from massgraph.segmentation import Segmentation
 

@@ -14,8 +14,8 @@ from sklearn.exceptions import NotFittedError
 
 import massgraph as mg
 from massgraph import classifier as classifier_module
-from massgraph import training
-from massgraph.splits import default_groups
+from massgraph.data.splits import default_groups
+from massgraph.learn import training
 
 SINGLE = {"branches": ("relational",), "folds": 1}  # one net, quick to train
 

@@ -28,7 +28,7 @@ from imzml_builder import Builder, term
 # Fit, predict, save and load, read and write, draw and report.
 EVERYTHING = """
     def everything(folder, imzml):
-        from massgraph.report import write_report
+        from massgraph.report.page import write_report
         from massgraph.io.anndata import read_anndata
         mg.read_imzml(imzml)
         spectra, labels = mg.simulate("tiny")

@@ -11,9 +11,9 @@ import torch
 
 import massgraph as mg
 from massgraph import classifier as classifier_module
-from massgraph import training
-from massgraph.settings import resolve_settings
-from massgraph.splits import published_split
+from massgraph.data.splits import published_split
+from massgraph.learn import training
+from massgraph.learn.settings import resolve_settings
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
 ROWS = {int(number): row for number, row in re.findall(r"^\| (\d+) \| (.*) \|$", TEXT, re.M)}
 NAMED_IN_R = sorted(set(re.findall(r"`(test-[\w-]+)::([^`]+)`", TEXT)))
-NAMED = sorted(set(re.findall(r"`(test_\w+)::(test_\w+)`", TEXT)))
+NAMED = sorted(set(re.findall(r"`((?:\w+/)?test_\w+)::(test_\w+)`", TEXT)))
 
 
 def test_every_case_has_a_row() -> None:
@@ -36,6 +36,6 @@ def test_named_tests_of_r_exist(file: str, title: str) -> None:
 
 def test_numbered_tests_are_named_or_belong_to_a_named_case() -> None:
     """A test that bears a case's number belongs to a case of the table."""
-    for path in (ROOT / "tests" / "python").glob("test_*.py"):
+    for path in (ROOT / "tests" / "python").rglob("test_*.py"):
         for number in re.findall(r"^def test_(\d\d)_", path.read_text(encoding="utf-8"), re.M):
             assert int(number) in ROWS

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, recall_score
 
+from massgraph.data.spectra import Spectra
 from massgraph.segmentation import Segmentation, package_versions, uncertainty_of
-from massgraph.spectra import Spectra
 
 CLASSES = ("cortex", "medulla", "NA")
 

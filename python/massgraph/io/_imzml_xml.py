@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from massgraph._progress import progress
+from massgraph._util.progress import progress
 from massgraph.io._imzml_spectra import (
     NS,
     RUN,

@@ -28,10 +28,10 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from massgraph._validation import check_sparse
+from massgraph.data.spectra import POLARITIES, Spectra
+from massgraph.data.validation import check_sparse
 from massgraph.io._h5_check import check_h5
 from massgraph.io._imzml_spectra import one_line
-from massgraph.spectra import POLARITIES, Spectra
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -14,8 +14,8 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from massgraph._alignment import alignment_tolerance, assign_to_axis, tolerance_in_da
-from massgraph._files import atomic_file
+from massgraph._util.files import atomic_file
+from massgraph.data.alignment import alignment_tolerance, assign_to_axis, tolerance_in_da
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph.data.spectra import Spectra
 from massgraph.io._imzml_spectra import one_line
-from massgraph.spectra import Spectra
 
 __all__ = ["Labels", "LabelsError", "match_labels", "read_labels"]
 

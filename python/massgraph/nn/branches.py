@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from massgraph.messages import CompactMessages
-from massgraph.native.network import GraphBatch
-from massgraph.nn.batch import PeakBatch, PeakGraphs
-from massgraph.nn.model import RGCN
+from massgraph.graph.batch import PeakBatch, PeakGraphs
+from massgraph.graph.messages import CompactMessages
+from massgraph.nn.compiled import GraphBatch
+from massgraph.nn.rgcn import RGCN
 
 __all__ = [
     "ADDRESS_WIDTH",
@@ -44,7 +44,7 @@ class Addresses(NamedTuple):
 
     `amount` of the ion, `ion` its place in the axis (int64), `weight` how far it is there,
     `molecule` the amount of its molecule and `surplus` how much more of it there is than is usual
-    (`massgraph.molecules`).
+    (`massgraph.encode.molecules`).
     """
 
     amount: torch.Tensor
@@ -178,7 +178,7 @@ class Discriminants(nn.Module):
     r"""Linear discriminants on the ions of the axis, chosen by how much is missing.
 
     Each ion that a pixel holds has two features, zero where it is absent. With how far the ion is
-    there, :math:`w_k` (see `massgraph.ion_nodes`), a value :math:`v_k` and its mean :math:`\mu_k`
+    there, :math:`w_k` (see `massgraph.encode.ions`), a value :math:`v_k` and its mean :math:`\mu_k`
     where the ion is present, they are its share :math:`V_k = w_k v_k / \sum_k w_k v_k`, which knows
     an absent ion from a weak one, and its deviation :math:`D_k = w_k (v_k - \mu_k - g)` from what
     is usual, where :math:`g` is the mean deviation in the pixel, for which an absent ion says
@@ -282,7 +282,7 @@ class AxisBranch(Discriminants):
 
 
 class FamilyBranch(Discriminants):
-    """`Discriminants` on what the ions of one molecule add up to (`massgraph.molecules`).
+    """`Discriminants` on what the ions of one molecule add up to (`massgraph.encode.molecules`).
 
     The surplus refers to what is usual for the ions that the pixel has: where peaks are lost only
     its deviation can be used.
@@ -303,7 +303,7 @@ class BranchModel(nn.Module):
     Parameters
     ----------
     branches
-        Per name (of `massgraph.settings.BRANCHES`) its parts: one `Discriminants`, or nets of
+        Per name (of `massgraph.learn.settings.BRANCHES`) its parts: one `Discriminants`, or nets of
         different folds.
     """
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from massgraph._threads import lent_generator
+from massgraph._util.threads import lent_generator
+from massgraph.graph.batch import TypedMessages
 from massgraph.native.library import library, status
-from massgraph.nn.batch import TypedMessages
 from massgraph.nn.native import convolve
 
 __all__ = ["BACKENDS", "RelationalConv", "resolve_backend"]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from massgraph.native import network
-from massgraph.native.network import GraphBatch, Input, Layer, OutputGradient, padded
+from massgraph.nn import compiled as network
+from massgraph.nn.compiled import GraphBatch, Input, Layer, OutputGradient, padded
 
 if TYPE_CHECKING:
-    from massgraph.nn.batch import TypedMessages
+    from massgraph.graph.batch import TypedMessages
     from massgraph.nn.layers import RelationalConv
 
 __all__ = ["NativeNetwork", "convolve"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from massgraph.metrics import LOW_IS_GOOD
+from massgraph.evidence.metrics import LOW_IS_GOOD
 from massgraph.pl._style import FAINT, OKABE_ITO, SOFT, Picture, styled
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def evaluation(
     Parameters
     ----------
     scores
-        The table `massgraph.evaluate.Evaluation.scores`.
+        The table `massgraph.evidence.evaluate.Evaluation.scores`.
     score
         Column to draw.
     width

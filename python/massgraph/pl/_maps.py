@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 from numpy.typing import ArrayLike, NDArray
 
-from massgraph._alignment import assign_to_axis
+from massgraph.data.alignment import assign_to_axis
 from massgraph.pl._raster import Panel, make_panels
 from massgraph.pl._sheet import Cell, Section, Sheet
 from massgraph.pl._style import NO_PEAKS, Picture, class_colours

@@ -19,7 +19,7 @@ from massgraph.pl._layout import Network, lay_out
 from massgraph.pl._style import FAINT, INK, SOFT, Picture, shorten, styled, text_width
 
 if TYPE_CHECKING:
-    from massgraph.explain import Explanation
+    from massgraph.explain.activation import Explanation
 
 __all__ = ["relations"]
 

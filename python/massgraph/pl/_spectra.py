@@ -23,7 +23,7 @@ from massgraph.pl._style import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from massgraph.explain import Explanation
+    from massgraph.explain.activation import Explanation
 
 __all__ = ["activation"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from massgraph._alignment import assign_to_axis
+from massgraph.data.alignment import assign_to_axis
 from massgraph.r.cardinal import CardinalSpectra, open_cardinal
 from massgraph.r.session import start
 from massgraph.r.values import as_scalar, from_r, view
@@ -55,7 +55,7 @@ def predict(arguments: Arguments) -> NDArray[np.float64]:
 
 def relations(arguments: Arguments) -> pd.DataFrame:
     """The table of default relations of a `polarity`, or of `masses` by name."""
-    from massgraph.chemistry import default_relations, relations_from_masses
+    from massgraph.chem.relations import default_relations, relations_from_masses
 
     masses = arguments["masses"]
     if masses.names is not None and len(masses):
@@ -68,7 +68,7 @@ def relations(arguments: Arguments) -> pd.DataFrame:
 
 def discover(arguments: Arguments) -> pd.DataFrame:
     """Mass differences enriched in `x`: see `massgraph.discover_relations`."""
-    from massgraph.discovery import discover_relations
+    from massgraph.chem.discovery import discover_relations
 
     return discover_relations(_open(arguments).spectra(), **_values(arguments["settings"]))
 
@@ -98,15 +98,15 @@ def write_model(arguments: Arguments) -> None:
 
 def read_model(arguments: Arguments) -> dict[str, Any]:
     """The model of a folder: what of `result_values` does not hang on pixels."""
-    from massgraph.io.model import load
     from massgraph.r.results import model_values
+    from massgraph.store.folder import load
 
     return model_values(load(as_scalar(arguments["directory"])))
 
 
 def simulate(arguments: Arguments) -> dict[str, Any]:
     """An image of known truth, on one axis: `preset`, `nruns`, `dim`, `nclasses`, `effect`."""
-    from massgraph.simulate import simulate as draw
+    from massgraph.simulation.simulate import simulate as draw
 
     effect = as_scalar(arguments["effect"])
     truth = draw(
@@ -167,7 +167,7 @@ def _open(arguments: Arguments) -> CardinalSpectra:
 
 def _settings(x: Any) -> dict[str, Any]:
     """Settings of R as those of `RGCNClassifier`."""
-    from massgraph.chemistry import Relations
+    from massgraph.chem.relations import Relations
 
     given = _values(x)
     for name in LISTS:

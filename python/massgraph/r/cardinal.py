@@ -10,10 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from massgraph._validation import PixelError
+from massgraph.data.spectra import Spectra
+from massgraph.data.validation import PixelError
 from massgraph.r.session import function, start
 from massgraph.r.values import NA_INTEGER, as_scalar, as_text, factor, view
-from massgraph.spectra import Spectra
 
 __all__ = ["CardinalSpectra", "open_cardinal"]
 

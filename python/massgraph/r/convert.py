@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pandas as pd
 
-from massgraph._files import atomic_file
+from massgraph._util.files import atomic_file
+from massgraph.data.spectra import Spectra
 from massgraph.r.cardinal import open_cardinal
 from massgraph.r.mailbox import offer
 from massgraph.r.session import (
@@ -21,7 +22,6 @@ from massgraph.r.session import (
     start,
 )
 from massgraph.r.values import as_text, column, to_r
-from massgraph.spectra import Spectra
 
 if TYPE_CHECKING:
     from anndata import AnnData

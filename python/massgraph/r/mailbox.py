@@ -12,7 +12,7 @@ import warnings
 from functools import cache
 from typing import Any
 
-from massgraph._validation import PixelError
+from massgraph.data.validation import PixelError
 from massgraph.r.calls import CALLS
 from massgraph.r.session import function, namespace, start
 from massgraph.r.values import as_text, to_r

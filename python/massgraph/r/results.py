@@ -13,10 +13,10 @@ import pandas as pd
 import scipy.sparse as sp
 
 from massgraph.classifier import RGCNClassifier
-from massgraph.explain import Explanation
-from massgraph.io.model import ModelError, load
+from massgraph.data.spectra import Spectra
+from massgraph.explain.activation import Explanation
 from massgraph.segmentation import Segmentation
-from massgraph.spectra import Spectra
+from massgraph.store.folder import ModelError, load
 
 __all__ = [
     "model_from_bytes",

@@ -1,0 +1,1 @@
+"""Chemistry: relations between ions, and how they are found in data."""

@@ -1,0 +1,7 @@
+"""``python -m massgraph.cli`` is the command line too."""
+
+import sys
+
+from massgraph.cli.program import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""Spectra and where they come from: peak lists, sources of blocks, splits, labels, faults."""

@@ -1,0 +1,164 @@
+"""Splitting labelled pixels by group, so that neighbours never stand on both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from massgraph.data.spectra import Spectra
+
+__all__ = ["default_groups", "fold_by_group", "published_split", "split_by_group"]
+
+RUNS_ENOUGH = 5  # fewer runs: holding out a whole one would cost too much of the training data
+BLOCKS_ACROSS = 6  # spatial blocks along the longer side of a run
+ATTEMPTS = 200
+
+
+def default_groups(spectra: Spectra, enough: int = RUNS_ENOUGH) -> NDArray[np.int64]:
+    """Group of each pixel, shape ``(n_pixels,)``, where the user names none.
+
+    The runs where there are `enough` (five) or more; else square blocks of neighbouring pixels
+    within each run, six along its longer side; without coordinates every pixel by itself.
+    """
+    if len(np.unique(spectra.run)) >= enough:
+        return np.unique(spectra.run, return_inverse=True)[1]
+    if spectra.coordinates is None:
+        return np.arange(spectra.n_pixels)
+    keys = np.zeros((spectra.n_pixels, 3), dtype=np.int64)
+    keys[:, 2] = np.unique(spectra.run, return_inverse=True)[1]
+    for code in range(int(keys[:, 2].max(initial=-1)) + 1):
+        rows = keys[:, 2] == code
+        place = spectra.coordinates[rows, :2] - spectra.coordinates[rows, :2].min(axis=0)
+        edge = max(float(place.max() + 1) / BLOCKS_ACROSS, 1.0)
+        keys[rows, :2] = place // edge
+    return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def split_by_group(
+    y: NDArray[np.int64], groups: ArrayLike, fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Choose whole groups to hold out, near `fraction` of every class.
+
+    Parameters
+    ----------
+    y
+        Class codes, shape ``(n_pixels,)``.
+    groups
+        Group of each pixel.
+    fraction
+        Wanted share of each class, between 0 and 1.
+    rng
+        Source of the random orders of groups that are tried; the best one is taken.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape ``(n_pixels,)``: true where held out. Every class keeps pixels in training.
+
+    Raises
+    ------
+    ValueError
+        Where `groups` has another length, or no choice of whole groups leaves every class in
+        training and holds something out.
+    """
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    classes = np.unique(y, return_inverse=True)[1].reshape(-1)
+    if codes.shape != classes.shape:
+        msg = f"{codes.size} groups for {classes.size} labelled pixels"
+        raise ValueError(msg)
+    table = np.zeros((codes.max(initial=-1) + 1, classes.max(initial=-1) + 1))
+    np.add.at(table, (codes, classes), 1)
+    total = table.sum(axis=0)
+    best, best_cost = None, np.inf
+    for _ in range(ATTEMPTS):
+        order = rng.permutation(len(table))
+        share = np.cumsum(table[order], axis=0) / total
+        # An absent class costs much, one without training pixels is out of the question.
+        cost = np.abs(share - fraction).sum(axis=1) + 10 * (share == 0).sum(axis=1)
+        cost[(share >= 1).any(axis=1)] = np.inf
+        at = int(np.argmin(cost)) if len(cost) else 0
+        if len(cost) and cost[at] < best_cost:
+            best, best_cost = order[: at + 1], cost[at]
+    if best is None:
+        msg = (
+            f"{len(table)} groups cannot be split so that every class keeps training pixels: "
+            "label pixels in more groups, or pass groups= with smaller ones"
+        )
+        raise ValueError(msg)
+    return np.isin(codes, best)
+
+
+def published_split(
+    y: NDArray[np.int64], fraction: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Split as published: rows shuffled, then the last `fraction` of each class held out.
+
+    Neighbouring pixels land on both sides; this exists to reproduce the published training.
+    """
+    order = rng.permutation(len(y))
+    held_out = np.zeros(len(y), dtype=bool)
+    for code in np.unique(y):
+        rows = order[y[order] == code]
+        held_out[rows[int((1 - fraction) * len(rows)) :]] = True
+    return held_out
+
+
+def fold_by_group(
+    y: NDArray[np.int64], groups: ArrayLike, folds: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Deal whole groups into folds in which the classes are about equally common.
+
+    Parameters
+    ----------
+    y
+        Class codes, shape ``(n_pixels,)``.
+    groups
+        Group of each pixel.
+    folds
+        Wanted number of folds; fewer groups make fewer.
+    rng
+        Decides between groups that fit equally well.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape ``(n_pixels,)``: fold of each pixel, -1 where it is never held out, because
+        its group holds all that is known of a class.
+
+    Raises
+    ------
+    ValueError
+        Where `groups` has another length, or fewer than two folds can be held out.
+    """
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    classes = np.unique(y, return_inverse=True)[1].reshape(-1)
+    if codes.shape != classes.shape:
+        msg = f"{codes.size} groups for {classes.size} labelled pixels"
+        raise ValueError(msg)
+    table = np.zeros((codes.max(initial=-1) + 1, classes.max(initial=-1) + 1))
+    np.add.at(table, (codes, classes), 1)
+    total = table.sum(axis=0)
+    sole = (table == total).any(axis=1)
+    n_folds = min(folds, int((~sole).sum()))
+    fold_of = np.full(len(table), -1)
+    load = np.zeros((max(n_folds, 1), total.size))
+    # The largest groups are dealt first, each to the fold that lacks its classes most.
+    order = rng.permutation(len(table))
+    order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
+    for group in order[~sole[order]] if n_folds > 1 else ():
+        after = (load + table[group]) / total
+        # A class may not come to lie in one fold alone.
+        spread = (after**2).sum(axis=1) - ((load / total) ** 2).sum(axis=1)
+        spread[(after >= 1).any(axis=1)] = np.inf
+        best = int(np.argmin(spread))
+        if np.isfinite(spread[best]):
+            fold_of[group] = best
+            load[best] += table[group]
+    if np.unique(fold_of[fold_of >= 0]).size < 2:
+        msg = (
+            f"{len(table)} groups cannot be split so that every class keeps training pixels: "
+            "label pixels in more groups, or pass groups= with smaller ones"
+        )
+        raise ValueError(msg)
+    fold_of[fold_of >= 0] = np.unique(fold_of[fold_of >= 0], return_inverse=True)[1]
+    return np.asarray(fold_of[codes], dtype=np.int64)

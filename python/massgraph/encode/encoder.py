@@ -1,0 +1,216 @@
+"""From spectra to what the network reads: preprocessing, graph, standardised node features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from massgraph.data import degrade
+from massgraph.data.alignment import alignment_tolerance
+from massgraph.data.spectra import Spectra
+from massgraph.encode.axis import CalibratedSpectra, MassAxis
+from massgraph.encode.calibration import RunErrors
+from massgraph.encode.features import feature_names, node_features
+from massgraph.encode.ions import context, ion_nodes, relative_intensity, spread
+from massgraph.encode.molecules import molecule_amounts
+from massgraph.graph.batch import PeakGraphs
+from massgraph.graph.builder import Graph, build_graph, build_messages
+from massgraph.graph.messages import CompactMessages, Messages
+from massgraph.learn.settings import Settings
+
+__all__ = ["PeakEncoder", "degraded_copy", "weighing_copy"]
+
+UNIT_OF_MEDIAN = 5.0  # of the median intensity of the training peaks
+JITTER_PPM = 10.0  # largest jitter of a degraded copy
+WEIGHING_BATCH_SD = 0.15  # of the log gain of an ion in a run
+
+
+@dataclass(frozen=True, eq=False)
+class PeakEncoder:
+    """Turns spectra into graphs with features, the same way in training and prediction.
+
+    Parameters
+    ----------
+    settings
+        Resolved settings.
+    feature_range
+        m/z range that the scaled m/z refers to.
+    mean, scale
+        Standardisation of the features, float32, shape ``(n_features,)``.
+    axis
+        The ions that spectra are calibrated by and peaks are assigned to; None for networks as
+        published, which read the peaks as they are.
+    unit
+        Intensity over the brightness of the pixel that is large for an amount: below it amounts
+        are linear, above logarithmic.
+    """
+
+    settings: Settings
+    feature_range: tuple[float, float]
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    axis: MassAxis | None = None
+    unit: float = 1.0
+
+    @classmethod
+    def learn(
+        cls, spectra: Spectra, settings: Settings, axis: MassAxis | None = None
+    ) -> PeakEncoder:
+        """Feature range and standardisation from preprocessed training spectra."""
+        if settings.mz_range is not None:
+            low, high = settings.mz_range
+        else:
+            low, high = float(spectra.mz.min()), float(spectra.mz.max())
+            high = max(high, low + 1.0)  # all peaks at one m/z: any width will do
+        width = len(feature_names(settings.features))
+        mean, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
+        nodes, unit = spectra, 1.0
+        if axis is not None:
+            ions = ion_nodes(axis, axis.calibrate(spectra))
+            nodes = ions.spectra
+            if nodes.n_peaks:
+                unit = UNIT_OF_MEDIAN * float(np.median(relative_intensity(axis, ions)))
+        if settings.standardize and nodes.n_peaks:
+            features = node_features(nodes, settings.features, (low, high))
+            mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+            deviation = features.std(axis=0, dtype=np.float64).astype(np.float32)
+            scale = np.where(deviation < 1e-6, np.float32(1), deviation)
+        return cls(settings, (low, high), mean, scale, axis, unit)
+
+    def preprocess(self, spectra: Spectra) -> Spectra:
+        """Peaks within the m/z range, the most intense of each pixel; see `preprocess`."""
+        return preprocess(spectra, self.settings)
+
+    def run_errors(self, spectra: Spectra) -> RunErrors | None:
+        """Mass errors of the runs of preprocessed spectra; None for networks as published."""
+        return None if self.axis is None else self.axis.run_errors(spectra)
+
+    def calibrate(self, spectra: Spectra, runs: RunErrors | None = None) -> CalibratedSpectra:
+        """Preprocessed spectra less their mass error.
+
+        Without the errors of `runs` they must be whole runs, whose pixels of few peaks share one.
+        """
+        if self.axis is None:
+            return CalibratedSpectra(spectra, np.zeros(spectra.n_pixels))
+        return self.axis.calibrate(spectra, runs)
+
+    def align(
+        self, spectra: Spectra, calibrated: CalibratedSpectra
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Ions of preprocessed spectra and the ion of each peak, as `Spectra.align` gives them.
+
+        Where the spectra have no axis of their own, their calibrated m/z are aligned.
+        """
+        aligned = calibrated.spectra if spectra.axis is None else spectra
+        return aligned.align(*self.alignment)
+
+    @property
+    def alignment(self) -> tuple[float, str]:
+        """Tolerance and its unit, within which peaks are one ion."""
+        return alignment_tolerance(self.settings.tolerance, self.settings.tolerance_unit)
+
+    def graph(self, spectra: Spectra | CalibratedSpectra) -> Graph:
+        """Typed edges of preprocessed spectra; peaks of an ion of the axis have its m/z."""
+        calibrated = self._calibrated(spectra)
+        peaks = calibrated.spectra
+        if self.axis is not None:
+            peaks = self.axis.snap(calibrated, self.axis.assign(calibrated))
+        return build_graph(peaks, self.settings.relations, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        names = ("tolerance", "tolerance_unit", "rule", "directed")
+        return {name: getattr(self.settings, name) for name in names}
+
+    def encode(self, spectra: Spectra | CalibratedSpectra) -> PeakGraphs:
+        """Graphs and standardised features of preprocessed spectra.
+
+        Where there is an axis, the nodes are the ions of each pixel (`massgraph.encode.ions`), what
+        the axis says of them (`massgraph.encode.ions.context`) is among the features, and
+        `massgraph.nn.branches.ADDRESS_WIDTH` columns follow them: the amount of the ion, its place
+        in the axis, how far it is there, and how much of its molecule there is
+        (`massgraph.encode.molecules`, two columns). Otherwise the nodes are the peaks.
+        """
+        calibrated = self._calibrated(spectra)
+        if self.axis is None:
+            peaks = calibrated.spectra
+            return PeakGraphs(self._features(peaks), peaks.offsets, self._messages(peaks))
+        ions = ion_nodes(self.axis, calibrated)
+        messages = self._messages(ions.spectra)
+        relative = relative_intensity(self.axis, ions)
+        usual = np.exp(self.axis.level)[ions.ion]
+        molecule = molecule_amounts(
+            ions, relative, usual, messages, self.settings.relations, self.unit
+        )
+        amount = np.log1p(relative / self.unit)
+        address = np.column_stack([amount, ions.ion, ions.weight, *molecule]).astype(np.float32)
+        known = self._features(ions.spectra), context(self.axis, ions), address
+        return PeakGraphs(np.concatenate(known, axis=1), ions.spectra.offsets, messages)
+
+    def _messages(self, nodes: Spectra) -> Messages | CompactMessages:
+        return build_messages(nodes, self.settings.relations, **self._options())
+
+    def spread(
+        self, calibrated: CalibratedSpectra, activation: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Class activations of the nodes given back to the peaks: see `massgraph.encode.ions`."""
+        if self.axis is None:
+            return activation
+        return spread(ion_nodes(self.axis, calibrated), calibrated.spectra, activation)
+
+    def _features(self, nodes: Spectra) -> NDArray[np.float32]:
+        features = node_features(nodes, self.settings.features, self.feature_range)
+        return (features - self.mean) / self.scale
+
+    def _calibrated(self, spectra: Spectra | CalibratedSpectra) -> CalibratedSpectra:
+        return self.calibrate(spectra) if isinstance(spectra, Spectra) else spectra
+
+
+def preprocess(spectra: Spectra, settings: Settings) -> Spectra:
+    """Keep the peaks within `mz_range`, then the `max_peaks` most intense of each pixel."""
+    if settings.mz_range is not None:
+        spectra = spectra.mz_range(*settings.mz_range)
+    if settings.max_peaks is not None:
+        spectra = spectra.top_peaks(settings.max_peaks)
+    return spectra
+
+
+def degraded_copy(spectra: Spectra, rng: np.random.Generator) -> tuple[Spectra, NDArray[np.int64]]:
+    """Spectra with faults, drawn anew for each pixel, and what befell each one.
+
+    A third of the pixels lose peaks at random and a third their weakest ones (20 to 100 % kept);
+    none loses all of them. Four in ten have their m/z jittered by a standard deviation of up to
+    10 ppm.
+
+    Returns
+    -------
+    spectra
+        The same pixels with faults.
+    fault
+        0 where all peaks are left, 1 where some were lost at random, 2 where the weakest were.
+    """
+    n = spectra.n_pixels
+    fate, kept = rng.random(n), rng.uniform(0.2, 1.0, n)
+    worse = degrade.remove_peaks(spectra, np.where(fate < 1 / 3, kept, 1.0), rng)
+    worse = degrade.keep_most_intense(worse, np.where(fate > 2 / 3, kept, 1.0))
+    empty = worse.peak_counts == 0
+    if empty.any():  # nothing can be learnt from a copy without peaks: as measured it is better
+        worse = Spectra.concatenate([worse, spectra])[np.arange(n) + n * empty]
+    sd = np.where(rng.random(n) < 0.4, rng.uniform(0, JITTER_PPM, n), 0.0)
+    fault = np.where(empty, 0, np.where(fate < 1 / 3, 1, np.where(fate > 2 / 3, 2, 0)))
+    return degrade.jitter_mz(worse, sd, "ppm", rng), fault
+
+
+def weighing_copy(spectra: Spectra, y: NDArray[np.int64], rng: np.random.Generator) -> Spectra:
+    """Spectra with every kind of fault, to weigh branches by how they bear what is to come.
+
+    A `degraded_copy`; besides, a quarter of the pixels have the peaks of one of another class mixed
+    in (up to 40 %), and the ions of each run have gains of their own, as those of a new run would.
+    """
+    worse, _ = degraded_copy(spectra, rng)
+    n = spectra.n_pixels
+    part = np.where(rng.random(n) < 0.25, rng.uniform(0, 0.4, n), 0.0)
+    worse = degrade.mix_pixels(worse, y, part, rng)
+    return degrade.batch_effect(worse, WEIGHING_BATCH_SD, rng)

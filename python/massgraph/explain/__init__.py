@@ -1,0 +1,1 @@
+"""Explanations of fitted models: activations of ions, families, and whether they mean anything."""

@@ -1,0 +1,143 @@
+"""Whether an explanation means something: what happens when the ions it names are taken away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_softmax
+
+from massgraph.data.spectra import Spectra
+
+if TYPE_CHECKING:
+    from massgraph.classifier import RGCNClassifier
+    from massgraph.explain.activation import Explanation
+
+__all__ = ["deletion_curve", "precision_at_k"]
+
+FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+def deletion_curve(
+    classifier: RGCNClassifier,
+    spectra: Spectra,
+    explanation: Explanation,
+    *,
+    fractions: ArrayLike = FRACTIONS,
+    n_random: int = 5,
+    random_state: int = 0,
+) -> pd.DataFrame:
+    """Score left when the top-ranked ions are removed, beside as many random ones.
+
+    The score is the mean log probability of the class that each pixel had with all its peaks. The
+    graph is built anew from the peaks that remain.
+
+    Parameters
+    ----------
+    classifier, spectra, explanation
+        The fitted model, the pixels, and ``classifier.explain(spectra)``.
+    fractions
+        Shares of the peaks to remove, in [0, 1). Ions go in order of rank until that share of all
+        peaks is gone; random ions likewise, so that both lose the same number of peaks.
+    n_random
+        Number of random orders.
+    random_state
+        Seed of the random orders.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `fraction_removed`, `score_top`, `score_random_mean`, `score_random_sd`.
+
+    Raises
+    ------
+    ValueError
+        Where the explanation is of other pixels, none has peaks, or a fraction or `n_random` is
+        out of range.
+    """
+    shares = np.atleast_1d(np.asarray(fractions, dtype=np.float64))
+    if n_random < 1:
+        msg = f"n_random is {n_random}: at least one random order is needed to compare with"
+        raise ValueError(msg)
+    if not ((shares >= 0) & (shares < 1)).all():
+        msg = f"fractions {shares.tolist()} must be at least 0 and below 1"
+        raise ValueError(msg)
+    spectra = classifier.encoder_.preprocess(spectra)
+    if spectra.n_peaks == 0:
+        msg = f"none of the {spectra.n_pixels} pixels has peaks: there is nothing to remove"
+        raise ValueError(msg)
+    mz, ion = classifier.encoder_.align(spectra, classifier.encoder_.calibrate(spectra))
+    same_peaks = np.array_equal(spectra.peak_counts, explanation.peak_counts)
+    if not (same_peaks and np.array_equal(mz, explanation.mz)):
+        msg = "the explanation is of other pixels than these spectra"
+        raise ValueError(msg)
+    rng = np.random.default_rng(random_state)
+    n_ions = len(explanation.mz)
+    orders = [np.argsort(explanation.ions["rank"].to_numpy())]
+    orders += [rng.permutation(n_ions) for _ in range(n_random)]
+    rows = []
+    for share in shares:
+        scores = [
+            _score(classifier, spectra, _gone(order, ion, share), ion, explanation.labels)
+            for order in orders
+        ]
+        rows.append([share, scores[0], np.mean(scores[1:]), np.std(scores[1:])])
+    columns = ["fraction_removed", "score_top", "score_random_mean", "score_random_sd"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _gone(order: NDArray[np.int64], ion: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """The first ions of an order that together hold at most `share` of the peaks."""
+    counts = np.bincount(ion, minlength=order.size)
+    gone = np.zeros(order.size, dtype=bool)
+    gone[order[np.cumsum(counts[order]) <= share * ion.size]] = True
+    return gone
+
+
+def _score(
+    classifier: RGCNClassifier,
+    spectra: Spectra,
+    gone: NDArray[np.bool_],
+    ion: NDArray[np.int64],
+    labels: NDArray[np.int64],
+) -> float:
+    """Mean log probability of the given classes; a pixel that lost all peaks is at chance."""
+    logits = classifier.logits(spectra.keep_peaks(~gone[ion]))
+    log_probability = log_softmax(np.nan_to_num(logits), axis=1)
+    known = np.flatnonzero(labels >= 0)
+    return float(log_probability[known, labels[known]].mean())
+
+
+def precision_at_k(
+    explanation: Explanation, planted_mz: ArrayLike, k: int, *, tolerance_ppm: float = 10.0
+) -> float:
+    """Share of the first `k` families of which most ions are planted ones.
+
+    Parameters
+    ----------
+    explanation
+        Of simulated pixels.
+    planted_mz
+        m/z of the ions that are known to tell the classes apart.
+    k
+        Number of families, from the top; fewer where there are not so many.
+    tolerance_ppm
+        Largest distance of an ion from a planted one.
+
+    Returns
+    -------
+    float
+        In [0, 1]; NaN where there is no family, or nothing planted.
+    """
+    planted = np.sort(np.asarray(planted_mz, dtype=np.float64))
+    top = explanation.families[explanation.families["family"] <= k]
+    if top.empty or planted.size == 0:
+        return float("nan")
+    mz = top["mz"].to_numpy()
+    right = np.searchsorted(planted, mz).clip(0, planted.size - 1)
+    left = (right - 1).clip(0)
+    distance = np.minimum(np.abs(planted[right] - mz), np.abs(planted[left] - mz))
+    is_planted = pd.Series(distance <= tolerance_ppm * 1e-6 * mz)
+    return float((is_planted.groupby(top["family"].to_numpy()).mean() > 0.5).mean())

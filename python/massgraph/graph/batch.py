@@ -1,0 +1,201 @@
+"""Peak graphs as the network reads them: node features and compact typed messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from massgraph.graph.messages import CompactMessages, Messages, ranges, rows_of
+from massgraph.nn.compiled import GraphBatch
+
+__all__ = ["PeakBatch", "PeakGraphs", "TypedMessages"]
+
+
+@dataclass(frozen=True)
+class TypedMessages:
+    """Messages of some pixels as plain torch reads them, sorted by (type, pixel, receiver).
+
+    Parameters
+    ----------
+    sender, receiver
+        int64, shape ``(n_messages,)``: rows of the nodes that send and receive.
+    senders
+        float32, shape ``(n_messages, 1)``: how many messages of this type the receiver has, which
+        its mean divides by.
+    per_kind
+        Number of messages of each type, length ``n_kinds``.
+    """
+
+    sender: torch.Tensor
+    receiver: torch.Tensor
+    senders: torch.Tensor
+    per_kind: tuple[int, ...]
+
+    @cached_property
+    def compact(self) -> CompactMessages:
+        """The messages as those of one graph, in the wide compact form."""
+        ends = np.concatenate(([0], np.cumsum(self.per_kind)))
+        return CompactMessages(
+            offsets=np.array([0, len(self.sender)]),
+            kind_offsets=ends.astype(np.int32)[None],
+            sender=self.sender.numpy().astype(np.uint32),
+            receiver=self.receiver.numpy().astype(np.uint32),
+            senders=self.senders.numpy()[:, 0].astype(np.uint32),
+        )
+
+    @classmethod
+    def none(cls) -> TypedMessages:
+        """No messages, and no types of them."""
+        nothing = torch.empty(0, dtype=torch.int64)
+        return cls(nothing, nothing, torch.empty(0, 1), ())
+
+    def to(self, device: torch.device) -> TypedMessages:
+        """Copy of the messages on another device."""
+        return TypedMessages(
+            sender=self.sender.to(device),
+            receiver=self.receiver.to(device),
+            senders=self.senders.to(device),
+            per_kind=self.per_kind,
+        )
+
+    def edge_index(self) -> torch.Tensor:
+        """Sender and receiver of each message, shape ``(2, n_messages)``, as PyG wants them."""
+        return torch.stack([self.sender, self.receiver])
+
+    def edge_type(self) -> torch.Tensor:
+        """Type of each message, int64, shape ``(n_messages,)``."""
+        device = self.sender.device
+        kinds = torch.arange(len(self.per_kind), device=device)
+        return torch.repeat_interleave(kinds, torch.tensor(self.per_kind, device=device))
+
+
+@dataclass(frozen=True)
+class PeakBatch:
+    """The graphs of some pixels.
+
+    Parameters
+    ----------
+    features
+        float32, shape ``(n_peaks, n_features)``.
+    pixel
+        int64, shape ``(n_peaks,)``, ascending: which pixel of the batch each peak belongs to.
+    counts
+        float32, shape ``(n_pixels, 1)``: number of peaks of each pixel.
+    messages
+        The typed messages between the peaks; none where `graphs` hold them.
+    graphs
+        The same pixels as the compiled library reads them.
+    """
+
+    features: torch.Tensor
+    pixel: torch.Tensor
+    counts: torch.Tensor
+    messages: TypedMessages
+    graphs: GraphBatch | None = None
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels in the batch."""
+        return len(self.counts)
+
+    def to(self, device: torch.device) -> PeakBatch:
+        """Copy of the batch on another device."""
+        return PeakBatch(
+            features=self.features.to(device),
+            pixel=self.pixel.to(device),
+            counts=self.counts.to(device),
+            messages=self.messages.to(device),
+            graphs=self.graphs,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PeakGraphs:
+    """Features and messages of many pixels, from which batches are cut.
+
+    Parameters
+    ----------
+    features
+        float32, shape ``(n_peaks, n_features)``.
+    offsets
+        int64, shape ``(n_pixels + 1,)``: peaks of each pixel.
+    messages
+        Messages of the same pixels, in either form.
+    """
+
+    features: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    messages: Messages | CompactMessages
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def concatenate(cls, parts: list[PeakGraphs]) -> PeakGraphs:
+        """Join the pixels of several parts, in order."""
+        return cls(
+            features=np.concatenate([part.features for part in parts]),
+            offsets=_join_offsets([part.offsets for part in parts]),
+            messages=CompactMessages.concatenate([part.compact for part in parts]),
+        )
+
+    @cached_property
+    def compact(self) -> CompactMessages:
+        """The messages in compact form."""
+        return CompactMessages.of(self.messages)
+
+    def view(self, pixels: NDArray[np.int64]) -> GraphBatch:
+        """Graphs of these pixels as the compiled network reads them: nothing is copied."""
+        return GraphBatch(self.features, self.offsets, self.compact, pixels)
+
+    def __getitem__(self, pixels: NDArray[np.int64]) -> PeakGraphs:
+        """Graphs of these pixels, in this order."""
+        peaks, offsets = rows_of(self.offsets, pixels)
+        return PeakGraphs(self.features[peaks], offsets, self.compact[pixels])
+
+    def batch(self, pixels: NDArray[np.int64], *, edges: str = "typed") -> PeakBatch:
+        """Graphs of these pixels, in this order; a pixel may occur more than once.
+
+        Parameters
+        ----------
+        pixels
+            Numbers of the graphs.
+        edges
+            ``"typed"`` messages, ``"native"`` for what the compiled library reads, or ``"none"``.
+        """
+        counts = np.diff(self.offsets)[pixels]
+        peaks = ranges(self.offsets[:-1][pixels], counts)
+        first = np.cumsum(counts) - counts
+        typed = edges == "typed"
+        return PeakBatch(
+            features=torch.from_numpy(self.features[peaks]),
+            pixel=torch.from_numpy(np.repeat(np.arange(len(pixels)), counts)),
+            counts=torch.from_numpy(counts.astype(np.float32)[:, None]),
+            messages=self._typed_messages(pixels, first) if typed else TypedMessages.none(),
+            graphs=self.view(pixels) if edges == "native" else None,
+        )
+
+    def _typed_messages(self, pixels: NDArray[np.int64], first: NDArray[np.int64]) -> TypedMessages:
+        messages = self.compact
+        counts = np.diff(messages.offsets)[pixels]
+        rows = ranges(messages.offsets[:-1][pixels], counts)
+        kind, base = messages.kind[rows], np.repeat(first, counts)
+        # Within a pixel messages are sorted by (type, receiver): one stable sort by type is enough.
+        order = np.argsort(kind, kind="stable")
+        rows, base = rows[order], base[order]
+        return TypedMessages(
+            sender=torch.from_numpy(base + messages.sender[rows]),
+            receiver=torch.from_numpy(base + messages.receiver[rows]),
+            senders=torch.from_numpy(messages.senders[rows].astype(np.float32)[:, None]),
+            per_kind=tuple(np.bincount(kind, minlength=messages.n_kinds).tolist()),
+        )
+
+
+def _join_offsets(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    ends = np.cumsum([0, *(part[-1] for part in parts)])
+    moved = [part[1:] + end for part, end in zip(parts, ends[:-1], strict=True)]
+    return np.concatenate([[0], *moved]).astype(np.int64)

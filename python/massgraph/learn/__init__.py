@@ -1,0 +1,1 @@
+"""Learning: settings, objectives, the training loop, cross fitting, checkpoints."""

@@ -1,0 +1,494 @@
+"""Checkpoints: what training goes on from after an epoch, as files; nothing in them is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+
+from massgraph import __version__
+from massgraph._util.files import atomic_file
+from massgraph._util.warnings import outside
+from massgraph.data.spectra import Spectra
+from massgraph.io._imzml_spectra import one_line
+from massgraph.learn.settings import Settings
+from massgraph.nn.layers import resolve_backend
+
+if TYPE_CHECKING:
+    from massgraph.classifier import RGCNClassifier
+
+__all__ = [
+    "HISTORY",
+    "Checkpoint",
+    "CheckpointError",
+    "Checkpoints",
+    "TrainingState",
+    "checkpoints_of",
+    "fit_identity",
+    "open_checkpoints",
+]
+
+SCHEMA_VERSION = 1
+LARGEST = 2**31  # bytes; a checkpoint has some kilobytes. What claims more is not read.
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what Adam and AdamW keep of each parameter
+NAME = re.compile(r"net-\d+\.safetensors")
+LEFTOVER = re.compile(r"\.net-\d+\.[0-9a-f]{16}\.safetensors")  # of a writer that was killed
+KEYS = frozenset({"schema_version", "identity", "history", "rng", "batch_size", "sha256"})
+# Columns of the learning curve, and the type of their values.
+HISTORY = {
+    "epoch": int,
+    "learning_rate": float,
+    "train_loss": float,
+    "train_balanced_accuracy": float,
+    "valid_loss": float,
+    "valid_balanced_accuracy": float,
+    "best": bool,
+}
+
+Tensors = dict[str, torch.Tensor]
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be resumed; the message says which, why, and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+# -------------------------------------------------------------------- state
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """Everything that the next epoch depends on; a copy, which training does not change.
+
+    Parameters
+    ----------
+    weights, best_weights
+        State of the model now, and after the best epoch.
+    optimizer
+        Moments of Adam, ``"{parameter}.{name}"`` with the parameter's number; empty before the
+        first step.
+    rows
+        The learning curve. The learning rate and its schedule follow from its losses.
+    rng
+        State of the generator that draws the pixels.
+    batch_size
+        Pixels per batch: that of the settings, or half of it after memory ran out.
+    """
+
+    weights: Tensors
+    best_weights: Tensors
+    optimizer: Tensors
+    rows: list[dict[str, Any]]
+    rng: Mapping[str, Any]
+    batch_size: int
+
+    @classmethod
+    def capture(
+        cls,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rng: np.random.Generator,
+        batch_size: int,
+    ) -> TrainingState:
+        """The state before the first epoch."""
+        weights = _copies(model.state_dict())
+        moments = _moments(optimizer)
+        return cls(weights, weights, moments, [], rng.bit_generator.state, batch_size)
+
+    def after(
+        self,
+        row: dict[str, Any],
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rng: np.random.Generator,
+        batch_size: int,
+    ) -> TrainingState:
+        """The state after one more epoch, whose row of the learning curve is `row`."""
+        now = self.capture(model, optimizer, rng, batch_size)
+        best = now.weights if row["best"] else self.best_weights
+        return replace(now, best_weights=best, rows=[*self.rows, row])
+
+    def restore(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        rng: np.random.Generator,
+    ) -> None:
+        """Put model, optimizer and generator back into this state."""
+        model.load_state_dict(self.weights)
+        state: dict[int, Tensors] = {}
+        for name, value in self.optimizer.items():
+            number, moment = name.split(".")
+            # A copy: the optimizer keeps what it is given, and writes into it.
+            state.setdefault(int(number), {})[moment] = value.clone()
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
+        rng.bit_generator.state = self.rng
+
+
+def _copies(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    return {
+        name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()
+    }
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> Tensors:
+    state = optimizer.state_dict()["state"]
+    flat = {f"{number}.{name}": one[name] for number, one in state.items() for name in MOMENTS}
+    return _copies(flat)
+
+
+# -------------------------------------------------------------------- identity
+
+
+def fit_identity(
+    spectra: Spectra,
+    classes: NDArray[Any],
+    codes: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    settings: Settings,
+    **others: Any,
+) -> dict[str, Any]:
+    """What the end of a fit depends on, by name, as values that JSON can hold.
+
+    Parameters
+    ----------
+    spectra
+        As they were given to the fit.
+    classes, codes
+        Class labels, and the class of each pixel (-1: none).
+    groups
+        Codes of the groups of the labelled pixels, if any were given.
+    settings
+        The resolved settings, of which each is a name of its own.
+    **others
+        Seed, backend and device.
+    """
+    places = spectra.coordinates
+    return {
+        "data": spectra.fingerprint(),
+        "coordinates": None if places is None else _digest(places),
+        "runs": _digest(spectra.run.astype(str)),
+        "labels": _digest(codes, json.dumps(classes.tolist())),
+        "groups": None if groups is None else _digest(groups),
+        **{
+            field.name: _as_json(getattr(settings, field.name))
+            for field in fields(settings)
+            if field.name != "relations"
+        },
+        "relations": _digest(json.dumps(settings.relations.to_dict())),
+        **others,
+        "version of massgraph": __version__,
+        "version of torch": str(torch.__version__),
+    }
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _digest(*parts: NDArray[Any] | str) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, str):
+            digest.update(part.encode())
+        else:
+            digest.update(repr((part.dtype, part.shape)).encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
+
+
+def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """What differs between two fits, with both values; empty where nothing does."""
+    names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
+    return "; ".join(
+        f"{name} {_shown(there.get(name))} there, {_shown(here.get(name))} now" for name in names
+    )
+
+
+def _shown(value: Any) -> str:
+    is_digest = isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value)
+    return f"{value[:8]}..." if is_digest else f"{value!r:.60}"
+
+
+# -------------------------------------------------------------------- files
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one fit: a folder with one file for each network that it trains.
+
+    Parameters
+    ----------
+    folder
+        Where they are.
+    identity
+        See `fit_identity`.
+    """
+
+    folder: Path
+    identity: dict[str, Any]
+
+    def net(self, number: int) -> Checkpoint:
+        """The checkpoint of one network, counted from 1 in the order of training."""
+        return Checkpoint(self.folder / f"net-{number}.safetensors", self.identity)
+
+
+def open_checkpoints(
+    directory: str | os.PathLike[str], identity: dict[str, Any], *, resume: bool
+) -> Checkpoints:
+    """Make the folder of a fit's checkpoints, or open that of a fit to go on with.
+
+    Parameters
+    ----------
+    directory
+        The folder; its parent must exist.
+    identity
+        See `fit_identity`.
+    resume
+        Whether checkpoints that are there are gone on from.
+
+    Raises
+    ------
+    FileExistsError
+        Where the folder holds anything else, or checkpoints that nobody asked to resume.
+    CheckpointError
+        Where what is to be resumed is damaged, or of other data, labels or parameters.
+    OSError
+        Where the folder cannot be made.
+
+    Warns
+    -----
+    UserWarning
+        Where there is nothing to resume yet.
+    """
+    folder = Path(directory)
+    if folder.exists() and not folder.is_dir():
+        msg = f"{folder} is a file: give the name of a folder for checkpoints"
+        raise NotADirectoryError(msg)
+    if not folder.parent.is_dir():
+        msg = f"{folder} cannot be made: make the folder {folder.parent} first"
+        raise FileNotFoundError(msg)
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    foreign = [name for name in names if not (NAME.fullmatch(name) or LEFTOVER.fullmatch(name))]
+    if foreign:
+        msg = f"{folder} holds {foreign[0]}, which is no checkpoint: choose another folder"
+        raise FileExistsError(msg)
+    found = [folder / name for name in names if NAME.fullmatch(name)]
+    if found and not resume:
+        msg = f"{folder} holds a checkpoint: go on from it with resume=True, or choose another"
+        raise FileExistsError(msg)
+    if resume and not found:
+        msg = f"{folder} holds no checkpoint yet: the fit starts from its beginning"
+        warnings.warn(msg, UserWarning, stacklevel=outside())
+    folder.mkdir(exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):  # now, and not after the first epoch
+        msg = f"{folder}: no permission to write checkpoints in it"
+        raise PermissionError(msg)
+    for path in found:
+        Checkpoint(path, identity).check()
+    return Checkpoints(folder, identity)
+
+
+def checkpoints_of(
+    classifier: RGCNClassifier,
+    spectra: Spectra,
+    codes: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    seed: int | None,
+    *,
+    directory: str | os.PathLike[str] | None,
+    resume: bool,
+) -> Checkpoints | None:
+    """The checkpoints of a fit, if it has any, before its long part: what differs is said at once.
+
+    Raises
+    ------
+    ValueError
+        Where there is nothing to resume from, or no seed to repeat the fit with; and as
+        `open_checkpoints`.
+    """
+    if directory is None:
+        if resume:
+            msg = "resume=True needs the folder to go on from: give checkpoint=..."
+            raise ValueError(msg)
+        return None
+    if seed is None:
+        msg = "random_state None draws anew in each fit: give a number to fit with checkpoint"
+        raise ValueError(msg)
+    identity = fit_identity(
+        spectra,
+        classifier.classes_,
+        codes,
+        groups,
+        classifier.settings_,
+        random_state=seed,
+        backend=resolve_backend(classifier.backend),
+        device=str(classifier.device_()),
+    )
+    return open_checkpoints(directory, identity, resume=resume)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One file: tensors, and in the header of the file everything else as JSON."""
+
+    path: Path
+    identity: dict[str, Any]
+
+    def write(self, state: TrainingState) -> None:
+        """Put a state in the place of the one before, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            Where the disk is full or what was written does not read back; the state before stays.
+        """
+        tensors = {
+            **{f"weights.{name}": value for name, value in state.weights.items()},
+            **{f"best.{name}": value for name, value in state.best_weights.items()},
+            **{f"optimizer.{name}": value for name, value in state.optimizer.items()},
+        }
+        header = {
+            "schema_version": SCHEMA_VERSION,
+            "identity": self.identity,
+            "history": state.rows,
+            "rng": state.rng,
+            "batch_size": state.batch_size,
+        }
+        header["sha256"] = _content_digest(header, tensors)
+        # Weights and best weights of one epoch are the same tensors, which the format has not.
+        tensors = {name: value.clone() for name, value in tensors.items()}
+        raw = save_tensors(tensors, {"massgraph": json.dumps(header)})
+        with atomic_file(self.path, overwrite=True) as temporary:
+            temporary.write_bytes(raw)
+            if temporary.read_bytes() != raw:
+                msg = f"{self.path} was not written: it does not read back, check the disk"
+                raise OSError(msg)
+
+    def check(self) -> None:
+        """Refuse a file that is damaged, or of another fit."""
+        self._read()
+
+    def read(
+        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, epochs: int
+    ) -> TrainingState | None:
+        """The state that is there, if any, for this model, optimizer and number of epochs.
+
+        Raises
+        ------
+        CheckpointError
+            Where the file is damaged, or of another fit.
+        """
+        if not self.path.exists():
+            return None
+        header, tensors = self._read()
+        parts: dict[str, Tensors] = {"weights": {}, "best": {}, "optimizer": {}}
+        try:
+            for name, tensor in tensors.items():
+                part, rest = name.split(".", maxsplit=1)
+                parts[part][rest] = tensor
+            _check_same(parts["weights"], model.state_dict())
+            _check_same(parts["best"], model.state_dict())
+            _check_same(parts["optimizer"], _wanted_moments(optimizer))
+            _check_header(header, epochs)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._damaged(str(error)) from error
+        return TrainingState(
+            parts["weights"],
+            parts["best"],
+            parts["optimizer"],
+            header["history"],
+            header["rng"],
+            header["batch_size"],
+        )
+
+    def _read(self) -> tuple[dict[str, Any], Tensors]:
+        size = self.path.stat().st_size
+        if size > LARGEST:
+            msg = f"it has {size} bytes, more than any checkpoint"
+            raise self._damaged(msg)
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                header = json.loads((file.metadata() or {})["massgraph"])
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  no dict
+            if not isinstance(header, dict) or header.get("schema_version") != SCHEMA_VERSION:
+                msg = f"it is not of schema version {SCHEMA_VERSION}"
+                raise ValueError(msg)
+            wrong = sorted(KEYS ^ set(header))
+            if wrong or not isinstance(header["identity"], dict):
+                msg = f"the key {[*wrong, 'identity'][0]!r} is unknown, missing or no table"
+                raise ValueError(msg)
+            if header.pop("sha256") != _content_digest(header, tensors):
+                msg = "its content does not fit its SHA-256"
+                raise ValueError(msg)
+        except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise self._damaged(str(error)) from error
+        differs = _difference(header["identity"], self.identity)
+        if differs:
+            msg = f"{self.path.parent} is the checkpoint of another fit ({differs}): "
+            raise CheckpointError(msg + "give what it was begun with, or another folder")
+        return header, tensors
+
+    def _damaged(self, reason: str) -> CheckpointError:
+        text = " ".join(reason.split())[:200]
+        return CheckpointError(f"{self.path} is damaged ({text}): delete it and fit again")
+
+
+def _content_digest(header: dict[str, Any], tensors: Tensors) -> str:
+    parts: list[NDArray[Any] | str] = [json.dumps(header, sort_keys=True)]
+    for name in sorted(tensors):
+        parts += [name, tensors[name].numpy()]
+    return _digest(*parts)
+
+
+def _wanted_moments(optimizer: torch.optim.Optimizer) -> Tensors:
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    step = torch.zeros((), dtype=torch.float32)
+    return {
+        f"{number}.{name}": step if name == "step" else parameter.detach()
+        for number, parameter in enumerate(parameters)
+        for name in MOMENTS
+    }
+
+
+def _check_same(found: Tensors, wanted: Mapping[str, torch.Tensor]) -> None:
+    """Refuse other names, shapes or types of tensors."""
+    wrong = sorted(set(found) ^ set(wanted))
+    if wrong:
+        msg = f"the tensor {wrong[0]} is unknown or missing"
+        raise ValueError(msg)
+    for name, tensor in wanted.items():
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            msg = f"the tensor {name} is {found[name].dtype} {tuple(found[name].shape)}"
+            raise ValueError(msg)
+
+
+def _check_header(header: dict[str, Any], epochs: int) -> None:
+    """Refuse a learning curve, generator or size of batches that training cannot have left."""
+    rows = header["history"]
+    if not 1 <= len(rows) <= epochs or [row["epoch"] for row in rows] != [*range(1, len(rows) + 1)]:
+        msg = f"its {len(rows)} epochs are not the first of {epochs}"
+        raise ValueError(msg)
+    for row in rows:
+        if {name: type(value) for name, value in row.items()} != HISTORY:
+            msg = f"epoch {row['epoch']} has other columns than the learning curve"
+            raise ValueError(msg)
+    np.random.default_rng().bit_generator.state = header["rng"]
+    if type(header["batch_size"]) is not int or header["batch_size"] < 1:
+        msg = f"batch_size {header['batch_size']!r} is no number of pixels"
+        raise ValueError(msg)

@@ -1,0 +1,221 @@
+"""Presets: everything that defines a network and its training, by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from massgraph.chem.relations import Relations, default_relations, published_relations
+from massgraph.data.alignment import UNITS
+from massgraph.encode.features import PUBLISHED_FEATURES, feature_names
+from massgraph.encode.tolerance import USUAL_PPM
+from massgraph.graph.builder import RULES
+
+__all__ = ["BRANCHES", "PRESETS", "Settings", "check_settings", "resolve_settings"]
+
+BRANCHES = ("axis", "family", "relational", "peak")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Resolved settings of one classifier; see `RGCNClassifier` for what each one means."""
+
+    relations: Relations
+    branches: tuple[str, ...] = BRANCHES
+    folds: int = 3
+    tolerance: float = USUAL_PPM
+    tolerance_unit: str = "ppm"
+    rule: str = "intensity"
+    directed: bool = True
+    features: tuple[str, ...] = ("log_intensity", "mz", "mass_defect")
+    standardize: bool = True
+    mz_range: tuple[float, float] | None = None
+    max_peaks: int | None = None
+    hidden: tuple[int, ...] = (8, 16)
+    batch_norm: bool = True
+    augment: int = 5
+    validation_fraction: float = 0.2
+    epochs: int = 24
+    patience: int | None = 10
+    batch_size: int = 64
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-4
+    adam_eps: float = 1e-8
+    as_published: bool = False
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # methods of La Rocca et al. (2025): the network and the training of their code, unchanged.
+    "published": {
+        "branches": ("relational",),
+        "folds": 1,
+        "tolerance": 0.001,
+        "tolerance_unit": "Da",
+        "rule": "reference",
+        "directed": False,
+        "features": PUBLISHED_FEATURES,
+        "standardize": False,
+        "mz_range": (200.0, 1400.0),
+        "max_peaks": 2000,
+        "hidden": (8, 16),
+        "batch_norm": False,
+        "augment": 0,
+        "epochs": 40,
+        "patience": None,
+        "batch_size": 64,
+        "learning_rate": 1e-3,
+        "weight_decay": 0.0,
+        "adam_eps": 1e-7,
+        "as_published": True,
+    },
+}
+
+
+def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -> Settings:
+    """Put given settings in the place of a preset's; None means "as the preset has it".
+
+    Raises
+    ------
+    ValueError
+        For an unknown preset or a setting out of its range; the message names it.
+    TypeError
+        Where `relations` are not `Relations`.
+    """
+    if preset not in PRESETS:
+        msg = f"preset {preset!r} is none of {tuple(PRESETS)}"
+        raise ValueError(msg)
+    given = {name: _plain(value) for name, value in given.items() if value is not None}
+    if "tolerance_unit" in given and "tolerance" not in given:
+        msg = f"tolerance_unit {given['tolerance_unit']!r} is given without a tolerance: give both"
+        raise ValueError(msg)
+    chosen = {**PRESETS[preset], **given}
+    if "relations" not in chosen:
+        published = preset == "published"
+        chosen["relations"] = published_relations() if published else default_relations(polarity)
+    if not isinstance(chosen["relations"], Relations):
+        kind = type(chosen["relations"]).__name__
+        msg = f"relations must be a massgraph.Relations, got {kind}"
+        raise TypeError(msg)
+    for name in ("branches", "features", "hidden", "mz_range"):
+        if isinstance(chosen.get(name), list):
+            chosen[name] = tuple(chosen[name])
+    settings = Settings(**chosen)
+    check_settings(settings)
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and lists of numpy as Python's own, so that settings can be written as JSON."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _all(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda values: isinstance(values, tuple) and all(map(test, values))
+
+
+TYPES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
+    "a number": (
+        _is_number,
+        ("tolerance", "validation_fraction", "learning_rate", "weight_decay", "adam_eps"),
+    ),
+    "a whole number": (
+        _is_whole,
+        ("max_peaks", "augment", "epochs", "patience", "batch_size", "folds"),
+    ),
+    "True or False": (
+        lambda value: isinstance(value, bool),
+        ("directed", "standardize", "batch_norm", "as_published"),
+    ),
+    "text": (lambda value: isinstance(value, str), ("tolerance_unit", "rule")),
+    "a list of names": (_all(lambda value: isinstance(value, str)), ("branches", "features")),
+    "a list of whole numbers": (_all(_is_whole), ("hidden",)),
+    "a list of numbers": (_all(_is_number), ("mz_range",)),
+}
+MAY_BE_NONE = ("max_peaks", "patience", "mz_range")
+
+
+def _check_types(settings: Settings) -> None:
+    for wanted, (fits, names) in TYPES.items():
+        for name in names:
+            value = getattr(settings, name)
+            if not (fits(value) or (value is None and name in MAY_BE_NONE)):
+                msg = f"{name} {value!r} must be {wanted}"
+                raise TypeError(msg)
+            for number in value if name == "mz_range" and value else [value]:
+                if isinstance(number, float) and not math.isfinite(number):
+                    msg = f"{name} {number} is not finite"
+                    raise ValueError(msg)
+
+
+def _check_branches(settings: Settings) -> None:
+    branches = settings.branches
+    unknown = [name for name in branches if name not in BRANCHES]
+    if unknown or not branches or len(set(branches)) < len(branches):
+        msg = f"branches {branches} must be one or more of {BRANCHES}, each once"
+        raise ValueError(msg)
+    if settings.folds < 1:
+        msg = f"folds {settings.folds} is below 1"
+        raise ValueError(msg)
+    if settings.folds == 1 and len(branches) > 1:
+        msg = f"folds 1 leaves nothing to weigh {len(branches)} branches by: use 2 folds or more"
+        raise ValueError(msg)
+    if settings.as_published and (settings.folds, branches) != (1, ("relational",)):
+        msg = 'the published preset is branches=("relational",) with folds=1: use preset="default"'
+        raise ValueError(msg)
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse settings out of their range; ValueError or TypeError names the setting."""
+    _check_types(settings)
+    _check_branches(settings)
+    feature_names(settings.features)
+    for name, allowed in (("rule", tuple(RULES)), ("tolerance_unit", UNITS)):
+        if getattr(settings, name) not in allowed:
+            msg = f"{name} {getattr(settings, name)!r} is none of {allowed}"
+            raise ValueError(msg)
+    for name, low in (
+        ("tolerance", 0.0),
+        ("learning_rate", 0.0),
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("validation_fraction", 0.0),
+        ("max_peaks", 0),
+        ("patience", 0),
+    ):
+        value = getattr(settings, name)
+        if value is not None and not value > low:
+            msg = f"{name} {value} is not above {low}"
+            raise ValueError(msg)
+    if settings.batch_norm and settings.batch_size < 2:
+        msg = (
+            "batch_size 1 leaves BatchNorm nothing to average over: use 2 or more, or no batch_norm"
+        )
+        raise ValueError(msg)
+    if not settings.validation_fraction < 1:
+        msg = f"validation_fraction {settings.validation_fraction} is not below 1"
+        raise ValueError(msg)
+    if settings.augment < 0 or settings.weight_decay < 0:
+        msg = f"augment {settings.augment} and weight_decay {settings.weight_decay} must not be < 0"
+        raise ValueError(msg)
+    if not settings.hidden or min(settings.hidden) < 1:
+        msg = f"hidden {settings.hidden} must hold at least one positive width"
+        raise ValueError(msg)
+    span = settings.mz_range
+    if span is not None and not (len(span) == 2 and span[0] < span[1]):
+        msg = f"mz_range {span} is not a lowest and a highest m/z"
+        raise ValueError(msg)

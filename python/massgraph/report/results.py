@@ -1,0 +1,236 @@
+"""The results folder: everything a command writes, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from massgraph import pl
+from massgraph._util.files import atomic_directory
+from massgraph._util.progress import progress
+from massgraph.explain.activation import Explanation
+from massgraph.report.page import write_report
+from massgraph.segmentation import Segmentation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from massgraph.classifier import RGCNClassifier
+    from massgraph.evidence.evaluate import Evaluation
+
+__all__ = ["check_output", "write_explanation", "write_results"]
+
+N_FAMILIES = 6
+FORMATS = ("png", "pdf")
+# What a results folder may hold; one with anything else in it is never replaced.
+NAMES = frozenset(
+    {
+        "benchmark.json",
+        "cost.pdf",
+        "cost.png",
+        "families.csv",
+        "family_edges.csv",
+        "figures",
+        "ions.csv",
+        "ions_by_run.csv",
+        "model",
+        "report.html",
+        "segmentation.h5ad",
+    }
+)
+
+Drawing = tuple[str, Callable[[], "Figure"]]
+
+
+def check_output(
+    directory: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    replaced: Collection[str] = NAMES,
+) -> None:
+    """Check that a results folder may be made, or replaced, at this place.
+
+    Raises
+    ------
+    FileExistsError
+        Where something is there and `overwrite` is false, or where a folder to be replaced holds
+        anything but the names `replaced`, default those of results.
+    FileNotFoundError
+        Where the folder that it should be made in is missing.
+    """
+    out = Path(directory)
+    if not out.absolute().parent.is_dir():
+        msg = f"{out.absolute().parent} is no folder: make it before writing {out.name} into it"
+        raise FileNotFoundError(msg)
+    if not out.exists():
+        return
+    if not out.is_dir():
+        msg = f"{out} is a file: choose another --out, for a folder"
+        raise FileExistsError(msg)
+    names = sorted(path.name for path in out.iterdir())
+    foreign = [name for name in names if name not in replaced]
+    if foreign:
+        msg = f"{out} holds {foreign[0]}, which is no result of massgraph: choose another --out"
+        raise FileExistsError(msg)
+    if names and not overwrite:
+        msg = f"{out} exists already: choose another --out, or add --overwrite"
+        raise FileExistsError(msg)
+
+
+def write_results(
+    segmentation: Segmentation,
+    directory: str | os.PathLike[str],
+    *,
+    title: str,
+    model: RGCNClassifier | None = None,
+    deletion: pd.DataFrame | None = None,
+    evaluation: Evaluation | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a segmentation as a folder.
+
+    The folder holds `segmentation.h5ad`, `ions.csv`, `families.csv`, `family_edges.csv`,
+    `report.html`, `figures/` (each picture as PNG and PDF) and, where a model is given, `model/`.
+
+    Parameters
+    ----------
+    segmentation
+        With its explanation.
+    directory
+        The folder to make.
+    title
+        Heading of the report.
+    model
+        The fitted classifier to save with the results.
+    deletion
+        Table of `massgraph.explain.faithfulness.deletion_curve`, to be drawn.
+    evaluation
+        The default model beside others, for the report.
+    overwrite
+        Whether an existing folder may be replaced.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError
+        As for `check_output`.
+    ValueError
+        Where the segmentation has no explanation.
+    """
+    explanation = _explanation_of(segmentation)
+    check_output(directory, overwrite=overwrite)
+    with atomic_directory(directory, overwrite=overwrite) as folder:
+        if model is not None:
+            model.save(folder / "model")
+        segmentation.write_h5ad(folder / "segmentation.h5ad")
+        _write_tables(explanation, folder)
+        drawings = [
+            *_maps(segmentation),
+            *_explanation_drawings(segmentation, explanation),
+        ]
+        if deletion is not None:
+            drawings.append(("deletion", lambda: pl.deletion(deletion)))
+        _draw(drawings, folder / "figures")
+        write_report(
+            segmentation,
+            folder / "report.html",
+            title=title,
+            n_families=N_FAMILIES,
+            deletion=deletion,
+            evaluation=evaluation,
+        )
+
+
+def write_explanation(
+    segmentation: Segmentation,
+    directory: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write the tables and pictures of the explanation alone, as a folder.
+
+    Parameters and errors as for `write_results`.
+    """
+    explanation = _explanation_of(segmentation)
+    check_output(directory, overwrite=overwrite)
+    with atomic_directory(directory, overwrite=overwrite) as folder:
+        _write_tables(explanation, folder)
+        by_region = explanation.by_region(segmentation.run)
+        by_region[by_region["activation"] != 0].to_csv(folder / "ions_by_run.csv", index=False)
+        _draw(_explanation_drawings(segmentation, explanation), folder / "figures")
+
+
+def _explanation_of(segmentation: Segmentation) -> Explanation:
+    explanation = segmentation.explanation
+    if explanation is None:
+        msg = "the segmentation has no explanation to write: use segment(..., explain=True)"
+        raise ValueError(msg)
+    return explanation
+
+
+def _write_tables(explanation: Explanation, folder: Path) -> None:
+    """The tables as CSV, best ion first; m/z keep all their digits."""
+    explanation.ions.sort_values("rank").to_csv(folder / "ions.csv", index=False)
+    explanation.families.to_csv(folder / "families.csv", index=False)
+    explanation.family_edges.to_csv(folder / "family_edges.csv", index=False)
+
+
+def _maps(segmentation: Segmentation) -> Iterator[Drawing]:
+    """Pictures of where the classes are, for pixels that have a place, and how it was learnt."""
+    if segmentation.coordinates is not None:
+        for kind in ("class", "probability", "uncertainty"):
+            yield kind, lambda kind=kind: pl.segmentation(segmentation, kind)  # type: ignore[misc]
+        if segmentation.reference is not None:
+            yield "reference", lambda: pl.segmentation(segmentation, "reference")
+    if segmentation.history is not None:
+        yield "history", lambda: pl.history(segmentation)
+
+
+def _explanation_drawings(
+    segmentation: Segmentation, explanation: Explanation
+) -> Iterator[Drawing]:
+    """Mirror plots of the classes; networks and ion images of the first families."""
+    for name, file_name in _file_names(explanation.classes).items():
+        yield (
+            f"activation_{file_name}",
+            lambda name=name: pl.activation(explanation, name),  # type: ignore[misc]
+        )
+    families = explanation.families
+    for family in sorted(families["family"].unique())[:N_FAMILIES]:
+        yield (
+            f"family_{family}",
+            lambda family=family: pl.relations(explanation, family),  # type: ignore[misc]
+        )
+        # Spectra read block by block have left no peaks to draw.
+        if segmentation.coordinates is not None and segmentation.spectra.n_peaks:
+            mz = families.loc[families["family"] == family, "mz"].head(4).tolist()
+            yield (
+                f"family_{family}_images",
+                lambda mz=mz: pl.ion_images(segmentation, mz),  # type: ignore[misc]
+            )
+
+
+def _file_names(classes: Sequence[str]) -> dict[str, str]:
+    """Class names may hold anything; file names may not, and differ in more than capitals."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for number, text in enumerate(classes, start=1):
+        name = re.sub(r"[^\w.-]+", "_", text)[:60] or "_"
+        if name.lower() in taken:
+            name = f"{name}_{number}"
+        taken.add(name.lower())
+        names[text] = name
+    return names
+
+
+def _draw(drawings: Iterator[Drawing] | list[Drawing], folder: Path) -> None:
+    folder.mkdir()
+    todo = list(drawings)
+    for name, draw in progress(todo, len(todo), "drawing"):
+        figure = draw()
+        for ending in FORMATS:
+            figure.savefig(folder / f"{name}.{ending}", dpi=300)

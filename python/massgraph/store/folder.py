@@ -1,0 +1,422 @@
+"""Saved models: a folder of JSON and safetensors, checked before use; nothing in it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import warnings
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from massgraph import __version__
+from massgraph._util.files import atomic_directory
+from massgraph.data.class_labels import seed_number
+from massgraph.data.validation import check_axis
+from massgraph.encode.axis import MassAxis
+from massgraph.encode.encoder import PeakEncoder
+from massgraph.encode.features import feature_names
+from massgraph.io._imzml_spectra import one_line
+from massgraph.learn.parts import new_model
+from massgraph.store.card import model_card
+from massgraph.store.config import LABEL_TYPES, restore
+
+if TYPE_CHECKING:
+    from massgraph.classifier import RGCNClassifier
+
+__all__ = ["ModelError", "load", "save"]
+
+SCHEMA_VERSION = 2
+CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "MODEL_CARD.md"
+# Bytes; a model has some kilobytes of each. What claims more is not read into memory.
+LARGEST_CONFIG, LARGEST_WEIGHTS = 50 * 2**20, 2**31
+LONGEST_REASON = 300  # characters of a message: a damaged file may hold anything
+KEYS = frozenset(
+    {
+        "schema_version",
+        "massgraph_version",
+        "weights_sha256",
+        "parameters",
+        "settings",
+        "relations",
+        "classes",
+        "classes_dtype",
+        "polarity",
+        "feature_range",
+        "fingerprint",
+        "provenance",
+        "n_pixels",
+        "training",
+        "validation",
+        "history",
+        "n_nets",
+        "contributions",
+        "axis",
+    }
+)
+
+
+class ModelError(ValueError):
+    """A model folder that cannot be used; the message names the file, the value and the remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def save(
+    classifier: RGCNClassifier, directory: str | os.PathLike[str], *, overwrite: bool = False
+) -> None:
+    """Write a fitted classifier as a folder, whole or not at all.
+
+    Parameters
+    ----------
+    classifier
+        A fitted `RGCNClassifier`.
+    directory
+        The folder to make: `config.json`, `weights.safetensors` and `MODEL_CARD.md`, which is for
+        people and is not read again.
+    overwrite
+        Whether an existing folder may be replaced.
+
+    Raises
+    ------
+    FileExistsError
+        Where the folder exists, is not empty, and `overwrite` is false, or where it holds anything
+        that is no part of a model.
+    TypeError
+        Where the labels are neither text, numbers nor truth values.
+    ValueError
+        Where there are too many labelled pixels for a configuration that could be read again.
+    OSError
+        Where the disk is full, or what was written does not read back. What was there is as it was.
+    """
+    _refuse_foreign(Path(directory))
+    encoder = classifier.encoder_
+    tensors = {
+        **{f"model.{name}": value for name, value in classifier.model_.state_dict().items()},
+        "features.mean": torch.from_numpy(encoder.mean),
+        "features.scale": torch.from_numpy(encoder.scale),
+        **_axis_tensors(encoder.axis),
+    }
+    weights = save_tensors({name: value.cpu().contiguous() for name, value in tensors.items()})
+    config = _config(classifier, hashlib.sha256(weights).hexdigest())
+    text = json.dumps(config, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    if len(text) > LARGEST_CONFIG or len(weights) > LARGEST_WEIGHTS:
+        msg = f"{directory}: {len(text)} + {len(weights)} bytes are more than can be read again"
+        raise ValueError(msg)
+    with atomic_directory(directory, overwrite=overwrite) as folder:
+        (folder / WEIGHTS).write_bytes(weights)
+        (folder / CONFIG).write_text(text, encoding="utf-8")
+        (folder / CARD).write_text(model_card(config), encoding="utf-8")
+        _verify(folder, config, directory)
+
+
+def _verify(folder: Path, config: dict[str, Any], directory: object) -> None:
+    """Read back what was written: what could not be loaded never takes its place."""
+    try:
+        fine = _read_config(folder / CONFIG) == json.loads(json.dumps(config))
+        _read_tensors(folder / WEIGHTS, config["weights_sha256"])
+    except ModelError:
+        fine = False
+    if not fine:
+        msg = f"{directory} was not written: it does not read back, check the disk"
+        raise OSError(msg)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder that holds anything else is never replaced: it may be somebody's work."""
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in names if name not in (CONFIG, WEIGHTS, CARD)]
+    if foreign:
+        msg = f"{folder} holds {foreign[0]}, which is no part of a model: choose another folder"
+        raise FileExistsError(msg)
+
+
+def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
+    settings = classifier.settings_
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    del values["relations"]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "massgraph_version": __version__,
+        "weights_sha256": digest,
+        "parameters": {
+            "preset": classifier.preset,
+            "backend": classifier.backend,
+            "device": str(classifier.device),
+            "mz": None if classifier.mz is None else np.asarray(classifier.mz, float).tolist(),
+            "random_state": seed_number(classifier.random_state),
+        },
+        "settings": values,
+        "relations": settings.relations.to_dict(),
+        "classes": classifier.classes_.tolist(),
+        "classes_dtype": _dtype_name(classifier.classes_),
+        "polarity": classifier.polarity_,
+        "feature_range": list(classifier.encoder_.feature_range),
+        "fingerprint": classifier.fingerprint_,
+        "provenance": classifier.provenance_,
+        "n_pixels": len(classifier.training_),
+        "training": np.flatnonzero(classifier.training_).tolist(),
+        "validation": np.flatnonzero(classifier.validation_).tolist(),
+        "history": _table(classifier.history_),
+        "n_nets": classifier.n_nets_,
+        "contributions": _table(classifier.contributions_),
+        "axis": _axis_numbers(classifier.encoder_),
+    }
+
+
+def _table(table: pd.DataFrame | None) -> dict[str, list[Any]] | None:
+    """Columns as lists, missing numbers as None."""
+    if table is None:
+        return None
+    columns = table.to_dict(orient="list")
+    return {
+        str(name): [None if isinstance(v, float) and math.isnan(v) else v for v in values]
+        for name, values in columns.items()
+    }
+
+
+def _axis_tensors(axis: MassAxis | None) -> dict[str, torch.Tensor]:
+    if axis is None:
+        return {}
+    return {
+        "axis.mz": torch.from_numpy(axis.mz),
+        "axis.presence": torch.from_numpy(axis.presence),
+        "axis.level": torch.from_numpy(axis.level),
+        "axis.anchor": torch.from_numpy(axis.anchor.astype(np.uint8)),
+    }
+
+
+def _axis_numbers(encoder: PeakEncoder) -> dict[str, float] | None:
+    axis = encoder.axis
+    if axis is None:
+        return None
+    return {"n_ions": len(axis), "width": axis.width, "shift": axis.shift, "unit": encoder.unit}
+
+
+def _dtype_name(classes: NDArray[Any]) -> str:
+    name = "str" if classes.dtype.kind == "U" else classes.dtype.name
+    if name not in LABEL_TYPES:
+        msg = f"labels of type {classes.dtype} cannot be saved: use text, numbers or truth values"
+        raise TypeError(msg)
+    return name
+
+
+# -------------------------------------------------------------------- loading
+
+
+def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
+    """Read a model folder that `RGCNClassifier.save` wrote.
+
+    Everything is checked before it is used, and nothing in the folder is run.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where the folder, or one of its two files, is missing.
+    ModelError
+        Where a file is damaged, of another schema version, or does not belong to the other.
+
+    Warns
+    -----
+    UserWarning
+        Where the device that the model was fitted on is absent here.
+    """
+    folder = Path(directory)
+    config = _read_config(folder / CONFIG)
+    tensors = _read_tensors(folder / WEIGHTS, config["weights_sha256"])
+    try:
+        classifier = restore(config)
+        n_ions = None if config["axis"] is None else config["axis"]["n_ions"]
+        wanted = _wanted_tensors(classifier, len(tensors), n_ions)
+    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as e:
+        text = " ".join(str(e).split())[:LONGEST_REASON]
+        msg = f"{folder / CONFIG}: {text}: the model is damaged, fit it again or use another copy"
+        raise ModelError(msg) from e
+    _check_tensors(folder / WEIGHTS, tensors, wanted)
+    try:
+        classifier.device_()
+    except ValueError:
+        msg = f"{folder} was fitted on device {classifier.device!r}, absent here: 'auto' is used"
+        warnings.warn(msg, UserWarning, stacklevel=2)
+        classifier.device = "auto"
+    _put_weights(classifier, tensors, config)
+    return classifier
+
+
+def _read(path: Path, largest: int) -> bytes:
+    if not path.parent.is_dir():
+        msg = f"{path.parent}: there is no such model folder"
+        raise FileNotFoundError(msg)
+    if not path.is_file():
+        msg = f"{path.parent} holds no {path.name}: it is no model folder, or half of one"
+        raise FileNotFoundError(msg)
+    size = path.stat().st_size
+    if size > largest:
+        msg = f"{path} has {size} bytes, more than any model's {largest}: it was not read"
+        raise ModelError(msg)
+    return path.read_bytes()
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    raw = _read(path, LARGEST_CONFIG)
+    try:
+        config = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
+    except (ValueError, RecursionError) as e:
+        msg = f"{path} is not the JSON of a model: {' '.join(str(e).split())[:LONGEST_REASON]}"
+        raise ModelError(msg) from e
+    if not isinstance(config, dict) or "schema_version" not in config:
+        msg = f"{path} has no schema_version: it is no model of massgraph"
+        raise ModelError(msg)
+    version = config["schema_version"]
+    if version == 1 and type(version) is int:
+        msg = (
+            f"{path} has schema_version 1, from before models had branches and a mass axis: "
+            "fit the model again, or load it with massgraph 0.1.0"
+        )
+        raise ModelError(msg)
+    if type(version) is not int or version != SCHEMA_VERSION:
+        maker = str(config.get("massgraph_version", "it came of"))[:20]
+        msg = (
+            f"{path} has schema_version {str(version)[:20]}, this massgraph ({__version__}) reads "
+            f"{SCHEMA_VERSION}: load it with massgraph {maker}"
+        )
+        raise ModelError(msg)
+    wrong = sorted(KEYS ^ set(config))
+    if wrong:
+        state = "unknown" if wrong[0] in config else "missing"
+        msg = f"{path}: the key {wrong[0]!r} is {state}: the file was changed or damaged"
+        raise ModelError(msg)
+    return config
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            msg = f"the key {name!r} stands twice"
+            raise ValueError(msg)
+        table[name] = value
+    return table
+
+
+def _finite(text: str) -> float:
+    """A number of the file; NaN, Infinity and 1e999 are none."""
+    value = float(text)
+    if not math.isfinite(value):
+        msg = f"{text} is no finite number"
+        raise ValueError(msg)
+    return value
+
+
+def _read_tensors(path: Path, digest: Any) -> dict[str, torch.Tensor]:
+    raw = _read(path, LARGEST_WEIGHTS)
+    found = hashlib.sha256(raw).hexdigest()
+    if found != digest:
+        msg = (
+            f"{path} has SHA-256 {found[:12]}..., {CONFIG} names {str(digest)[:12]}...: "
+            "the two files are of different models or one is damaged"
+        )
+        raise ModelError(msg)
+    try:
+        tensors = load_tensors(raw)
+    except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError) as e:
+        msg = f"{path} is damaged: {' '.join(str(e).split())[:LONGEST_REASON]}"
+        raise ModelError(msg) from e
+    return dict(tensors)
+
+
+# -------------------------------------------------------------------- weights
+
+
+def _wanted_tensors(
+    classifier: RGCNClassifier, n_found: int, n_ions: int | None
+) -> dict[str, torch.Tensor]:
+    """What the weights must hold, as tensors without memory: the sizes may be absurd."""
+    hidden = classifier.settings_.hidden
+    if len(hidden) > n_found:
+        msg = f"hidden has {len(hidden)} layers, more than {WEIGHTS} has tensors"
+        raise ValueError(msg)
+    with torch.device("meta"):
+        state = new_model(classifier, n_ions).state_dict()
+        width = torch.empty(len(feature_names(classifier.settings_.features)))
+        wanted = {f"model.{name}": value for name, value in state.items()}
+        if n_ions is not None:
+            axis = torch.empty(n_ions, dtype=torch.float64)
+            wanted |= {f"axis.{name}": axis for name in ("mz", "presence", "level")}
+            wanted["axis.anchor"] = torch.empty(n_ions, dtype=torch.uint8)
+    return {**wanted, "features.mean": width, "features.scale": width}
+
+
+def _check_tensors(
+    path: Path, found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]
+) -> None:
+    wrong = sorted(set(found) ^ set(wanted))
+    if wrong:
+        state = "unknown" if wrong[0] in found else "missing"
+        msg = f"{path}: the tensor {wrong[0]!r} is {state}: it is not of this {CONFIG}"
+        raise ModelError(msg)
+    for name, tensor in wanted.items():
+        if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
+            msg = (
+                f"{path}: the tensor {name!r} is {found[name].dtype} {tuple(found[name].shape)}, "
+                f"{CONFIG} needs {tensor.dtype} {tuple(tensor.shape)}"
+            )
+            raise ModelError(msg)
+        if not bool(torch.isfinite(found[name]).all()):
+            msg = f"{path}: {name} holds values that are not finite: the file is damaged"
+            raise ModelError(msg)
+        if found[name].numel() == 0:
+            continue
+        lowest = found[name].min().item()
+        if name == "axis.mz":
+            check_axis(found[name].numpy())
+        if (name == "features.scale" and lowest <= 0) or ("_var" in name and lowest < 0):
+            msg = f"{path}: {name} holds {lowest}, which is no deviation: the file is damaged"
+            raise ModelError(msg)
+
+
+def _put_weights(
+    classifier: RGCNClassifier, tensors: dict[str, torch.Tensor], config: dict[str, Any]
+) -> None:
+    numbers, span = config["axis"], config["feature_range"]
+    model = new_model(classifier, None if numbers is None else numbers["n_ions"])
+    model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
+    classifier.model_ = model.to(classifier.device_()).eval()
+    axis = None
+    if numbers is not None:
+        mz, presence, level, anchor = (
+            tensors[f"axis.{name}"].numpy() for name in ("mz", "presence", "level", "anchor")
+        )
+        axis = MassAxis(
+            mz,
+            presence,
+            anchor.astype(bool),
+            level,
+            float(numbers["width"]),
+            float(numbers["shift"]),
+        )
+    mean, scale = tensors["features.mean"].numpy(), tensors["features.scale"].numpy()
+    classifier.encoder_ = PeakEncoder(
+        classifier.settings_,
+        (span[0], span[1]),
+        mean,
+        scale,
+        axis,
+        1.0 if numbers is None else float(numbers["unit"]),
+    )

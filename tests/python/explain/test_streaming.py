@@ -1,0 +1,441 @@
+"""Spectra read block by block give what they give in memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import massgraph as mg
+from imzml_builder import Builder, Pixel
+from massgraph.cli import main
+from massgraph.data.spectra import Spectra
+from massgraph.data.validation import PixelError
+from massgraph.explain.streaming import (
+    JoinedSpectra,
+    SpectraSource,
+    StreamedExplanation,
+    parts,
+    take,
+)
+from massgraph.io.imzml import ImzMLError
+from massgraph.simulation.simulate import OFF_TISSUE
+
+CLASSES = 3
+
+
+@dataclass
+class Blocks:
+    """Spectra in memory, handed out as if they were not; keeps what was asked for."""
+
+    spectra: Spectra
+    size: int = 17
+    asked: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def n_pixels(self) -> int:
+        return self.spectra.n_pixels
+
+    @property
+    def run(self) -> np.ndarray:
+        return self.spectra.run
+
+    def read(self, first: int, stop: int) -> Spectra:
+        self.asked.append((first, stop))
+        return self.spectra[first:stop]
+
+    def blocks(self) -> Iterator[Spectra]:
+        for first in range(0, self.n_pixels, self.size):
+            yield self.spectra[first : first + self.size]
+
+
+def simulated() -> tuple[Spectra, np.ndarray]:
+    simulation = mg.simulate("tiny", n_classes=CLASSES)
+    labels = np.where(simulation.truth == OFF_TISSUE, None, simulation.truth)
+    labels[::3] = None
+    return simulation.spectra, labels
+
+
+@pytest.fixture(scope="module")
+def spectra() -> Spectra:
+    made, _ = simulated()
+    keep = np.ones(made.n_peaks, dtype=bool)
+    keep[made.offsets[5] : made.offsets[6]] = False  # a pixel without peaks
+    return made.keep_peaks(keep)
+
+
+@pytest.fixture(scope="module")
+def labels() -> np.ndarray:
+    return simulated()[1]
+
+
+@pytest.fixture(scope="module")
+def classifier(spectra: Spectra, labels: np.ndarray) -> mg.RGCNClassifier:
+    return mg.RGCNClassifier(epochs=4, augment=1).fit(spectra, labels)
+
+
+def write(spectra: Spectra, folder: Path, run: int = 0) -> Path:
+    """The spectra as an imzML file, m/z and intensities as they are."""
+    assert spectra.coordinates is not None
+    pixels = [
+        Pixel(int(x), int(y), *map(tuple, spectra.pixel(index)))
+        for index, (x, y) in enumerate(spectra.coordinates[:, :2].astype(int).tolist())
+    ]
+    return Builder(pixels).write(folder)
+
+
+# -------------------------------------------------------------------- the user's way
+
+
+@pytest.fixture(scope="module")
+def image(spectra: Spectra) -> Spectra:
+    """One run, as one file holds it."""
+    return spectra[spectra.run == spectra.run_names[0]]
+
+
+def test_open_file_is_predicted_like_the_file_in_memory(
+    classifier: mg.RGCNClassifier, image: Spectra, tmp_path: Path
+) -> None:
+    path = write(image, tmp_path)
+    whole = mg.read_imzml(path)
+    with mg.open_imzml(path) as reader:
+        assert isinstance(reader, SpectraSource)
+        found = classifier.predict_proba(reader)
+        labels = classifier.predict(reader)
+    np.testing.assert_allclose(found, classifier.predict_proba(whole), atol=1e-6)
+    assert labels.tolist() == classifier.predict(whole).tolist()
+
+
+def test_segmentation_of_an_open_file(
+    classifier: mg.RGCNClassifier, image: Spectra, tmp_path: Path
+) -> None:
+    path = write(image, tmp_path)
+    whole = classifier.segment(mg.read_imzml(path))
+    with mg.open_imzml(path) as reader:
+        found = classifier.segment(reader)
+    np.testing.assert_allclose(found.probability, whole.probability, atol=1e-6)
+    assert found.label.tolist() == whole.label.tolist()
+    np.testing.assert_array_equal(found.coordinates, whole.coordinates)
+    assert found.run.tolist() == whole.run.tolist()
+    assert found.spectra.n_peaks == 0
+    found.write_h5ad(tmp_path / "found.h5ad")
+    assert (tmp_path / "found.h5ad").stat().st_size > 0
+
+
+@pytest.mark.parametrize("method", ["logits", "embed", "uncertainty", "decision_function"])
+def test_every_output_of_blocks(
+    classifier: mg.RGCNClassifier, spectra: Spectra, method: str
+) -> None:
+    found, expected = (getattr(classifier, method)(x) for x in (Blocks(spectra), spectra))
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_pixels_keep_their_order_whatever_the_blocks(
+    classifier: mg.RGCNClassifier, spectra: Spectra
+) -> None:
+    results = [classifier.logits(Blocks(spectra, size)) for size in (1, 10, 1000)]
+    for result in results[1:]:
+        np.testing.assert_allclose(result, results[0], atol=2e-6)
+
+
+# -------------------------------------------------------------------- explanation
+
+
+def test_explanation_is_that_in_memory(classifier: mg.RGCNClassifier, spectra: Spectra) -> None:
+    whole, found = classifier.explain(spectra), classifier.explain(Blocks(spectra))
+    assert isinstance(found, StreamedExplanation)
+    np.testing.assert_array_equal(found.mz, whole.mz)
+    np.testing.assert_array_equal(found.labels, whole.labels)
+    pd.testing.assert_frame_equal(found.ions, whole.ions, rtol=1e-6, atol=1e-9)
+    pd.testing.assert_frame_equal(found.families, whole.families, rtol=1e-6)
+    pd.testing.assert_frame_equal(found.family_edges, whole.family_edges, rtol=1e-6)
+    np.testing.assert_allclose(found.logits(), whole.logits(), atol=1e-6)
+
+
+def test_means_by_run_and_no_other_region(classifier: mg.RGCNClassifier, spectra: Spectra) -> None:
+    whole, found = classifier.explain(spectra), classifier.explain(Blocks(spectra))
+    expected = whole.by_region(spectra.run)
+    pd.testing.assert_frame_equal(found.by_region(spectra.run), expected, atol=1e-7)
+    with pytest.raises(ValueError, match="only the means by run are kept"):
+        found.by_region(np.arange(spectra.n_pixels) % 2)
+
+
+def test_ions_of_a_sample(
+    classifier: mg.RGCNClassifier, spectra: Spectra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sample finds the common ions; all pixels count, and logits stay exact."""
+    monkeypatch.setattr("massgraph.explain.streaming.SAMPLE_PEAKS", spectra.n_peaks // 3)
+    monkeypatch.setattr("massgraph.explain.streaming.STRETCH", 4)
+    whole, found = classifier.explain(spectra), classifier.explain(Blocks(spectra))
+    assert len(found.mz) < len(whole.mz)
+    np.testing.assert_allclose(found.logits(), whole.logits(), atol=1e-6)
+    np.testing.assert_array_equal(found.labels, whole.labels)
+    common = whole.ions[whole.ions["n_pixels"] > spectra.n_pixels / 2]
+    nearest = np.abs(found.mz[None] - common["mz"].to_numpy()[:, None]).argmin(axis=1)
+    shift = np.abs(found.mz[nearest] / common["mz"].to_numpy() - 1)
+    assert shift.max() < 5e-6
+    counts = found.ions["n_pixels"].to_numpy()[nearest]
+    np.testing.assert_allclose(counts, common["n_pixels"], rtol=0.1)
+
+
+# -------------------------------------------------------------------- fitting
+
+
+def test_fit_reads_labelled_pixels_only(spectra: Spectra, labels: np.ndarray) -> None:
+    few = labels.copy()
+    few[40:250] = None
+    source = Blocks(spectra)
+    options = {"epochs": 2, "augment": 0}
+    found = mg.RGCNClassifier(**options).fit(source, few)
+    whole = mg.RGCNClassifier(**options).fit(spectra, few)
+    read = np.concatenate([np.arange(a, b) for a, b in source.asked])
+    assert read.tolist() == np.flatnonzero([label is not None for label in few]).tolist()
+    np.testing.assert_array_equal(found.training_, whole.training_)
+    np.testing.assert_array_equal(found.validation_, whole.validation_)
+    np.testing.assert_array_equal(found.logits(spectra), whole.logits(spectra))
+
+
+def test_pixels_of_the_fit_are_known_again(spectra: Spectra, labels: np.ndarray) -> None:
+    source = Blocks(spectra)
+    fitted = mg.RGCNClassifier(epochs=2, augment=0).fit(source, labels)
+    again = fitted.segment(source, labels, explain=False)
+    np.testing.assert_array_equal(again.training, fitted.training_)
+    other = Blocks(replace(spectra, intensity=spectra.intensity * 2))
+    assert fitted.segment(other, explain=False).training is None
+
+
+# -------------------------------------------------------------------- sources
+
+
+def test_parts_are_bounded_and_complete(spectra: Spectra, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("massgraph.explain.streaming.PART_PEAKS", 300)
+    found = list(parts(Blocks(spectra, 50)))
+    assert max(part.n_peaks for part in found if part.n_pixels > 1) <= 300
+    assert Spectra.concatenate(found).fingerprint() == spectra.fingerprint()
+
+
+def test_take_reads_stretches(spectra: Spectra) -> None:
+    source = Blocks(spectra)
+    rows = np.array([3, 4, 5, 9, 20, 21])
+    assert take(source, rows).fingerprint() == spectra[rows].fingerprint()
+    assert source.asked == [(3, 6), (9, 10), (20, 22)]
+    assert take(source, rows[:0]).n_pixels == 0
+
+
+def test_joined_sources_are_one(spectra: Spectra) -> None:
+    first, second = (spectra[spectra.run == name] for name in spectra.run_names)
+    joined = JoinedSpectra([Blocks(first), second])
+    assert Spectra.concatenate(list(joined.blocks())).fingerprint() == spectra.fingerprint()
+    middle = first.n_pixels
+    across = joined.read(middle - 2, middle + 3)
+    assert across.fingerprint() == spectra[middle - 2 : middle + 3].fingerprint()
+    assert joined.read(4, 4).n_pixels == 0
+
+
+def test_joined_sources_must_agree(spectra: Spectra) -> None:
+    first, second = (spectra[spectra.run == name] for name in spectra.run_names)
+    with pytest.raises(ValueError, match="two inputs hold a run named"):
+        list(JoinedSpectra([Blocks(first), first]).blocks())
+    negative = replace(second, polarity="negative")
+    with pytest.raises(ValueError, match="of negative polarity, but the others of positive"):
+        list(JoinedSpectra([first, negative]).blocks())
+    with pytest.raises(ValueError, match="nothing to join"):
+        JoinedSpectra([])
+    unknown = replace(first, polarity=None)
+    (block,) = JoinedSpectra([unknown], polarity="negative").blocks()
+    assert block.polarity == "negative"
+
+
+# -------------------------------------------------------------------- faults
+
+
+class Broken(Blocks):
+    def blocks(self) -> Iterator[Spectra]:
+        yield self.spectra[:7]
+        raise PixelError(9, "mz nan is not finite and above zero")
+
+
+def test_errors_name_the_pixel_among_all(classifier: mg.RGCNClassifier, spectra: Spectra) -> None:
+    with pytest.raises(PixelError, match="pixel 9: mz nan"):
+        classifier.predict(Broken(spectra))
+    first, second = (spectra[spectra.run == name] for name in spectra.run_names)
+    with pytest.raises(PixelError, match=f"pixel {first.n_pixels + 9}: mz nan"):
+        classifier.predict(JoinedSpectra([first, Broken(second)]))
+
+
+def test_damage_in_a_late_block_of_a_file(
+    classifier: mg.RGCNClassifier, image: Spectra, tmp_path: Path
+) -> None:
+    path = write(image, tmp_path)
+    with mg.open_imzml(path) as reader:
+        data = bytearray(path.with_suffix(".ibd").read_bytes())
+        place = int(reader._arrays.offset[100, 0])
+        data[place : place + 8] = np.array([np.nan]).tobytes()
+        path.with_suffix(".ibd").write_bytes(data)
+        with pytest.raises(ImzMLError, match="pixel 100 "):
+            classifier.predict(reader)
+
+
+class Short(Blocks):
+    def blocks(self) -> Iterator[Spectra]:
+        yield self.spectra[:7]
+
+
+def test_sources_that_do_not_keep_their_word(
+    classifier: mg.RGCNClassifier, spectra: Spectra
+) -> None:
+    with pytest.raises(ValueError, match="gave 7 pixels, but says that it has"):
+        classifier.predict(Short(spectra))
+    nothing = Blocks(spectra[:0])
+    for method in (classifier.predict, classifier.explain, classifier.segment):
+        with pytest.raises(ValueError, match="there are no pixels"):
+            method(nothing)
+    negative = Blocks(replace(spectra, polarity="negative"))
+    for method in (classifier.predict, classifier.explain, classifier.segment):
+        with pytest.raises(ValueError, match="of negative polarity"):
+            method(negative)
+
+
+def test_pixels_without_any_peaks(classifier: mg.RGCNClassifier, spectra: Spectra) -> None:
+    bare = spectra[:20].keep_peaks(np.zeros(spectra[:20].n_peaks, dtype=bool))
+    found = classifier.segment(Blocks(bare))
+    assert np.isnan(found.probability).all()
+    assert found.explanation is not None
+    assert (found.explanation.labels == -1).all()
+
+
+# -------------------------------------------------------------------- the command
+
+
+def test_command_reads_large_files_by_blocks(
+    classifier: mg.RGCNClassifier,
+    image: Spectra,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write(image, tmp_path)
+    classifier.save(tmp_path / "model")
+    monkeypatch.setattr("massgraph.cli.inputs.LARGE", 1000)
+    for command in ("predict", "explain"):
+        out = tmp_path / command
+        assert main([command, str(tmp_path / "model"), str(path), "--out", str(out)]) == 0
+        ions = pd.read_csv(out / "ions.csv")
+        expected = classifier.explain(mg.read_imzml(path)).ions.sort_values("rank")
+        np.testing.assert_allclose(ions["score"], expected["score"], atol=1e-6)
+    assert (tmp_path / "predict" / "report.html").exists()
+    assert (tmp_path / "explain" / "ions_by_run.csv").exists()
+
+
+def test_command_learns_from_large_files_by_blocks(
+    image: Spectra,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = write(image, tmp_path)
+    x, y = image.coordinates[:, 0], image.coordinates[:, 1]
+    half = np.where(x > np.median(x), "right", "left")
+    table = pd.DataFrame({"x": x.astype(int), "y": y.astype(int), "label": half})
+    table[::3].to_csv(tmp_path / "labels.csv", index=False)
+    arguments = ["fit", str(path), "--labels", str(tmp_path / "labels.csv"), "--epochs", "2"]
+    assert main([*arguments, "--out", str(tmp_path / "whole")]) == 0
+    monkeypatch.setattr("massgraph.cli.inputs.LARGE", 1000)
+    assert main([*arguments, "--out", str(tmp_path / "blocks")]) == 0
+    one, other = (mg.load(tmp_path / name / "model") for name in ("whole", "blocks"))
+    np.testing.assert_array_equal(one.predict_proba(image), other.predict_proba(image))
+    table["label"] = "left"
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    capsys.readouterr()
+    assert main([*arguments, "--out", str(tmp_path / "none")]) == 2
+    assert "all labels are 'left'" in capsys.readouterr().err
+
+
+def test_places_are_the_pixels_without_peaks(image: Spectra, tmp_path: Path) -> None:
+    path = write(image, tmp_path)
+    with mg.open_imzml(path) as reader:
+        for places in (reader.places(), JoinedSpectra([reader]).places()):
+            assert (places.n_pixels, places.n_peaks) == (image.n_pixels, 0)
+            np.testing.assert_array_equal(places.coordinates, image.coordinates)
+            assert places.run_names == reader.run_names
+        with pytest.raises(ValueError, match="two inputs hold a run named"):
+            JoinedSpectra([reader, reader]).places()
+    other = Blocks(image)
+    assert JoinedSpectra([other]).places().peak_counts.tolist() == [0] * image.n_pixels
+
+
+BIG = """
+import sys
+import numpy as np
+import massgraph as mg
+from massgraph.explain.activation import streaming
+from massgraph.simulation.simulate import simulate_chunks
+
+class Simulated:
+    n_pixels = {n}
+    run = np.repeat("run1", n_pixels)
+    def read(self, first, stop):
+        return self.block[first % 1000 : first % 1000 + stop - first]
+    def blocks(self):
+        for start in range(0, self.n_pixels, 1000):
+            yield self.block
+
+streaming.SAMPLE_PEAKS = 1 << 19  # so that both sizes are larger than the sample
+source = Simulated()
+source.block = next(simulate_chunks("tiny", n_runs=1, shape=(32, 32), n_classes=3)).spectra[:1000]
+model = mg.load(sys.argv[1])
+print("ready", flush=True)
+model.segment(source)
+status = open("/proc/self/status").read()
+print(status[status.index("VmHWM"):].split()[1])
+"""
+
+
+def run_big(model: Path, n: int) -> subprocess.Popen[str]:
+    paths = os.pathsep.join([str(Path(mg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-c", BIG.format(n=n), str(model)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is in /proc")
+def test_memory_does_not_grow_with_the_pixels(
+    classifier: mg.RGCNClassifier, tmp_path: Path
+) -> None:
+    classifier.save(tmp_path / "model")
+    peaks = []
+    for n in (8000, 32000):
+        output, errors = run_big(tmp_path / "model", n).communicate(timeout=300)
+        assert output.startswith("ready"), errors
+        peaks.append(int(output.split()[-1]) / 1024)
+    # 24,000 more pixels of 80 peaks: some 600 MB where all was kept.
+    assert peaks[1] - peaks[0] < 150
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT")
+def test_interrupt_ends_everything(classifier: mg.RGCNClassifier, tmp_path: Path) -> None:
+    classifier.save(tmp_path / "model")
+    process = run_big(tmp_path / "model", 10_000_000)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(1.0)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    if children.exists():
+        assert not children.read_text().split()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert re.search("KeyboardInterrupt", errors)

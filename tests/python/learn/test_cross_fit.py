@@ -1,0 +1,350 @@
+"""The default model: additive branches, their weights, cross-fitting, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+
+import massgraph as mg
+from massgraph.data import degrade
+from massgraph.data.splits import fold_by_group
+from massgraph.encode.axis import MassAxis
+from massgraph.encode.encoder import PeakEncoder, weighing_copy
+from massgraph.graph.batch import PeakGraphs
+from massgraph.graph.messages import Messages
+from massgraph.learn import cross_fit as fitting
+from massgraph.learn.settings import BRANCHES, resolve_settings
+from massgraph.learn.training import model_output
+from massgraph.nn.branches import AxisBranch, BranchModel, PeakNet, RelationalNet
+
+
+def quick(**parameters: Any) -> mg.RGCNClassifier:
+    chosen = {"epochs": 5, "augment": 2, "folds": 2, "device": "cpu", **parameters}
+    return mg.RGCNClassifier(**chosen)
+
+
+def no_edges(graphs: PeakGraphs) -> Messages:
+    """No messages, of as many types as the graphs have."""
+    old = graphs.messages
+    nothing = np.empty(0, dtype=np.int32)
+    offsets = np.zeros_like(old.offsets)
+    return Messages(offsets, nothing, nothing, nothing.astype(np.uint16), old.n_kinds)
+
+
+@pytest.fixture(scope="module")
+def tissue() -> Any:
+    spectra, labels = mg.simulate("tiny", n_background=20)
+    known = ~pd.isna(labels)
+    return spectra[known], labels[known].astype(str)
+
+
+@pytest.fixture(scope="module")
+def fitted(tissue: Any) -> mg.RGCNClassifier:
+    return quick().fit(*tissue)
+
+
+# -------------------------------------------------------------------- a user's story
+
+
+def test_the_branches_and_what_they_contribute(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    table = fitted.contributions_
+    assert table is not None
+    assert table["branch"].tolist() == ["axis", "family", "relational", "peak", "all"]
+    assert table["share"].iloc[:4].sum() == pytest.approx(1, abs=1e-6)
+    assert (table["weight"].iloc[:4] > 0).all()
+    assert table["balanced_accuracy_without"].iloc[:4].between(0, 1).all()
+    spectra, labels = tissue
+    assert np.mean(fitted.predict(spectra) == labels) > 0.8
+    summary = fitted.summary()
+    assert summary["branch_shares"] == pytest.approx(table["share"].iloc[:4].tolist(), abs=1e-3)
+    assert summary["axis_ions"] == len(fitted.encoder_.axis)
+    assert summary["mass_width_mda"] > 0
+
+
+def test_a_shift_changes_no_label(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    before = fitted.predict(spectra)
+    moved = degrade.shift_mz(spectra, 0.08, "Da")
+    assert np.mean(fitted.predict(moved) == before) > 0.97
+
+
+def test_one_branch_alone(tissue: Any) -> None:
+    spectra, labels = tissue
+    axis = quick(branches=("axis",)).fit(spectra, labels)
+    assert axis.history_ is None
+    assert axis.summary()["epochs_run"] == 0
+    assert np.mean(axis.predict(spectra) == labels) > 0.8
+    single = quick(branches=("peak",), folds=1, epochs=2).fit(spectra, labels)
+    assert single.contributions_ is None
+    assert single.validation_.any()
+
+
+# -------------------------------------------------------------------- invariants
+
+
+def test_logits_are_the_sum_over_ions(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    for worse in (spectra, degrade.remove_peaks(spectra, 0.4, np.random.default_rng(0))):
+        explanation = fitted.explain(worse)
+        np.testing.assert_allclose(explanation.logits(), fitted.logits(worse), rtol=0, atol=1e-8)
+
+
+def test_logits_are_the_sum_of_the_branches(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    parts = fitted.branch_logits(spectra)
+    np.testing.assert_allclose(parts.sum(axis=1), fitted.logits(spectra), atol=1e-9)
+    for index, name in enumerate(("axis", "family", "relational", "peak")):
+        np.testing.assert_allclose(fitted.only(name).logits(spectra), parts[:, index], atol=1e-9)
+    two = fitted.only("axis", "peak")
+    np.testing.assert_allclose(two.logits(spectra), parts[:, [0, 3]].sum(axis=1), atol=1e-9)
+    explanation = two.explain(spectra)
+    np.testing.assert_allclose(explanation.logits(), two.logits(spectra), atol=1e-8)
+
+
+def test_the_order_of_pixels_changes_nothing(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    order = np.random.default_rng(0).permutation(len(spectra))
+    np.testing.assert_allclose(
+        fitted.logits(spectra[order]), fitted.logits(spectra)[order], atol=1e-6
+    )
+
+
+def test_same_seed_same_bits(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    again = clone(fitted).fit(*tissue)
+    for name, value in fitted.model_.state_dict().items():
+        assert torch.equal(value, again.model_.state_dict()[name]), name
+
+
+def test_the_peak_branch_has_no_edges(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    net = fitted.model_.parts("peak")[0]
+    assert isinstance(net, PeakNet)
+    graphs = fitted.encoder_.encode(spectra[:5])
+    assert len(graphs.messages.sender) > 0
+    bare = replace(graphs, messages=no_edges(graphs))
+    rows, cpu = np.arange(5), torch.device("cpu")
+    np.testing.assert_array_equal(
+        model_output(net, graphs, rows, cpu, net.forward),
+        model_output(net, bare, rows, cpu, net.forward),
+    )
+    other = fitted.model_.parts("relational")[0]
+    assert isinstance(other, RelationalNet)
+    assert not np.array_equal(
+        model_output(other, graphs, rows, cpu, other.forward),
+        model_output(other, bare, rows, cpu, other.forward),
+    )
+
+
+def test_uncertainty_rises_with_what_is_lost(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    rng = np.random.default_rng(0)
+    means = [
+        fitted.uncertainty(degrade.remove_peaks(spectra, keep, rng)).mean()
+        for keep in (1.0, 0.4, 0.1)
+    ]
+    assert means[0] < means[1] < means[2]
+
+
+def test_pixels_without_peaks(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    empty = spectra.keep_peaks(spectra.pixel_of_peak != 1)
+    assert np.isnan(fitted.logits(empty)[1]).all()
+    assert np.isfinite(np.delete(fitted.logits(empty), 1, axis=0)).all()
+
+
+# -------------------------------------------------------------------- the axis branch
+
+
+def test_the_gate_knows_the_faults(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    (branch,) = fitted.model_.parts("axis")
+    assert isinstance(branch, AxisBranch)
+
+    def chosen(part: mg.Spectra) -> np.ndarray:
+        graphs = fitted.encoder_.encode(part)
+        rows = np.arange(len(graphs))
+        cpu = torch.device("cpu")
+        gate = model_output(
+            branch, graphs, rows, cpu, lambda b: branch.gate(branch.completeness(b))
+        )
+        return gate.mean(axis=0)
+
+    rng = np.random.default_rng(0)
+    assert chosen(spectra).argmax() == 0
+    assert chosen(degrade.remove_peaks(spectra, 0.4, rng)).argmax() == 1
+    assert chosen(degrade.keep_most_intense(spectra, 0.4)).argmax() == 2
+
+
+def test_without_copies_there_is_one_discriminant(tissue: Any) -> None:
+    model = quick(branches=("axis",), augment=0).fit(*tissue)
+    (branch,) = model.model_.parts("axis")
+    graphs = model.encoder_.encode(tissue[0][:9])
+    cpu, rows = torch.device("cpu"), np.arange(9)
+    gate = model_output(branch, graphs, rows, cpu, lambda b: branch.gate(branch.completeness(b)))
+    np.testing.assert_allclose(gate, np.tile([1.0, 0, 0], (9, 1)))
+
+
+# -------------------------------------------------------------------- weights and folds
+
+
+def test_weights_favour_the_branch_that_is_right() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 50)
+    right = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
+    noise = 3 * rng.normal(size=(150, 3))
+    both, even, one = np.stack([right, noise], axis=1), np.ones(2), np.ones(1)
+    weights = fitting._fit_weights(both, y, even, 0.0)
+    assert weights[0] > 10 * weights[1]
+    sure = fitting._fit_weights(10 * right[:, None], y, one, 0.0)
+    alone = fitting._fit_weights(right[:, None], y, one, 0.0)
+    assert sure[0] == pytest.approx(0.1 * alone[0], rel=0.01)
+
+
+def test_few_pixels_leave_the_weights_as_usual() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2], 50)
+    right = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
+    both = np.stack([right, 3 * rng.normal(size=(150, 3))], axis=1)
+    spread = (both - both.mean(axis=2, keepdims=True)).std(axis=(0, 2))
+    usual = np.array([1.0, 0.5])
+    ratios = []
+    for penalty in (0.0, 0.3, 1e3):
+        weights = fitting._fit_weights(both, y, usual, penalty) * spread
+        ratios.append(weights[1] / weights[0])
+    assert ratios[0] < 0.1 < ratios[1] < ratios[2]
+    assert ratios[2] == pytest.approx(0.5, rel=0.01)
+    assert set(fitting.USUAL_WEIGHTS) == set(BRANCHES)
+
+
+def test_folds_are_whole_groups_with_all_classes() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.integers(12, size=400)
+    y = rng.integers(3, size=400)
+    fold = fold_by_group(y, groups, 4, rng)
+    assert set(fold) == {0, 1, 2, 3}
+    for group in range(12):
+        assert len(set(fold[groups == group])) == 1
+    for k in range(4):
+        assert set(y[fold != k]) == {0, 1, 2}
+
+
+def test_a_group_that_holds_a_class_is_never_held_out() -> None:
+    y = np.array([0] * 10 + [1] * 10 + [2] * 5)
+    groups = np.array([0, 1] * 10 + [2] * 5)
+    fold = fold_by_group(y, groups, 3, np.random.default_rng(0))
+    assert (fold[20:] == -1).all()
+    assert set(fold[:20]) == {0, 1}
+    with pytest.raises(ValueError, match="cannot be split so that every class keeps training"):
+        fold_by_group(np.array([0, 1]), [0, 1], 2, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="3 groups for 2 labelled pixels"):
+        fold_by_group(np.array([0, 1]), [0, 1, 2], 2, np.random.default_rng(0))
+
+
+# -------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"branches": ("edges",)}, "must be one or more of"),
+        ({"branches": ()}, "must be one or more of"),
+        ({"branches": ("peak", "peak")}, "each once"),
+        ({"folds": 0}, "folds 0 is below 1"),
+        ({"folds": 1}, "leaves nothing to weigh 4 branches by"),
+        ({"preset": "published", "folds": 3}, "the published preset is"),
+        ({"preset": "published", "branches": ("axis",)}, "the published preset is"),
+    ],
+)
+def test_branches_that_are_none(parameters: Any, message: str, tissue: Any) -> None:
+    with pytest.raises(ValueError, match=message):
+        mg.RGCNClassifier(**parameters).fit(*tissue)
+
+
+def test_branches_that_are_not_in_the_model(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    with pytest.raises(ValueError, match="are not one or more of"):
+        fitted.only("edges")
+    with pytest.raises(ValueError, match="are not one or more of"):
+        fitted.only()
+    published = mg.RGCNClassifier(preset="published", epochs=1, device="cpu").fit(*tissue)
+    with pytest.raises(ValueError, match="as published has no branches"):
+        published.only("relational")
+    assert published.branch_logits(tissue[0]).shape == (len(tissue[0]), 1, 3)
+
+
+def test_embeddings_are_of_all_parts(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    found = fitted.embed(tissue[0][:4])
+    assert found.shape == (4, 2 * 3 + 2 * 2 * 16)
+    assert isinstance(fitted.model_, BranchModel)
+    with pytest.raises(ValueError, match="cannot be split"):
+        quick().fit(*tissue, groups=tissue[1])
+
+
+def test_the_report_says_what_each_branch_contributed(
+    fitted: mg.RGCNClassifier, tissue: Any, tmp_path: Path
+) -> None:
+    spectra, labels = tissue
+    mg.write_report(fitted.segment(spectra, labels, explain=False), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    table = fitted.contributions_
+    assert table is not None
+    axis, family, net = (100 * float(share) for share in table["share"].iloc[:3])
+    assert f"axis {axis:.0f} %, molecules {family:.0f} %, relations {net:.0f} %, peaks" in text
+    assert "The mass axis was found in the data" in text
+    alone = fitted.only("peak", "axis")
+    assert alone.settings_.branches == ("axis", "peak")
+    assert "branch_shares" not in alone.summary()
+    alone.save(tmp_path / "model")
+    again = mg.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.logits(spectra[:9]), alone.logits(spectra[:9]))
+
+
+# -------------------------------------------------------------------- copies and weights
+
+
+def test_copies_to_weigh_by_are_worse_and_not_trained_on(tissue: Any) -> None:
+    spectra, labels = tissue
+    y = np.unique(labels, return_inverse=True)[1]
+    copy = weighing_copy(spectra, y, np.random.default_rng(0))
+    assert copy.n_pixels == spectra.n_pixels
+    assert (copy.peak_counts > spectra.peak_counts).mean() > 0.05  # mixed in
+    assert (copy.peak_counts < spectra.peak_counts).mean() > 0.3  # lost
+    three = PeakGraphs.concatenate([quick_graphs(spectra[:4])] * 4)
+    versions = fitting.Versions(three, np.zeros(8, dtype=np.int64), np.arange(4) % 2)
+    assert versions.of(np.array([1])).tolist() == [1, 5]
+    assert versions.weighing.tolist() == [0, 8, 12]
+
+
+def quick_graphs(spectra: mg.Spectra) -> PeakGraphs:
+    settings = resolve_settings("default", "positive", {})
+    return PeakEncoder.learn(spectra, settings, MassAxis.learn(spectra)).encode(spectra)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_weights_do_not_depend_on_the_scale_of_a_branch(scale: float) -> None:
+    rng = np.random.default_rng(1)
+    y = np.repeat([0, 1, 2], 60)
+    logits = np.stack([np.eye(3)[y] + rng.normal(size=(180, 3)) for _ in range(2)], axis=1)
+    usual = np.array([1.0, 0.5])
+    first = fitting._fit_weights(logits, y, usual, 0.1)
+    other = fitting._fit_weights(logits * np.array([scale, 1.0])[None, :, None], y, usual, 0.1)
+    np.testing.assert_allclose(other * [scale, 1.0], first, rtol=1e-3)
+
+
+def test_intensities_in_another_unit_change_nothing(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    for factor in (0.2, 50.0):
+        scaled = degrade.scale_intensity(spectra, factor)
+        np.testing.assert_allclose(fitted.logits(scaled), fitted.logits(spectra), atol=1e-3)
+
+
+def test_noise_peaks_change_next_to_nothing(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+    spectra, _ = tissue
+    noisy = degrade.add_noise_peaks(spectra, 0.5, np.random.default_rng(0))
+    assert np.mean(fitted.predict(noisy) == fitted.predict(spectra)) > 0.95

@@ -1,0 +1,122 @@
+"""The discriminant in closed form against scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from massgraph.learn import discriminants as discriminant
+from massgraph.learn.discriminants import shrunken_discriminant, shrunken_means
+
+
+def data(n: int, p: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(3), n)[: 3 * n]
+    X = rng.normal(size=(3 * n, p)) * rng.uniform(0.1, 10, p) + rng.normal(size=p)
+    X[:, : min(p, 5)] += 0.8 * y[:, None]
+    return X, y
+
+
+@pytest.mark.parametrize(("n", "p"), [(40, 12), (15, 80)])
+def test_the_same_as_by_the_book(n: int, p: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discriminant, "shrunken_means", lambda differences, counts: differences)
+    X, y = data(n, p)
+    weight, bias = shrunken_discriminant(sp.csr_matrix(X), y, 3)
+    means = np.stack([X[y == c].mean(axis=0) for c in range(3)])
+    deviation = (X - means[y]).std(axis=0)
+    deviation = np.maximum(deviation, 0.2 * np.median(deviation))
+    scaled = (X - means[y]) / deviation
+    shrinkage = ledoit_wolf_shrinkage(scaled, assume_centered=True)
+    other = (X - means.mean(axis=0)) / deviation
+    covariance = (1 - shrinkage) * scaled.T @ scaled / len(X)
+    covariance += shrinkage * np.trace(scaled.T @ scaled) / len(X) / p * np.eye(p)
+    coefficient = np.linalg.solve(
+        covariance, np.stack([other[y == c].mean(axis=0) for c in range(3)]).T
+    )
+    expected = other @ coefficient - 0.5 * np.einsum(
+        "ck,kc->c", np.stack([other[y == c].mean(axis=0) for c in range(3)]), coefficient
+    )
+    np.testing.assert_allclose(X @ weight + bias, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_it_separates_as_well_as_lda() -> None:
+    X, y = data(60, 20)
+    Z, z = data(60, 20, seed=1)
+    weight, bias = shrunken_discriminant(sp.csr_matrix(X), y, 3)
+    ours = np.mean((Z @ weight + bias).argmax(axis=1) == z)
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(X, y).score(Z, z)
+    assert ours >= theirs - 0.05
+
+
+def test_a_column_that_hardly_varied_does_not_explode() -> None:
+    """As of an ion that few training pixels have, all near its mean, and that vary elsewhere."""
+    X, y = data(20, 30)
+    Z, _ = data(20, 30, seed=1)
+    before = Z @ shrunken_discriminant(sp.csr_matrix(X), y, 3)[0]
+    rng = np.random.default_rng(2)
+    rare, wide = np.zeros((len(X), 10)), rng.normal(size=(len(Z), 10))
+    rare[:8] = rng.uniform(0.5e-4, 1e-4, (8, 10))  # all of the first class
+    weight, _ = shrunken_discriminant(sp.csr_matrix(np.hstack([X, rare])), y, 3)
+    logits = np.hstack([Z, wide]) @ weight
+    assert np.ptp(logits) < 3 * np.ptp(before)
+
+
+def test_constant_columns_and_absent_classes() -> None:
+    X, y = data(20, 6)
+    X[:, 2] = 3.0
+    weight, bias = shrunken_discriminant(sp.csr_matrix(X[y < 2]), y[y < 2], 3)
+    assert np.isfinite(weight).all()
+    assert (weight[2] == 0).all()
+    assert (weight[:, 2] == 0).all()
+    assert bias[2] < -100
+    nothing, _ = shrunken_discriminant(sp.csr_matrix(np.ones((4, 3))), np.array([0, 0, 1, 1]), 2)
+    assert (nothing == 0).all()
+
+
+# -------------------------------------------------------------------- means within chance
+
+
+def differences(means: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
+    """Measured means of classes with unit deviation, less their mean."""
+    rng = np.random.default_rng(seed)
+    found = means + rng.normal(size=means.shape) / np.sqrt(counts)
+    return found - found.mean(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("counts", [(30, 30), (20, 30, 50), (10, 200)])
+def test_chance_vanishes_and_signal_stays(counts: tuple[int, ...]) -> None:
+    n = np.array(counts)
+    means = np.zeros((500, len(n)))
+    means[:4, 0] = 10 / np.sqrt(n.min())
+    shrunken = shrunken_means(differences(means, n, 0), n)
+    assert np.mean(shrunken[4:] == 0) > 0.9
+    assert (np.abs(shrunken[:4]).max(axis=1) > 0).all()
+
+
+def test_the_error_of_a_difference_is_known() -> None:
+    n = np.array([20, 30, 50])
+    drawn = np.stack([differences(np.zeros((1, 3)), n, seed)[0] for seed in range(4000)])
+    expected = np.sqrt((1 - 2 / 3) / n + (1 / n).sum() / 9)
+    np.testing.assert_allclose(drawn.std(axis=0), expected, rtol=0.04)
+
+
+@pytest.mark.parametrize("n_signals", [0, 5, 100, 500])
+def test_the_risk_is_not_above_that_of_the_means_themselves(n_signals: int) -> None:
+    n = np.array([25, 25])
+    gained = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        means = np.zeros((500, 2))
+        means[:n_signals, 0] = rng.normal(size=n_signals)
+        measured = differences(means, n, seed + 100)
+        truth = means - means.mean(axis=1, keepdims=True)
+        before = ((measured - truth) ** 2).sum()
+        gained.append(((shrunken_means(measured, n) - truth) ** 2).sum() / before)
+    assert np.mean(gained) < (0.2 if n_signals < 10 else 1.01)
+
+
+def test_one_class_has_no_differences() -> None:
+    assert (shrunken_means(np.zeros((4, 1)), np.array([7])) == 0).all()
