@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from massgraph import pl, r
+    from massgraph._util.errors import InputError
     from massgraph.chem.discovery import discover_relations
     from massgraph.chem.relations import Relations, default_relations, relations_from_masses
     from massgraph.classifier import RGCNClassifier
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Explanation": "explain.activation",
     "Graph": "graph.builder",
+    "InputError": "_util.errors",
     "RGCNClassifier": "classifier",
     "Relations": "chem.relations",
     "Segmentation": "segmentation",
@@ -54,6 +56,7 @@ _HOMES = {
 __all__ = [
     "Explanation",
     "Graph",
+    "InputError",
     "RGCNClassifier",
     "Relations",
     "Segmentation",

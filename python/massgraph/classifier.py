@@ -17,6 +17,7 @@ from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from massgraph._util.errors import InputError, InputTypeError
 from massgraph.chem.relations import Relations
 from massgraph.data.class_labels import (
     check_classes,
@@ -329,7 +330,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"X is a {type(X).__name__}: pass massgraph.Spectra, or give the m/z of the "
                 "columns as RGCNClassifier(mz=...)"
             )
-            raise TypeError(msg)
+            raise InputTypeError(msg)
         matrix = check_array(X, accept_sparse="csr", dtype=(np.float32, np.float64))
         n_features = matrix.shape[1]
         if fitting:
@@ -339,7 +340,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"X has {n_features} features, but {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         return Spectra.from_matrix(matrix, self.mz)
 
     def _new_spectra(self, X: Any) -> Spectra:
@@ -354,7 +355,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"the spectra are of {spectra.polarity} polarity, but the model was fitted to "
                 f"{self.polarity_} ones"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         return spectra
 
     def _hold_out(
@@ -380,7 +381,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         except (RuntimeError, AssertionError, ImportError, TypeError) as error:
             reason = str(error).split("\n", maxsplit=1)[0]
             msg = f"device {self.device!r} cannot be used here ({reason}): use 'auto' or 'cpu'"
-            raise ValueError(msg) from error
+            raise InputError(msg) from error
         return device
 
     # ---------------------------------------------------------------- prediction
@@ -444,7 +445,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         spectra = X if is_source(X) else self._new_spectra(X)
         if spectra.n_pixels == 0:
             msg = "there are no pixels to predict"
-            raise ValueError(msg)
+            raise InputError(msg)
         work = partial(self._outputs, compute)
         if isinstance(spectra, Spectra):
             return work(self.encoder_.calibrate(self.encoder_.preprocess(spectra)))
@@ -544,7 +545,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         model = self.model_
         if not isinstance(model, BranchModel):
             msg = "the network as published has no branches to choose from"
-            raise ValueError(msg)
+            raise InputError(msg)
         chosen = copy(self)
         chosen.model_ = model.only(branches)
         chosen.settings_ = replace(self.settings_, branches=chosen.model_.names)

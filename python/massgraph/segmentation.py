@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 
 if TYPE_CHECKING:
@@ -93,24 +94,24 @@ class Segmentation:
         n = self.spectra.n_pixels
         if len(set(self.classes)) != len(self.classes) or not self.classes:
             msg = f"classes must be at least one and differ, got {self.classes}"
-            raise ValueError(msg)
+            raise InputError(msg)
         for name in ("label", "uncertainty", "run", "names", "coordinates", "reference"):
             self._check_length(name, n)
         for name in ("training", "validation"):
             self._check_length(name, n)
         if (self.training is None) != (self.validation is None):
             msg = "training and validation must be given together"
-            raise ValueError(msg)
+            raise InputError(msg)
         if tuple(self.label.categories) != tuple(self.classes):
             msg = f"label has the levels {list(self.label.categories)}, need {list(self.classes)}"
-            raise ValueError(msg)
+            raise InputError(msg)
         _check_probability(self.probability, n, self.classes)
 
     def _check_length(self, name: str, n: int) -> None:
         value = getattr(self, name)
         if value is not None and len(value) != n:
             msg = f"{name} has {len(value)} values for {n} pixels"
-            raise ValueError(msg)
+            raise InputError(msg)
 
     @classmethod
     def from_probability(
@@ -346,7 +347,7 @@ def uncertainty_of(probability: ArrayLike) -> NDArray[np.float64]:
     p = np.asarray(probability, dtype=np.float64)
     if p.ndim != 2 or p.shape[1] == 0:
         msg = f"probability has shape {p.shape}, need (n_pixels, n_classes)"
-        raise ValueError(msg)
+        raise InputError(msg)
     entropy = -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1)
     share = entropy / np.log(p.shape[1]) if p.shape[1] > 1 else entropy
     return np.where(np.isnan(share), 1.0, np.clip(share, 0.0, 1.0))
@@ -374,7 +375,7 @@ def _codes(values: pd.Categorical | None, levels: list[str]) -> NDArray[np.int64
 def _check_shape(probability: NDArray[np.float64], n: int, classes: tuple[str, ...]) -> None:
     if probability.shape != (n, len(classes)):
         msg = f"probability has shape {probability.shape}, need ({n}, {len(classes)})"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _check_probability(probability: NDArray[np.float64], n: int, classes: tuple[str, ...]) -> None:
@@ -385,7 +386,7 @@ def _check_probability(probability: NDArray[np.float64], n: int, classes: tuple[
     if bad.any():
         pixel = int(np.argmax(bad))
         msg = f"pixel {pixel}: probabilities {probability[pixel]} do not sum to one"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _as_reference(labels: pd.Categorical | ArrayLike, classes: tuple[str, ...]) -> pd.Categorical:

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 from scipy.stats import nbinom, poisson
 
+from massgraph._util.errors import InputError
 from massgraph.chem.ion_pairs import MIN_MASS, STEPS, IonPairs, pair_ions
 from massgraph.chem.relations import Relations, default_relations
 from massgraph.data.spectra import Spectra
@@ -215,7 +216,7 @@ def relation_enrichment(
     if light.any():
         name = relations.names[int(np.argmax(light))]
         msg = f"relation {name!r} is below {MIN_MASS} Da, where the null does not hold"
-        raise ValueError(msg)
+        raise InputError(msg)
     pairs = pair_ions(
         spectra,
         max_mass=float(relations.masses.max()) + 1.0,
@@ -242,13 +243,13 @@ def _check_share(name: str, value: float, least: float | None = None) -> None:
     if not inside:
         bound = "above 0" if least is None else f"at least {least:g}"
         msg = f"{name} {value} is not {bound} and at most 1"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _check_at_least(name: str, value: float, least: float) -> None:
     if not (np.isfinite(value) and value >= least):
         msg = f"{name} {value} is not at least {least}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 # ------------------------------------------------------------------------------- the null

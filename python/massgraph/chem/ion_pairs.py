@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.chem.relations import default_relations
 from massgraph.data.alignment import tolerance_in_da
 from massgraph.data.spectra import Spectra
@@ -107,11 +108,11 @@ def pair_ions(
     given = f"tolerance {tolerance} {tolerance_unit}"
     if width > MAX_TOLERANCE:
         msg = f"{given} is {width:.2g} Da here; at most {MAX_TOLERANCE} Da tells mass defects"
-        raise ValueError(msg)
+        raise InputError(msg)
     n_windows = int(np.floor((max_mass - MIN_MASS) / width * STEPS)) + 1
     if n_windows > MAX_WINDOWS:
         msg = f"{given} is too narrow for differences up to {max_mass} Da: widen it or lower those"
-        raise ValueError(msg)
+        raise InputError(msg)
     low, high = _near_pairs(mz, max_mass + 1)
     together = _found_together(found, low, high)
     slope = _defect_slope(mz)

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
+
 __all__ = [
     "ELECTRON_MASS",
     "ELEMENT_MASSES",
@@ -103,16 +105,16 @@ def parse_formula(formula: str) -> dict[str, int]:
         token = _TOKEN.match(text, place)
         if token is None:
             msg = f"formula {formula!r}: {text[place:]!r} is no element symbol with a count"
-            raise ValueError(msg)
+            raise InputError(msg)
         symbol, count = token.group(1), int(token.group(2) or 1)
         if symbol not in ELEMENT_MASSES:
             msg = f"formula {formula!r}: {symbol!r} is no element with a known mass"
-            raise ValueError(msg)
+            raise InputError(msg)
         counts[symbol] = counts.get(symbol, 0) + count
         place = token.end()
     if not counts:
         msg = f"formula {formula!r} is empty"
-        raise ValueError(msg)
+        raise InputError(msg)
     return {symbol: count for symbol, count in counts.items() if count}
 
 
@@ -166,13 +168,13 @@ class Relations:
     def _check_lengths(self) -> None:
         if not self.names:
             msg = "there is no relation: give at least one"
-            raise ValueError(msg)
+            raise InputError(msg)
         lengths = {"masses": self.masses.shape, "formulas": (len(self.formulas),)}
         lengths["kinds"] = (len(self.kinds),)
         for field, shape in lengths.items():
             if shape != (len(self.names),):
                 msg = f"{field} have shape {shape}, but there are {len(self.names)} names"
-                raise ValueError(msg)
+                raise InputError(msg)
 
     def _check_values(self) -> None:
         for code, (name, mass, kind) in enumerate(
@@ -181,13 +183,13 @@ class Relations:
             if not name.strip() or name in self.names[:code]:
                 what = f"comes twice ({name!r})" if name.strip() else "is empty"
                 msg = f"relation {code}: the name {what}; names must be unique and not empty"
-                raise ValueError(msg)
+                raise InputError(msg)
             if not (np.isfinite(mass) and mass > 0):
                 msg = f"relation {name!r}: mass {mass} is not finite and above zero"
-                raise ValueError(msg)
+                raise InputError(msg)
             if kind not in KINDS:
                 msg = f"relation {name!r}: kind {kind!r} is none of {KINDS}"
-                raise ValueError(msg)
+                raise InputError(msg)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -216,7 +218,7 @@ class Relations:
         """
         if name not in self.names:
             msg = f"no relation is named {name!r}; known: {', '.join(self.names)}"
-            raise ValueError(msg)
+            raise InputError(msg)
         return self.names.index(name)
 
     def select(self, names: Sequence[str]) -> Relations:
@@ -275,7 +277,7 @@ class Relations:
         fields = {"names", "masses", "formulas", "kinds"}
         if set(table) != fields:
             msg = f"relations need the fields {sorted(fields)}, got {sorted(table)}"
-            raise ValueError(msg)
+            raise InputError(msg)
         return cls(
             names=tuple(table["names"]),
             masses=np.asarray(table["masses"], dtype=np.float64),
@@ -378,7 +380,7 @@ def default_relations(polarity: str | None = None) -> Relations:
     """
     if polarity is not None and polarity not in POLARITIES:
         msg = f"polarity {polarity!r} is none of {POLARITIES}, nor None"
-        raise ValueError(msg)
+        raise InputError(msg)
     rows = [row for row in _DEFAULT if row[3] in ("", polarity)]
     return Relations(
         names=tuple(row[0] for row in rows),
@@ -407,7 +409,7 @@ def relations_from_masses(masses: Mapping[str, float]) -> Relations:
             values.append(float(mass))
         except (TypeError, ValueError) as error:
             msg = f"relation {name!r}: mass {mass!r} is not a number"
-            raise ValueError(msg) from error
+            raise InputError(msg) from error
     empty = ("",) * len(values)
     return Relations(
         names=tuple(str(name) for name in masses),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import massgraph as mg
+from massgraph._util.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,19 +35,19 @@ def read_all(arguments: argparse.Namespace) -> Spectra:
     for path, part in zip(arguments.input, parts, strict=True):
         if given and part.polarity not in (None, given):
             msg = f"{path} says that it is of {part.polarity} polarity, but --polarity is {given}"
-            raise ValueError(msg)
+            raise InputError(msg)
     if given:
         parts = [replace(part, polarity=given) for part in parts]
     names = [name for part in parts for name in part.run_names]
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
         msg = f"two inputs hold a run named {repeated!r}: rename one of the files"
-        raise ValueError(msg)
+        raise InputError(msg)
     try:
         return parts[0] if len(parts) == 1 else mg.Spectra.concatenate(parts)
     except ValueError as error:
         msg = f"{', '.join(map(str, arguments.input))} cannot be joined: {error}"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
 
 
 @contextmanager
@@ -106,7 +107,7 @@ def find_labels(arguments: argparse.Namespace, spectra: Spectra) -> NDArray[np.o
     classes = sorted({label for label in labels if label is not None})
     if len(classes) < 2:
         msg = f"{source}: all labels are {classes[0]!r}, a classifier needs at least two classes"
-        raise ValueError(msg)
+        raise InputError(msg)
     return labels
 
 
@@ -116,10 +117,10 @@ def _labels_column(arguments: argparse.Namespace) -> NDArray[np.object_]:
     path = arguments.input[0]
     if len(arguments.input) != 1 or path.suffix.lower() != ".h5ad":
         msg = "--labels-column needs one h5ad file as input; use --labels with imzML files"
-        raise ValueError(msg)
+        raise InputError(msg)
     adata = open_h5ad(path)
     try:
         return labels_from_obs(adata, arguments.labels_column)
     except AnnDataError as error:
         msg = f"{path}: {error}"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error

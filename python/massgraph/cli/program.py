@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import massgraph as mg
+from massgraph._util.errors import InputError
 from massgraph.cli.inputs import find_labels, inputs, places, read_all, read_file
 
 if TYPE_CHECKING:
@@ -403,10 +404,10 @@ def _evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     _check_output(arguments, replaced=EVALUATION_NAMES)
     if bool(arguments.input) == bool(arguments.synthetic):
         msg = "evaluate needs input files with their labels, or --synthetic without any"
-        raise ValueError(msg)
+        raise InputError(msg)
     if arguments.seeds < 1 or arguments.folds < 2:
         msg = f"--seeds {arguments.seeds} must be 1 or more, --folds {arguments.folds} 2 or more"
-        raise ValueError(msg)
+        raise InputError(msg)
     seeds = range(arguments.seed, arguments.seed + (1 if arguments.quick else arguments.seeds))
     if arguments.synthetic == "tissue":
         shape = (9, 9) if arguments.quick else (12, 12)
@@ -464,7 +465,7 @@ def _segment(arguments: argparse.Namespace) -> Segmentation:
                 f"{arguments.input[0]} is of {polarity} polarity, but the model in "
                 f"{arguments.model} was fitted to {classifier.polarity_} spectra"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         return classifier.segment(spectra)
 
 
@@ -563,10 +564,10 @@ def _check_device(name: str) -> None:
         device = torch.device("cpu" if name == "auto" else name)
     except RuntimeError as error:
         msg = f"--device {name!r} is none of auto, cpu, cuda"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         msg = f"--device {name!r}: torch sees {torch.cuda.device_count()} GPUs, use auto or cpu"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _title(arguments: argparse.Namespace) -> str:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from massgraph._util.errors import InputError
+
 __all__ = ["UNITS", "alignment_tolerance", "assign_to_axis", "find_axis", "tolerance_in_da"]
 
 UNITS = ("ppm", "Da")
@@ -25,10 +27,10 @@ def tolerance_in_da(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDA
     """
     if unit not in UNITS:
         msg = f"tolerance unit {unit!r} is none of {UNITS}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not (np.isfinite(tolerance) and tolerance > 0):
         msg = f"tolerance {tolerance} {unit} is not finite and above zero"
-        raise ValueError(msg)
+        raise InputError(msg)
     return mz * (tolerance * 1e-6) if unit == "ppm" else np.full_like(mz, tolerance)
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
+from massgraph._util.errors import InputError
+
 __all__ = ["check_classes", "encode_labels", "group_codes", "label_array", "seed_number", "seed_of"]
 
 
@@ -19,7 +21,7 @@ def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64
     """Sorted classes and the code of each pixel, -1 where the label is missing."""
     if y is None:
         msg = "a classifier requires y to be passed, but the target y is None"
-        raise ValueError(msg)
+        raise InputError(msg)
     values = label_array(y)
     if values.ndim == 2 and values.shape[1] == 1:
         msg = "A column-vector y was passed when a 1d array was expected: its column is taken"
@@ -27,11 +29,11 @@ def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64
         values = values[:, 0]
     if values.shape != (n_pixels,):
         msg = f"y has shape {values.shape}, need one label for each of {n_pixels} pixels"
-        raise ValueError(msg)
+        raise InputError(msg)
     known = ~pd.isna(values)
     if not known.any():
         msg = "no pixel has a label"
-        raise ValueError(msg)
+        raise InputError(msg)
     labels = values[known]
     if labels.dtype.kind == "O":
         _check_one_type(labels)
@@ -40,7 +42,7 @@ def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64
     check_classification_targets(labels)
     if labels.dtype.kind not in "Uiufb":
         msg = f"labels are of type {labels.dtype}: use text, whole numbers or truth values"
-        raise ValueError(msg)
+        raise InputError(msg)
     classes, present = np.unique(labels, return_inverse=True)
     codes = np.full(n_pixels, -1, dtype=np.int64)
     codes[known] = present.reshape(-1)
@@ -77,7 +79,7 @@ def _check_one_type(labels: NDArray[Any]) -> None:
     if len(examples) > 1:
         shown = ", ".join(f"{label!r} ({kind})" for kind, label in examples.items())
         msg = f"labels are of several types, {shown}: make them all text or all numbers"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def group_codes(groups: Any, rows: NDArray[np.int64], n_pixels: int) -> NDArray[np.int64]:
@@ -85,12 +87,12 @@ def group_codes(groups: Any, rows: NDArray[np.int64], n_pixels: int) -> NDArray[
     values = label_array(groups)
     if values.shape != (n_pixels,):
         msg = f"groups have shape {values.shape}, need one for each of {n_pixels} pixels"
-        raise ValueError(msg)
+        raise InputError(msg)
     codes = pd.factorize(values[rows], sort=True)[0]
     if (codes < 0).any():
         pixel = rows[np.argmin(codes)]
         msg = f"pixel {pixel} has a label but no group (it is {values[pixel]}): give it one"
-        raise ValueError(msg)
+        raise InputError(msg)
     return np.asarray(codes, dtype=np.int64)
 
 
@@ -108,14 +110,14 @@ def check_classes(codes: NDArray[np.int64], classes: NDArray[Any]) -> None:
             f"labelled pixels are of one class only, {classes.tolist()}: a classifier needs at "
             "least two classes"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     few = np.flatnonzero(counts < 2)
     if few.size:
         msg = (
             f"class {classes.tolist()[few[0]]!r} has {counts[few[0]]} labelled pixel with peaks: "
             "at least 2 are needed, one to learn from and one to check on"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def seed_of(random_state: Any) -> int | None:
@@ -126,7 +128,7 @@ def seed_of(random_state: Any) -> int | None:
         return None
     if not isinstance(random_state, (int, np.integer)) or random_state < 0:
         msg = f"random_state {random_state!r} is no whole number of 0 or more, RandomState or None"
-        raise ValueError(msg)
+        raise InputError(msg)
     return int(random_state)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.alignment import tolerance_in_da
 from massgraph.data.spectra import Spectra
 
@@ -70,7 +71,7 @@ def jitter_mz(spectra: Spectra, sd: ArrayLike, unit: str, rng: np.random.Generat
     deviation = _per_pixel(spectra, sd, "sd")
     if not (deviation >= 0).all():
         msg = f"sd {deviation[~(deviation >= 0)][0]} is below zero or missing"
-        raise ValueError(msg)
+        raise InputError(msg)
     scale = tolerance_in_da(spectra.mz, 1.0, unit)
     noise = rng.normal(size=spectra.n_peaks) * scale
     return _moved(spectra, noise * deviation[spectra.pixel_of_peak])
@@ -168,7 +169,7 @@ def batch_effect(
     """
     if not 0 <= sd < np.inf:
         msg = f"sd {sd} is below zero or not finite"
-        raise ValueError(msg)
+        raise InputError(msg)
     axis, ion = spectra.align(tolerance_ppm, "ppm")
     run = np.asarray(spectra.run_codes)[spectra.pixel_of_peak]
     gain = np.exp(sd * rng.standard_normal((len(spectra.run_names), axis.size)))
@@ -219,7 +220,7 @@ def mix_pixels(
     values = np.asarray(labels, dtype=object)
     if values.shape != (spectra.n_pixels,):
         msg = f"labels have shape {values.shape}, need one for each of {spectra.n_pixels} pixels"
-        raise ValueError(msg)
+        raise InputError(msg)
     codes = np.asarray(pd.factorize(values)[0])
     run = np.asarray(spectra.run_codes)
     donor = _others(np.flatnonzero((codes >= 0) & (weights > 0)), codes, run, rng)
@@ -283,7 +284,7 @@ def _positive(
     wrong = ~(np.isfinite(values) & ((values >= 0) if zero else (values > 0)))
     if wrong.any():
         msg = f"{name} {values[wrong][0]} is not finite and above zero"
-        raise ValueError(msg)
+        raise InputError(msg)
     return values
 
 
@@ -291,7 +292,7 @@ def _per_pixel(spectra: Spectra, value: ArrayLike, name: str) -> NDArray[np.floa
     values = np.asarray(value, dtype=np.float64)
     if values.shape not in ((), (spectra.n_pixels,)):
         msg = f"{name} has shape {values.shape}, need one value or one per pixel"
-        raise ValueError(msg)
+        raise InputError(msg)
     return np.broadcast_to(values, (spectra.n_pixels,))
 
 
@@ -299,7 +300,7 @@ def _check_share(values: NDArray[np.float64]) -> None:
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
         msg = f"{values[wrong][0]} is not a share between 0 and 1"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _moved(spectra: Spectra, by: NDArray[np.float64]) -> Spectra:

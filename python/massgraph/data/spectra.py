@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.alignment import assign_to_axis, find_axis
 from massgraph.data.validation import (
     PixelError,
@@ -110,7 +111,7 @@ class Spectra:
         check_runs(self._codes, len(self.run_names), self.n_pixels)
         if self.polarity is not None and self.polarity not in POLARITIES:
             msg = f"polarity {self.polarity!r} is none of {POLARITIES}"
-            raise ValueError(msg)
+            raise InputError(msg)
         if self.pixel_size is not None:
             check_pixel_size(self.pixel_size)
         if self.names is not None:
@@ -238,7 +239,7 @@ class Spectra:
         matrix = sp.csr_matrix(X)  # no copy of what is CSR already
         if axis.ndim != 1 or matrix.shape[1] != axis.size:
             msg = f"the matrix has {matrix.shape[1]} columns but mz has shape {axis.shape}"
-            raise ValueError(msg)
+            raise InputError(msg)
         check_axis(axis)
         if not matrix.has_canonical_format:
             matrix = matrix.copy()
@@ -262,14 +263,14 @@ class Spectra:
         """
         if not parts:
             msg = "concatenate needs at least one Spectra"
-            raise ValueError(msg)
+            raise InputError(msg)
         first = parts[0]
         for part in parts[1:]:
             for field in ("polarity", "pixel_size", "pixel_size_unit"):
                 one, other = getattr(first, field), getattr(part, field)
                 if one != other:
                     msg = f"parts differ in {field}: {one}, {other}"
-                    raise ValueError(msg)
+                    raise InputError(msg)
         ends = np.cumsum([0, *(part.n_peaks for part in parts)])
         offsets = [part.offsets[1:] + end for part, end in zip(parts, ends[:-1], strict=True)]
         run_codes, run_names = _encode_runs(np.concatenate([part.run for part in parts]))
@@ -314,7 +315,7 @@ class Spectra:
     def _codes(self) -> NDArray[np.int32]:
         if self.run_codes is None:  # __post_init__ fills them; this is for the type checker
             msg = "run_codes were not set"
-            raise ValueError(msg)
+            raise InputError(msg)
         return self.run_codes
 
     @property
@@ -414,7 +415,7 @@ class Spectra:
         """
         if keep.dtype != np.bool_ or keep.shape != self.mz.shape:
             msg = f"keep is {keep.dtype} of shape {keep.shape}, need bool of {self.mz.shape}"
-            raise ValueError(msg)
+            raise InputError(msg)
         kept = np.concatenate(([0], np.cumsum(keep)))
         return self._derive(
             mz=self.mz[keep], intensity=self.intensity[keep], offsets=kept[self.offsets]
@@ -427,7 +428,7 @@ class Spectra:
         """
         if not low < high:
             msg = f"the m/z range {low} to {high} is empty"
-            raise ValueError(msg)
+            raise InputError(msg)
         return self.keep_peaks((self.mz >= low) & (self.mz <= high))
 
     def top_peaks(self, n: int) -> Spectra:
@@ -437,7 +438,7 @@ class Spectra:
         """
         if n < 1:
             msg = f"top_peaks needs n of at least 1, got {n}"
-            raise ValueError(msg)
+            raise InputError(msg)
         if self.peak_counts.max(initial=0) <= n:
             return self
         return self.keep_peaks(self.intensity_rank() < n)
@@ -465,7 +466,7 @@ class Spectra:
         """
         if method not in NORMALIZATIONS:
             msg = f"normalization {method!r} is none of {NORMALIZATIONS}"
-            raise ValueError(msg)
+            raise InputError(msg)
         if method == "none":
             return self
         intensity = self.intensity.astype(np.float64)
@@ -552,7 +553,7 @@ def _join(arrays: list[NDArray[Any] | None], field: str) -> NDArray[Any] | None:
         return None
     if len(present) != len(arrays) or len({array.shape[1:] for array in present}) > 1:
         msg = f"parts differ in {field}: some have other or no {field}"
-        raise ValueError(msg)
+        raise InputError(msg)
     return np.concatenate(present)
 
 

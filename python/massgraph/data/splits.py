@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 
 __all__ = ["default_groups", "fold_by_group", "published_split", "split_by_group"]
@@ -65,7 +66,7 @@ def split_by_group(
     classes = np.unique(y, return_inverse=True)[1].reshape(-1)
     if codes.shape != classes.shape:
         msg = f"{codes.size} groups for {classes.size} labelled pixels"
-        raise ValueError(msg)
+        raise InputError(msg)
     table = np.zeros((codes.max(initial=-1) + 1, classes.max(initial=-1) + 1))
     np.add.at(table, (codes, classes), 1)
     total = table.sum(axis=0)
@@ -84,7 +85,7 @@ def split_by_group(
             f"{len(table)} groups cannot be split so that every class keeps training pixels: "
             "label pixels in more groups, or pass groups= with smaller ones"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     return np.isin(codes, best)
 
 
@@ -134,7 +135,7 @@ def fold_by_group(
     classes = np.unique(y, return_inverse=True)[1].reshape(-1)
     if codes.shape != classes.shape:
         msg = f"{codes.size} groups for {classes.size} labelled pixels"
-        raise ValueError(msg)
+        raise InputError(msg)
     table = np.zeros((codes.max(initial=-1) + 1, classes.max(initial=-1) + 1))
     np.add.at(table, (codes, classes), 1)
     total = table.sum(axis=0)
@@ -159,6 +160,6 @@ def fold_by_group(
             f"{len(table)} groups cannot be split so that every class keeps training pixels: "
             "label pixels in more groups, or pass groups= with smaller ones"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     fold_of[fold_of >= 0] = np.unique(fold_of[fold_of >= 0], return_inverse=True)[1]
     return np.asarray(fold_of[codes], dtype=np.int64)

@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
+
 __all__ = [
     "PixelError",
     "check_axis",
@@ -25,7 +27,7 @@ Floats = NDArray[np.float64]
 Offsets = NDArray[np.int64]
 
 
-class PixelError(ValueError):
+class PixelError(InputError):
     """A pixel that cannot be used; `pixel` is its index, `problem` what is wrong with it."""
 
     def __init__(self, pixel: int, problem: str) -> None:
@@ -42,14 +44,14 @@ def check_offsets(mz: Floats, intensity: NDArray[np.float32], offsets: Offsets) 
     """Refuse arrays of other shapes, and offsets that do not cover the peaks once."""
     if mz.ndim != 1 or mz.shape != intensity.shape:
         msg = f"mz and intensity must be 1-D and alike, got shapes {mz.shape} and {intensity.shape}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(mz):
         msg = f"offsets must run from 0 to the number of peaks, {len(mz)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     falls = np.diff(offsets) < 0
     if falls.any():
         msg = f"offsets fall at pixel {int(np.argmax(falls))}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def check_sparse(matrix: Any) -> None:
@@ -63,12 +65,12 @@ def check_sparse(matrix: Any) -> None:
     ascend = len(pointers) == lines + 1 and bool(np.all(pointers[:-1] <= pointers[1:]))
     if not ascend or pointers[0] != 0 or pointers[-1] > n_values:
         msg = f"the sparse matrix is damaged: its pointers do not ascend from 0 to {n_values}"
-        raise ValueError(msg)
+        raise InputError(msg)
     used = indices[: pointers[-1]]
     if used.size and (used.min() < 0 or used.max() >= width):
         wrong = used.min() if used.min() < 0 else used.max()
         msg = f"the sparse matrix is damaged: it has the index {wrong}, need 0 to {width - 1}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def check_peaks(mz: Floats, intensity: NDArray[np.float32], offsets: Offsets) -> None:
@@ -92,17 +94,17 @@ def check_axis(axis: Floats) -> None:
     """Refuse an axis that is not 1-D, finite, above zero and strictly ascending."""
     if axis.ndim != 1:
         msg = f"the m/z axis has shape {axis.shape}, need one dimension"
-        raise ValueError(msg)
+        raise InputError(msg)
     bad = ~(np.isfinite(axis) & (axis > 0))
     if bad.any():
         at = int(np.argmax(bad))
         msg = f"the m/z axis at column {at} is {axis[at]}, not finite and above zero"
-        raise ValueError(msg)
+        raise InputError(msg)
     falls = ~(np.diff(axis) > 0)
     if falls.any():
         at = int(np.argmax(falls)) + 1
         msg = f"the m/z axis does not ascend at column {at} ({axis[at]} after {axis[at - 1]})"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def check_on_axis(axis: Floats, mz: Floats, offsets: Offsets) -> None:
@@ -119,7 +121,7 @@ def check_coordinates(coordinates: Floats, n_pixels: int) -> None:
     """Refuse other than two or three finite coordinates per pixel."""
     if coordinates.shape not in ((n_pixels, 2), (n_pixels, 3)):
         msg = f"coordinates have shape {coordinates.shape}, need ({n_pixels}, 2) or ({n_pixels}, 3)"
-        raise ValueError(msg)
+        raise InputError(msg)
     bad = ~np.isfinite(coordinates).all(axis=1)
     if bad.any():
         pixel = int(np.argmax(bad))
@@ -130,7 +132,7 @@ def check_runs(codes: NDArray[np.int32], n_names: int, n_pixels: int) -> None:
     """Refuse other than one code into the run names per pixel."""
     if codes.shape != (n_pixels,):
         msg = f"run has {codes.size} values for {n_pixels} pixels"
-        raise ValueError(msg)
+        raise InputError(msg)
     bad = (codes < 0) | (codes >= n_names)
     if bad.any():
         pixel = int(np.argmax(bad))
@@ -142,11 +144,11 @@ def check_pixel_size(size: tuple[float, float]) -> None:
     """Refuse other than a width and a height above zero."""
     if not (len(size) == 2 and all(0 < edge < np.inf for edge in size)):
         msg = f"pixel_size {size} is not a finite width and height above zero"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def check_names(names: NDArray[np.str_], n_pixels: int) -> None:
     """Refuse other than one name per pixel."""
     if names.shape != (n_pixels,):
         msg = f"{names.size} names for {n_pixels} pixels"
-        raise ValueError(msg)
+        raise InputError(msg)

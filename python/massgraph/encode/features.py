@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 
 __all__ = ["FEATURES", "PUBLISHED_FEATURES", "feature_names", "node_features"]
@@ -103,7 +104,7 @@ def feature_names(names: Sequence[str]) -> list[str]:
     unknown = [name for name in names if name not in FEATURES]
     if unknown or not names:
         msg = f"features {unknown} are not among {sorted(FEATURES)}" if unknown else "no features"
-        raise ValueError(msg)
+        raise InputError(msg)
     suffixes = {1: ("",), 2: ("_sin", "_cos")}
     return [name + suffix for name in names for suffix in suffixes[FEATURES[name][1]]]
 

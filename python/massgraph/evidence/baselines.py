@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from massgraph._util.errors import InputError
 from massgraph.data.alignment import assign_to_axis
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import MassAxis
@@ -88,7 +89,7 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         if not self.window_da > 0:
             msg = f"window_da {self.window_da} is not above zero"
-            raise ValueError(msg)
+            raise InputError(msg)
         labels = labels_of(y, X.n_pixels)
         rows = np.flatnonzero(~pd.isna(labels) & (X.peak_counts > 0))
         spectra, labels = X[rows], np.asarray(labels[rows].tolist())
@@ -227,7 +228,7 @@ def labels_of(y: ArrayLike, n_pixels: int) -> NDArray[np.object_]:
     labels = np.asarray(y, dtype=object)
     if labels.shape != (n_pixels,):
         msg = f"y has shape {labels.shape}, need one label for each of {n_pixels} pixels"
-        raise ValueError(msg)
+        raise InputError(msg)
     return labels
 
 
@@ -370,4 +371,4 @@ def make_baseline(
         training = PUBLISHED_TUNED if name == "published_tuned" else {}
         return RGCNClassifier(preset="published", random_state=random_state, **training)
     msg = f"baseline {name!r} is none of {BASELINES}"
-    raise ValueError(msg)
+    raise InputError(msg)

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
+from massgraph._util.errors import InputError
 from massgraph._util.progress import progress
 from massgraph.data import degrade
 from massgraph.data.spectra import Spectra
@@ -396,7 +397,7 @@ def evaluate(
     tasks = list(tasks)
     if not tasks:
         msg = "there are no tasks to evaluate"
-        raise ValueError(msg)
+        raise InputError(msg)
     makers = models if isinstance(models, dict) else named_models(models, augment, window_da)
     classes = tuple(np.unique(np.concatenate([task.y_train for task in tasks])).tolist())
     found: dict[tuple[int, str, str], list[tuple[NDArray[Any], NDArray[np.float64]]]] = {}

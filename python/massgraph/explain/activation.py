@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 
+from massgraph._util.errors import InputError
 from massgraph._util.progress import progress
 from massgraph.data.spectra import Spectra
 from massgraph.explain.families import build_ion_network, family_table, find_families
@@ -101,7 +102,7 @@ class Explanation:
             msg = (
                 f"regions have shape {values.shape}, need one for each of {len(self.labels)} pixels"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         known = ~pd.isna(values)
         names, codes = np.unique(values[known].astype(str), return_inverse=True)
         region = np.full(len(values), -1)
@@ -130,7 +131,7 @@ def explain(classifier: RGCNClassifier, spectra: Spectra) -> Explanation:
     """Explanation of all pixels by a fitted classifier; called by `RGCNClassifier.explain`."""
     if spectra.n_pixels == 0:
         msg = "there are no pixels to explain"
-        raise ValueError(msg)
+        raise InputError(msg)
     spectra = classifier.encoder_.preprocess(spectra)
     calibrated = classifier.encoder_.calibrate(spectra)
     mz, ion = classifier.encoder_.align(spectra, calibrated)

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
+from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 
 if TYPE_CHECKING:
@@ -60,19 +61,19 @@ def deletion_curve(
     shares = np.atleast_1d(np.asarray(fractions, dtype=np.float64))
     if n_random < 1:
         msg = f"n_random is {n_random}: at least one random order is needed to compare with"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not ((shares >= 0) & (shares < 1)).all():
         msg = f"fractions {shares.tolist()} must be at least 0 and below 1"
-        raise ValueError(msg)
+        raise InputError(msg)
     spectra = classifier.encoder_.preprocess(spectra)
     if spectra.n_peaks == 0:
         msg = f"none of the {spectra.n_pixels} pixels has peaks: there is nothing to remove"
-        raise ValueError(msg)
+        raise InputError(msg)
     mz, ion = classifier.encoder_.align(spectra, classifier.encoder_.calibrate(spectra))
     same_peaks = np.array_equal(spectra.peak_counts, explanation.peak_counts)
     if not (same_peaks and np.array_equal(mz, explanation.mz)):
         msg = "the explanation is of other pixels than these spectra"
-        raise ValueError(msg)
+        raise InputError(msg)
     rng = np.random.default_rng(random_state)
     n_ions = len(explanation.mz)
     orders = [np.argsort(explanation.ions["rank"].to_numpy())]

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import connected_components
 
+from massgraph._util.errors import InputError
 from massgraph.chem.relations import (
     ELEMENT_MASSES,
     POLARITIES,
@@ -179,7 +180,7 @@ def _check_ions(
         msg = (
             f"mz, ion_class and score differ in shape: {mz.shape}, {ion_class.shape}, {score.shape}"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     for name, bad in (
         ("mz", ~(np.isfinite(mz) & (mz > 0))),
         ("score", ~(np.isfinite(score) & (score >= 0))),
@@ -189,13 +190,13 @@ def _check_ions(
             value = mz[ion] if name == "mz" else score[ion]
             need = "above zero" if name == "mz" else "at least zero"
             msg = f"ion {ion}: {name} {value} is not finite and {need}"
-            raise ValueError(msg)
+            raise InputError(msg)
     if not np.issubdtype(ion_class.dtype, np.integer) and ion_class.size:
         msg = f"ion_class must be integers, got {ion_class.dtype}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if classes is not None and ion_class.size and ion_class.max() >= len(classes):
         msg = f"ion_class reaches {ion_class.max()} but there are {len(classes)} names of classes"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _check_settings(
@@ -207,19 +208,19 @@ def _check_settings(
 ) -> None:
     if polarity is not None and polarity not in POLARITIES:
         msg = f"polarity {polarity!r} is none of {POLARITIES}, nor None"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not 0 < coverage <= 1:
         msg = f"coverage must be above 0 and at most 1, got {coverage}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not 0 <= min_frequency <= 1:
         msg = f"min_frequency must be between 0 and 1, got {min_frequency}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if max_error_ppm is not None and not max_error_ppm > 0:
         msg = f"max_error_ppm must be above zero, got {max_error_ppm}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if max_ions < 2:
         msg = f"max_ions must be at least 2, got {max_ions}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _check_edges(edges: pd.DataFrame, mz: NDArray[np.float64], relations: Relations) -> None:
@@ -227,20 +228,20 @@ def _check_edges(edges: pd.DataFrame, mz: NDArray[np.float64], relations: Relati
     missing = [name for name in needed if name not in edges]
     if missing:
         msg = f"edges lack the columns {', '.join(missing)}: give what build_ion_network returns"
-        raise ValueError(msg)
+        raise InputError(msg)
     for name, n in (("source", mz.size), ("target", mz.size), ("relation", len(relations))):
         values = edges[name]
         if len(values) and (values.min() < 0 or values.max() >= n):
             msg = (
                 f"edges: {name} must be between 0 and {n - 1}, got {values.min()} to {values.max()}"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
     source, target = edges["source"].to_numpy(), edges["target"].to_numpy()
     backwards = mz[source] >= mz[target]
     if backwards.any():
         at = int(np.argmax(backwards))
         msg = f"edges: source must be the lighter ion, got {source[at]} to {target[at]}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _place_links(
@@ -502,7 +503,7 @@ def family_table(families: pd.DataFrame, ions: pd.DataFrame) -> pd.DataFrame:
     inside = index.size == 0 or int(index.max()) < len(ions)
     if not inside or not np.array_equal(ions["mz"].to_numpy()[index], families["mz"].to_numpy()):
         msg = "families and ions differ in m/z: both must come from the same axis"
-        raise ValueError(msg)
+        raise InputError(msg)
     added = [
         name
         for prefix in ("activation_", "intensity_")

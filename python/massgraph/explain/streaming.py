@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
+from massgraph._util.errors import InputError
 from massgraph._util.progress import progress_by
 from massgraph._util.threads import n_threads
 from massgraph.data.alignment import assign_to_axis, tolerance_in_da
@@ -103,7 +104,7 @@ class JoinedSpectra:
     ) -> None:
         if not sources:
             msg = "nothing to join: give at least one source of spectra"
-            raise ValueError(msg)
+            raise InputError(msg)
         self.sources, self.polarity = list(sources), polarity
         self._source_of_run: dict[str, int] = {}
         self._starts = np.cumsum([0, *(source.n_pixels for source in self.sources)])
@@ -134,11 +135,11 @@ class JoinedSpectra:
             self.polarity = part.polarity
         if part.polarity not in (None, self.polarity):
             msg = f"a file is of {part.polarity} polarity, but the others of {self.polarity}"
-            raise ValueError(msg)
+            raise InputError(msg)
         for name in np.unique(part.run).tolist():
             if self._source_of_run.setdefault(name, number) != number:
                 msg = f"two inputs hold a run named {name!r}: rename one of the files"
-                raise ValueError(msg)
+                raise InputError(msg)
         return part if part.polarity == self.polarity else replace(part, polarity=self.polarity)
 
     def places(self) -> Spectra:
@@ -198,7 +199,7 @@ def parts(source: SpectraSource, description: str = "predicting") -> Iterator[Sp
         done += part.n_pixels
     if done != source.n_pixels:
         msg = f"the source gave {done} pixels, but says that it has {source.n_pixels}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +299,7 @@ class StreamedExplanation(Explanation):
                 "of pixels read block by block only the means by run are kept: explain the pixels "
                 "of the regions in memory, as read_imzml gives them"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         return region_table(self.run_names, self.classes, self.mz, self.run_means)
 
 
@@ -437,7 +438,7 @@ def _outputs(classifier: RGCNClassifier, part: Part, *, logits: bool, cam: bool)
 def _check_pixels(source: SpectraSource) -> None:
     if source.n_pixels == 0:
         msg = "there are no pixels to explain"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 # -------------------------------------------------------------------- segmentation

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.chem.relations import Relations
 from massgraph.data.alignment import tolerance_in_da
 from massgraph.data.spectra import Spectra
@@ -149,7 +150,7 @@ class Graph:
         """
         if self.n_pixels == 0:
             msg = "a graph of no pixels cannot be a PyTorch Geometric Batch"
-            raise ValueError(msg)
+            raise InputError(msg)
         import torch
         from torch_geometric.data import Batch, Data
 
@@ -262,7 +263,7 @@ def build_messages(
 def _check_rule(rule: str) -> None:
     if rule not in RULES:
         msg = f"rule {rule!r} is none of {tuple(RULES)}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _allowed(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[np.float64]:
@@ -302,7 +303,7 @@ def _check_tolerance(spectra: Spectra, relations: Relations, tolerance: float, u
             f"tolerance {tolerance} {unit} is {widest:.4g} Da at m/z {heaviest:.1f}, half the "
             f"smallest relation ({relations.masses.min():.4g} Da) or more: choose a smaller one"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _blocks(spectra: Spectra) -> Iterator[tuple[int, int]]:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.io._imzml_header import Header
 from massgraph.io._imzml_spectra import ArrayKind, Document, ImzMLError, SpectrumTable
 
@@ -66,7 +67,7 @@ class IbdFile:
         with self._lock:
             if self._stream.closed:
                 msg = f"{self.path}: the reader is closed"
-                raise ValueError(msg)
+                raise InputError(msg)
             self._stream.seek(start)
             got = self._stream.readinto(data)  # type: ignore[attr-defined]
         if got != stop - start:

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
+
 __all__ = ["COLUMNS", "Pattern", "Patterns"]
 
 # Columns of a row: x, y, z; offset, length and encoded length of the m/z and of the intensity
@@ -59,7 +61,7 @@ class Pattern:
     def __init__(self, text: bytes, row: Sequence[int], roles: Sequence[str]) -> None:
         if b"<!" in text or b"<?" in text:
             msg = "the spectrum holds comments or instructions"
-            raise ValueError(msg)
+            raise InputError(msg)
         self.columns: list[int] = []
         self._arrays = iter(roles)
         self._role = ""
@@ -74,7 +76,7 @@ class Pattern:
         once = len(set(self.columns)) == len(self.columns) and {0, 1} <= set(self.columns)
         if found is None or not once or self.row[self.columns].tolist() != numbers:
             msg = "the spectrum does not say what it was parsed as"
-            raise ValueError(msg)
+            raise InputError(msg)
 
     def _tag(self, tag: bytes) -> bytes:
         """Pattern of a tag."""
@@ -101,7 +103,7 @@ class Pattern:
         if accession in ARRAY_NUMBERS:
             if self._role not in ROLES:
                 msg = "the spectrum has the place of an array outside of one"
-                raise ValueError(msg)
+                raise InputError(msg)
             return ARRAY_NUMBERS[accession] + ROLES.index(self._role)
         return POSITIONS.get(accession)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.io._imzml_alike import Patterns
 
 __all__ = ["ArrayKind", "Document", "ImzMLError", "SpectrumCollector", "SpectrumTable", "one_line"]
@@ -61,7 +62,7 @@ MODES = {"MS:1000127": "centroid", "MS:1000128": "profile"}
 Term = tuple[str, str]
 
 
-class ImzMLError(ValueError):
+class ImzMLError(InputError):
     """An imzML file cannot be read as it stands; the message says in one line where and why."""
 
     def __init__(self, message: str) -> None:
@@ -425,7 +426,7 @@ def whole_number(text: str | None) -> int:
     """
     if text is None or len(text) > 60:
         msg = "which is no whole number"
-        raise ValueError(msg)
+        raise InputError(msg)
     text = text.strip()
     try:
         value = Decimal(text)
@@ -440,4 +441,4 @@ def whole_number(text: str | None) -> int:
         msg = "which is no whole number"
     else:
         return int(value)
-    raise ValueError(msg)
+    raise InputError(msg)

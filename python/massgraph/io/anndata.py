@@ -28,6 +28,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.spectra import POLARITIES, Spectra
 from massgraph.data.validation import check_sparse
 from massgraph.io._h5_check import check_h5
@@ -57,7 +58,7 @@ RUN_AT = ("metaspace", "id")
 VALUES_PER_CHUNK = 8_000_000
 
 
-class AnnDataError(ValueError):
+class AnnDataError(InputError):
     """An AnnData object or h5ad file that cannot be taken; the message names the key and value."""
 
     def __init__(self, message: str) -> None:

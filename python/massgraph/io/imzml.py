@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph._util.progress import progress
 from massgraph.data.spectra import POLARITIES, Spectra
 from massgraph.io._centroid import centroid, looks_like_profile
@@ -237,7 +238,7 @@ class ImzMLReader:
         stop = self.n_pixels if stop is None else stop
         if not 0 <= start <= stop <= self.n_pixels:
             msg = f"{self.path}: pixels {start} to {stop} are not within its {self.n_pixels} pixels"
-            raise ValueError(msg)
+            raise InputError(msg)
         length = self._arrays.length[start:stop]
         offsets = np.concatenate(([0], np.cumsum(length)))
         intensity = self._arrays.read(self._ibd, start, stop, 1, np.float64).astype(np.float64)
@@ -292,7 +293,7 @@ class ImzMLReader:
         if n_pixels is not None:
             if n_pixels < 1:
                 msg = f"a chunk needs at least one pixel, got n_pixels={n_pixels}"
-                raise ValueError(msg)
+                raise InputError(msg)
             return [*range(0, self.n_pixels, n_pixels), self.n_pixels]
         weight = np.cumsum(self._arrays.size.sum(axis=1) + 64) // CHUNK_BYTES
         return [0, *(np.flatnonzero(np.diff(weight)) + 1).tolist(), self.n_pixels]
@@ -352,7 +353,7 @@ def _make_reader(path: str | Path, **options: Any) -> ImzMLReader:
     path = Path(path)
     if options["profile"] not in PROFILE_CHOICES:
         msg = f"profile {options['profile']!r} is none of {PROFILE_CHOICES}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if path.is_dir():
         msg = f"{path}: is a folder; give the .imzML file in it"
         raise ImzMLError(msg)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 from massgraph.io._imzml_spectra import one_line
 
@@ -23,7 +24,7 @@ SEPARATORS = (",", "\t", ";")
 MAX_FIELD = 10_000
 
 
-class LabelsError(ValueError):
+class LabelsError(InputError):
     """A table of labels cannot be used; the message says where and why."""
 
     def __init__(self, message: str) -> None:

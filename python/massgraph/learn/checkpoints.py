@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 
 from massgraph import __version__
+from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_file
 from massgraph._util.warnings import outside
 from massgraph.data.spectra import Spectra
@@ -60,7 +61,7 @@ HISTORY = {
 Tensors = dict[str, torch.Tensor]
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """A checkpoint that cannot be resumed; the message says which, why, and what to do."""
 
     def __init__(self, message: str) -> None:
@@ -325,11 +326,11 @@ def checkpoints_of(
     if directory is None:
         if resume:
             msg = "resume=True needs the folder to go on from: give checkpoint=..."
-            raise ValueError(msg)
+            raise InputError(msg)
         return None
     if seed is None:
         msg = "random_state None draws anew in each fit: give a number to fit with checkpoint"
-        raise ValueError(msg)
+        raise InputError(msg)
     identity = fit_identity(
         spectra,
         classifier.classes_,
@@ -428,14 +429,14 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  no dict
             if not isinstance(header, dict) or header.get("schema_version") != SCHEMA_VERSION:
                 msg = f"it is not of schema version {SCHEMA_VERSION}"
-                raise ValueError(msg)
+                raise InputError(msg)
             wrong = sorted(KEYS ^ set(header))
             if wrong or not isinstance(header["identity"], dict):
                 msg = f"the key {[*wrong, 'identity'][0]!r} is unknown, missing or no table"
-                raise ValueError(msg)
+                raise InputError(msg)
             if header.pop("sha256") != _content_digest(header, tensors):
                 msg = "its content does not fit its SHA-256"
-                raise ValueError(msg)
+                raise InputError(msg)
         except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._damaged(str(error)) from error
         differs = _difference(header["identity"], self.identity)
@@ -471,11 +472,11 @@ def _check_same(found: Tensors, wanted: Mapping[str, torch.Tensor]) -> None:
     wrong = sorted(set(found) ^ set(wanted))
     if wrong:
         msg = f"the tensor {wrong[0]} is unknown or missing"
-        raise ValueError(msg)
+        raise InputError(msg)
     for name, tensor in wanted.items():
         if found[name].shape != tensor.shape or found[name].dtype != tensor.dtype:
             msg = f"the tensor {name} is {found[name].dtype} {tuple(found[name].shape)}"
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 def _check_header(header: dict[str, Any], epochs: int) -> None:
@@ -483,12 +484,12 @@ def _check_header(header: dict[str, Any], epochs: int) -> None:
     rows = header["history"]
     if not 1 <= len(rows) <= epochs or [row["epoch"] for row in rows] != [*range(1, len(rows) + 1)]:
         msg = f"its {len(rows)} epochs are not the first of {epochs}"
-        raise ValueError(msg)
+        raise InputError(msg)
     for row in rows:
         if {name: type(value) for name, value in row.items()} != HISTORY:
             msg = f"epoch {row['epoch']} has other columns than the learning curve"
-            raise ValueError(msg)
+            raise InputError(msg)
     np.random.default_rng().bit_generator.state = header["rng"]
     if type(header["batch_size"]) is not int or header["batch_size"] < 1:
         msg = f"batch_size {header['batch_size']!r} is no number of pixels"
-        raise ValueError(msg)
+        raise InputError(msg)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from massgraph._util.errors import InputError, InputTypeError
 from massgraph.chem.relations import Relations, default_relations, published_relations
 from massgraph.data.alignment import UNITS
 from massgraph.encode.features import PUBLISHED_FEATURES, feature_names
@@ -88,11 +89,11 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
     """
     if preset not in PRESETS:
         msg = f"preset {preset!r} is none of {tuple(PRESETS)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     given = {name: _plain(value) for name, value in given.items() if value is not None}
     if "tolerance_unit" in given and "tolerance" not in given:
         msg = f"tolerance_unit {given['tolerance_unit']!r} is given without a tolerance: give both"
-        raise ValueError(msg)
+        raise InputError(msg)
     chosen = {**PRESETS[preset], **given}
     if "relations" not in chosen:
         published = preset == "published"
@@ -100,7 +101,7 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
     if not isinstance(chosen["relations"], Relations):
         kind = type(chosen["relations"]).__name__
         msg = f"relations must be a massgraph.Relations, got {kind}"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     for name in ("branches", "features", "hidden", "mz_range"):
         if isinstance(chosen.get(name), list):
             chosen[name] = tuple(chosen[name])
@@ -155,11 +156,11 @@ def _check_types(settings: Settings) -> None:
             value = getattr(settings, name)
             if not (fits(value) or (value is None and name in MAY_BE_NONE)):
                 msg = f"{name} {value!r} must be {wanted}"
-                raise TypeError(msg)
+                raise InputTypeError(msg)
             for number in value if name == "mz_range" and value else [value]:
                 if isinstance(number, float) and not math.isfinite(number):
                     msg = f"{name} {number} is not finite"
-                    raise ValueError(msg)
+                    raise InputError(msg)
 
 
 def _check_branches(settings: Settings) -> None:
@@ -167,16 +168,16 @@ def _check_branches(settings: Settings) -> None:
     unknown = [name for name in branches if name not in BRANCHES]
     if unknown or not branches or len(set(branches)) < len(branches):
         msg = f"branches {branches} must be one or more of {BRANCHES}, each once"
-        raise ValueError(msg)
+        raise InputError(msg)
     if settings.folds < 1:
         msg = f"folds {settings.folds} is below 1"
-        raise ValueError(msg)
+        raise InputError(msg)
     if settings.folds == 1 and len(branches) > 1:
         msg = f"folds 1 leaves nothing to weigh {len(branches)} branches by: use 2 folds or more"
-        raise ValueError(msg)
+        raise InputError(msg)
     if settings.as_published and (settings.folds, branches) != (1, ("relational",)):
         msg = 'the published preset is branches=("relational",) with folds=1: use preset="default"'
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def check_settings(settings: Settings) -> None:
@@ -187,7 +188,7 @@ def check_settings(settings: Settings) -> None:
     for name, allowed in (("rule", tuple(RULES)), ("tolerance_unit", UNITS)):
         if getattr(settings, name) not in allowed:
             msg = f"{name} {getattr(settings, name)!r} is none of {allowed}"
-            raise ValueError(msg)
+            raise InputError(msg)
     for name, low in (
         ("tolerance", 0.0),
         ("learning_rate", 0.0),
@@ -200,22 +201,22 @@ def check_settings(settings: Settings) -> None:
         value = getattr(settings, name)
         if value is not None and not value > low:
             msg = f"{name} {value} is not above {low}"
-            raise ValueError(msg)
+            raise InputError(msg)
     if settings.batch_norm and settings.batch_size < 2:
         msg = (
             "batch_size 1 leaves BatchNorm nothing to average over: use 2 or more, or no batch_norm"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     if not settings.validation_fraction < 1:
         msg = f"validation_fraction {settings.validation_fraction} is not below 1"
-        raise ValueError(msg)
+        raise InputError(msg)
     if settings.augment < 0 or settings.weight_decay < 0:
         msg = f"augment {settings.augment} and weight_decay {settings.weight_decay} must not be < 0"
-        raise ValueError(msg)
+        raise InputError(msg)
     if not settings.hidden or min(settings.hidden) < 1:
         msg = f"hidden {settings.hidden} must hold at least one positive width"
-        raise ValueError(msg)
+        raise InputError(msg)
     span = settings.mz_range
     if span is not None and not (len(span) == 2 and span[0] < span[1]):
         msg = f"mz_range {span} is not a lowest and a highest m/z"
-        raise ValueError(msg)
+        raise InputError(msg)

@@ -13,6 +13,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
+
 __all__ = ["address", "levels", "library", "simd_level", "status"]
 
 # Raised together with `mg_interface` in library.cpp.
@@ -67,7 +69,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     wanted = os.environ.get("MASSGRAPH_SIMD")
     if wanted and not loaded.mg_choose_level(wanted.encode()):
         msg = f"MASSGRAPH_SIMD={wanted} is none of this machine's levels {_level_names(loaded)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     return loaded, str(path)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from massgraph._util.errors import InputError
 from massgraph.graph.batch import PeakBatch, PeakGraphs
 from massgraph.graph.messages import CompactMessages
 from massgraph.nn.compiled import GraphBatch
@@ -332,7 +333,7 @@ class BranchModel(nn.Module):
         unknown = [name for name in names if name not in self.names]
         if unknown or not names:
             msg = f"branches {tuple(names)} are not one or more of {self.names}"
-            raise ValueError(msg)
+            raise InputError(msg)
         names = [name for name in self.names if name in names]
         parts = {name: self.parts(name) for name in names}
         chosen = BranchModel(parts).to(self.weights.device).eval()

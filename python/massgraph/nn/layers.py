@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from massgraph._util.errors import InputError
 from massgraph._util.threads import lent_generator
 from massgraph.graph.batch import TypedMessages
 from massgraph.native.library import library, status
@@ -30,12 +31,12 @@ def resolve_backend(backend: str) -> str:
     """
     if backend not in BACKENDS:
         msg = f"backend {backend!r} is none of {BACKENDS}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if backend == "auto":
         return "torch" if library() is None else "native"
     if backend == "native" and library() is None:
         msg = f"backend 'native' cannot be used here ({status()}): use 'auto' or 'torch'"
-        raise ValueError(msg)
+        raise InputError(msg)
     return backend
 
 

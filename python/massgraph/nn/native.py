@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from massgraph._util.errors import InputError
 from massgraph.nn import compiled as network
 from massgraph.nn.compiled import GraphBatch, Input, Layer, OutputGradient, padded
 
@@ -190,7 +191,7 @@ class _Statistics:
     def __init__(self, norm: nn.BatchNorm1d, sums: NDArray[np.float64], n: int) -> None:
         if n < 2:
             msg = f"Expected more than 1 value per channel when training, got {n} peaks"
-            raise ValueError(msg)
+            raise InputError(msg)
         self.n = n
         self.mean = sums[0] / n
         self.variance = np.maximum(sums[1] / n - self.mean**2, 0.0)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from massgraph._util.errors import InputError
 from massgraph.pl._style import FAINT, OKABE_ITO, SOFT, Picture, styled
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _history_table(history: Any) -> pd.DataFrame:
     table = history if hasattr(history, "columns") else history.history
     if table is None or len(table) == 0:
         msg = "there is no learning curve to draw: the history is empty"
-        raise ValueError(msg)
+        raise InputError(msg)
     _require(table, HISTORY_COLUMNS, "history")
     return table  # type: ignore[no-any-return]
 
@@ -77,7 +78,7 @@ def _require(table: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
     missing = [column for column in columns if column not in table.columns]
     if missing:
         msg = f"the {name} table lacks the columns {missing}; it has {list(table.columns)}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _learning_panel(axes: Any, table: pd.DataFrame, ending: str, label: str) -> None:
@@ -140,7 +141,7 @@ def deletion(curve: pd.DataFrame, *, width: float = 3.5) -> Picture:
     _require(curve, DELETION_COLUMNS, "deletion")
     if len(curve) == 0:
         msg = "there is no deletion curve to draw: the table is empty"
-        raise ValueError(msg)
+        raise InputError(msg)
     table = curve.sort_values("fraction_removed")
     removed, top, mean, spread = (table[name].to_numpy(dtype=float) for name in DELETION_COLUMNS)
     picture = Picture(width, 0.72 * width)

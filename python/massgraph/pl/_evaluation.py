@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from massgraph._util.errors import InputError
 from massgraph.evidence.metrics import LOW_IS_GOOD
 from massgraph.pl._style import FAINT, OKABE_ITO, SOFT, Picture, styled
 
@@ -63,7 +64,7 @@ def evaluation(
     kinds = [kind for kind in scores["kind"].unique() if kind != "clean"]
     if not kinds:
         msg = "only clean spectra were scored: there is no curve to draw"
-        raise ValueError(msg)
+        raise InputError(msg)
     models = _best(scores, score)
 
     def panel(axes: Any, kind: str) -> None:
@@ -143,7 +144,7 @@ def _check(scores: pd.DataFrame, columns: tuple[str, ...]) -> None:
     missing = [name for name in columns if name not in scores.columns]
     if missing:
         msg = f"the scores have no column {missing[0]!r}: pass Evaluation.scores"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _axes(picture: Picture, place: int, rows: int) -> Any:

@@ -11,6 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 from numpy.typing import ArrayLike, NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.alignment import assign_to_axis
 from massgraph.pl._raster import Panel, make_panels
 from massgraph.pl._sheet import Cell, Section, Sheet
@@ -63,7 +64,7 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
     """
     if kind not in KINDS:
         msg = f"kind {kind!r} is none of {KINDS}"
-        raise ValueError(msg)
+        raise InputError(msg)
     panels = _panels(segmentation)
     if kind == "class":
         return _class_map(segmentation, panels, segmentation.label, "no peaks", width)
@@ -72,7 +73,7 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
             msg = (
                 "this segmentation has no reference labels to draw: segment(spectra, y) keeps them"
             )
-            raise ValueError(msg)
+            raise InputError(msg)
         return _class_map(segmentation, panels, segmentation.reference, "unlabelled", width)
     without = np.asarray(np.isnan(segmentation.probability).any(axis=1))
     if kind == "uncertainty":
@@ -253,7 +254,7 @@ def _ion_shares(
     chosen = [_nearest(axis, value) for value in wanted]
     if not chosen:
         msg = "no m/z to draw: give at least one"
-        raise ValueError(msg)
+        raise InputError(msg)
     tic = np.maximum(spectra.tic(), np.finfo(float).tiny)
     shares = []
     for index in chosen:
@@ -267,11 +268,11 @@ def _ion_shares(
 def _nearest(axis: NDArray[np.float64], mz: float) -> int:
     if axis.size == 0:
         msg = f"no ion near m/z {mz:g}: the spectra have no peaks"
-        raise ValueError(msg)
+        raise InputError(msg)
     index = int(np.argmin(np.abs(axis - mz)))
     if not abs(axis[index] - mz) <= FARTHEST_DA:
         msg = f"no ion within {FARTHEST_DA} Da of m/z {mz:g}; the nearest is at {axis[index]:.4f}"
-        raise ValueError(msg)
+        raise InputError(msg)
     return index
 
 

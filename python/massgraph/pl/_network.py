@@ -15,6 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.patches import Circle, Rectangle
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.pl._layout import Network, lay_out
 from massgraph.pl._style import FAINT, INK, SOFT, Picture, shorten, styled, text_width
 
@@ -127,7 +128,7 @@ def _members(explanation: Explanation, family: int) -> tuple[pd.DataFrame, pd.Da
     if family not in known:
         said = f"1 to {max(known)}" if len(known) else "none"
         msg = f"there is no family {family!r}: the explanation has {said}"
-        raise ValueError(msg)
+        raise InputError(msg)
     ions = explanation.families[explanation.families["family"] == family]
     total = len(ions)
     ions = ions.sort_values("rank").head(MOST_IONS).sort_values("mz")

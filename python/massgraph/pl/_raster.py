@@ -10,6 +10,8 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from massgraph._util.errors import InputError
+
 __all__ = ["Panel", "make_panels"]
 
 # A raster with more cells than this for its pixels (two pieces far apart, say) is drawn as marks.
@@ -120,10 +122,10 @@ def make_panels(
     """
     if coordinates is None:
         msg = "the pixels have no coordinates: there is no image to draw"
-        raise ValueError(msg)
+        raise InputError(msg)
     if len(coordinates) == 0:
         msg = "there are no pixels to draw"
-        raise ValueError(msg)
+        raise InputError(msg)
     stretch = pixel_size[1] / pixel_size[0] if pixel_size else 1.0
     names = np.asarray(run).astype(np.str_)
     found, first = np.unique(names, return_index=True)
@@ -158,7 +160,7 @@ def _panel(
             f"several pixels of run {name!r} are at ({x:g}, {y:g}): "
             "give each image a run name of its own"
         )
-        raise ValueError(msg)
+        raise InputError(msg)
     x, y = places[:, 0], places[:, 1]
     # One step for both ways: lines of the scan that were left out stay gaps.
     step = _grid_step(x, y)

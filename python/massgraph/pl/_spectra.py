@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.pl._sheet import LEGEND_LINE, draw_legend, flow
 from massgraph.pl._style import (
     FAINT,
@@ -74,7 +75,7 @@ def activation(explanation: Explanation, class_: object, *, width: float = 7.2) 
     name = str(class_)
     if name not in explanation.classes:
         msg = f"no class {name!r} in this explanation; its classes are {explanation.classes}"
-        raise ValueError(msg)
+        raise InputError(msg)
     across = width - LEFT - RIGHT
     colours, entries = _family_colours(explanation, name)
     legend = flow(entries, across)

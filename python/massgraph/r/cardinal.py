@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError, InputTypeError
 from massgraph.data.spectra import Spectra
 from massgraph.data.validation import PixelError
 from massgraph.r.session import function, start
@@ -103,7 +104,7 @@ def open_cardinal(
     """
     if pixels_per_block is not None and pixels_per_block < 1:
         msg = f"pixels_per_block {pixels_per_block} is not 1 or more"
-        raise ValueError(msg)
+        raise InputError(msg)
     if _is(x, "MSImagingArrays"):
         return _open_arrays(x, polarity, pixels_per_block)
     if _is(x, "SpectralImagingExperiment"):
@@ -112,7 +113,7 @@ def open_cardinal(
         f"an R object of class {'/'.join(x.rclass)} is neither an MSImagingExperiment, a "
         "SpectralImagingExperiment nor an MSImagingArrays"
     )
-    raise TypeError(msg)
+    raise InputTypeError(msg)
 
 
 def _is(x: Any, name: str) -> bool:
@@ -143,12 +144,12 @@ def _feature_mz(x: Any) -> NDArray[np.float64]:
     column = function("[[")(function("featureData")(x), "mz")
     if column is start().NULL:
         msg = "the features have no m/z: add a column 'mz' to featureData"
-        raise ValueError(msg)
+        raise InputError(msg)
     axis = np.array(view(column), dtype=np.float64)
     if not np.isfinite(axis).all():
         place = int(np.argmin(np.isfinite(axis)))
         msg = f"feature {place + 1} has the m/z {axis[place]}: remove it, or give it one"
-        raise ValueError(msg)
+        raise InputError(msg)
     return axis
 
 
@@ -251,7 +252,7 @@ def _pixel_data(x: Any, n_pixels: int) -> dict[str, NDArray[Any]]:
     codes, levels = factor(function("run")(x))
     if codes.size != n_pixels:
         msg = f"run has {codes.size} values for {n_pixels} pixels"
-        raise ValueError(msg)
+        raise InputError(msg)
     data["run"] = np.array([levels[code] if code >= 0 else "NA" for code in codes], dtype=np.str_)
     names = function("rownames")(function("pixelData")(x))
     if names is not start().NULL:

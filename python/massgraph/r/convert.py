@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import pandas as pd
 
+from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_file
 from massgraph.data.spectra import Spectra
 from massgraph.r.cardinal import open_cardinal
@@ -224,7 +225,7 @@ def to_cardinal(segmentation: Segmentation, *, classifier: RGCNClassifier | None
 
     if segmentation.coordinates is None:
         msg = "the segmentation has no coordinates, and Cardinal's pixels need them"
-        raise ValueError(msg)
+        raise InputError(msg)
     values = result_values(segmentation, classifier)
     connect()
     if not is_installed("massgraph"):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from massgraph._util.errors import InputError
 from massgraph.classifier import RGCNClassifier
 from massgraph.data.spectra import Spectra
 from massgraph.explain.activation import Explanation
@@ -61,7 +62,7 @@ def result_values(
     explanation = segmentation.explanation
     if explanation is None:
         msg = "the segmentation has no explanation: make it with segment(..., explain=True)"
-        raise ValueError(msg)
+        raise InputError(msg)
     ions, classes = explanation.ions, list(segmentation.classes)
     wide = [f"{kind}_{name}" for kind in ("activation", "intensity") for name in classes]
     return {

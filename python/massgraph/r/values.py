@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError, InputTypeError
 from massgraph.r.session import function, start
 
 __all__ = ["as_scalar", "as_text", "column", "factor", "from_r", "to_r", "view"]
@@ -45,7 +46,7 @@ def view(x: Any) -> NDArray[Any]:
     )
     if not isinstance(x, kinds):
         msg = f"an R object of type {type(x).__name__} is not numeric"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     if len(x) == 0:
         dim = x.do_slot("dim") if "dim" in x.list_attrs() else (0,)
         return np.empty(tuple(dim), dtype=np.float64)
@@ -157,7 +158,7 @@ def to_r(value: Any) -> Any:
         if isinstance(value, kind):
             return convert(value)
     msg = f"a {type(value).__name__} has no form in R"
-    raise TypeError(msg)
+    raise InputTypeError(msg)
 
 
 def _array(values: NDArray[Any]) -> Any:
@@ -174,7 +175,7 @@ def _array(values: NDArray[Any]) -> Any:
         vector = _from_buffer(values.astype(np.float64).ravel(order="F"))
     else:
         msg = f"an array of {values.dtype} has no form in R"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     if values.ndim > 1:
         shape = start().IntSexpVector(list(values.shape))
         vector = function("array")(vector, dim=shape)
@@ -188,7 +189,7 @@ def _integers(values: NDArray[Any]) -> Any:
     if not short and (flat.max() > LARGEST_WHOLE or flat.min() < -LARGEST_WHOLE):
         value = max(flat.tolist(), key=abs)
         msg = f"{value} has no exact form in R, whose doubles hold whole numbers up to 2^53"
-        raise ValueError(msg)
+        raise InputError(msg)
     return _from_buffer(flat.astype(np.int32 if short else np.float64))
 
 

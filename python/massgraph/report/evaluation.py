@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_directory
 from massgraph.evidence.evaluate import Evaluation
 from massgraph.evidence.metrics import LOW_IS_GOOD
@@ -129,7 +130,7 @@ def read_evaluation(directory: str | os.PathLike[str]) -> Evaluation:
     except (ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         msg = f"{folder} is no folder of `massgraph evaluate`: {reason}"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
     return found
 
 

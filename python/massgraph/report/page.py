@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_file
 from massgraph.report.template import Picture, embed, environment
 from massgraph.segmentation import Segmentation
@@ -92,7 +93,7 @@ def write_report(
     """
     if n_families < 0:
         msg = f"n_families is {n_families}, need at least 0"
-        raise ValueError(msg)
+        raise InputError(msg)
     with atomic_file(path, overwrite=overwrite) as temporary:
         text = _render(segmentation, title, n_families, deletion, evaluation)
         temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from massgraph import pl
+from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_directory
 from massgraph._util.progress import progress
 from massgraph.explain.activation import Explanation
@@ -168,7 +169,7 @@ def _explanation_of(segmentation: Segmentation) -> Explanation:
     explanation = segmentation.explanation
     if explanation is None:
         msg = "the segmentation has no explanation to write: use segment(..., explain=True)"
-        raise ValueError(msg)
+        raise InputError(msg)
     return explanation
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 
 __all__ = ["PARTNERS_DA", "simulate_family_sums"]
@@ -70,7 +71,7 @@ def simulate_family_sums(
     ):
         if value < 1:
             msg = f"{name} is {value}, need at least 1"
-            raise ValueError(msg)
+            raise InputError(msg)
     mz, level = _families(n_families, np.random.default_rng([families_from, 7]))
     rng = np.random.default_rng(random_state)
     n = 2 * n_per_class

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError, InputTypeError
 from massgraph._util.progress import progress
 from massgraph.data.spectra import POLARITIES, Spectra
 from massgraph.simulation.lipids import build_library, family_count
@@ -293,15 +294,15 @@ def _settle(preset: str, polarity: str, overrides: dict[str, Any]) -> Settings:
     """Take the settings of the preset and what overrides them; raise ValueError for bad ones."""
     if preset not in PRESETS:
         msg = f"preset {preset!r} is none of {tuple(PRESETS)}"
-        raise ValueError(msg)
+        raise InputError(msg)
     if polarity not in POLARITIES:
         msg = f"polarity {polarity!r} is none of {POLARITIES}"
-        raise ValueError(msg)
+        raise InputError(msg)
     known = {field.name for field in fields(Settings)}
     for name in overrides:
         if name not in known:
             msg = f"simulate has no setting {name!r}; known: {', '.join(sorted(known))}"
-            raise TypeError(msg)
+            raise InputTypeError(msg)
     given = {name: value for name, value in overrides.items() if value is not None}
     settings = replace(PRESETS[preset], **given)
     _check(settings, family_count(polarity))
@@ -316,14 +317,14 @@ def _generator(random_state: int | np.random.Generator | None) -> np.random.Gene
         return np.random.default_rng(random_state)
     except (TypeError, ValueError) as error:
         msg = f"random_state is {random_state!r}, must be a whole number of at least 0 or None"
-        raise ValueError(msg) from error
+        raise InputError(msg) from error
 
 
 def _check(settings: Settings, families: int) -> None:
     """Raise ValueError for a setting out of its range."""
     if len(settings.shape) != 2 or not all(_is_whole(n) and n >= 8 for n in settings.shape):
         msg = f"shape {settings.shape} must be (rows, columns), whole numbers of at least 8"
-        raise ValueError(msg)
+        raise InputError(msg)
     low_high: dict[str, tuple[float, float]] = {
         "n_runs": (1, math.inf),
         "n_classes": (2, len(REGIONS)),
@@ -336,15 +337,15 @@ def _check(settings: Settings, families: int) -> None:
         value = getattr(settings, name)
         if value is not None and not (_is_whole(value) and low <= value <= high):
             msg = f"{name} is {value!r}, must be a whole number from {low} to {high}"
-            raise ValueError(msg)
+            raise InputError(msg)
     if not 0 < settings.labelled_fraction <= 1:
         msg = f"labelled_fraction is {settings.labelled_fraction}, must be in (0, 1]"
-        raise ValueError(msg)
+        raise InputError(msg)
     for name, highest in _SCALES.items():
         value = getattr(settings, name)
         if not 0 <= value <= highest:
             msg = f"{name} is {value}, must be from 0 to {highest:g}"
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 def _is_whole(value: object) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError, InputTypeError
 from massgraph.chem.relations import Relations
 from massgraph.classifier import RGCNClassifier
 from massgraph.data.spectra import POLARITIES
@@ -81,7 +82,7 @@ def restore(config: dict[str, Any]) -> RGCNClassifier:
 def _check(fine: bool, table: dict[str, Any], name: str, reason: str) -> None:
     if not fine:
         msg = f"{name} is {reason}: {table[name]!r}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _is_list_of(values: Any, *types: type) -> bool:
@@ -93,7 +94,7 @@ def _same_names(found: Any, wanted: set[str], what: str) -> None:
     wrong = sorted(wanted ^ set(found))
     if wrong:
         msg = f"the {what} {wrong[0]!r} is {'unknown' if wrong[0] in found else 'missing'}"
-        raise ValueError(msg)
+        raise InputError(msg)
 
 
 def _settings(config: dict[str, Any]) -> Settings:
@@ -105,7 +106,7 @@ def _settings(config: dict[str, Any]) -> Settings:
     relations = Relations.from_dict(config["relations"])
     if relations.to_dict() != config["relations"]:
         msg = "relations hold values of another type than names, masses, formulas and kinds have"
-        raise ValueError(msg)
+        raise InputError(msg)
     settings = Settings(relations=relations, **values)
     check_settings(settings)
     return settings
@@ -132,12 +133,12 @@ def _parameters(values: dict[str, Any]) -> dict[str, Any]:
 def _classes(values: list[Any], dtype: str) -> NDArray[Any]:
     if dtype not in LABEL_TYPES or not _is_list_of(values, LABEL_TYPES[dtype]):
         msg = f"classes {values} are not all of type {dtype!r}"
-        raise ValueError(msg)
+        raise InputError(msg)
     classes = np.asarray(values)
     classes = classes if dtype == "str" else classes.astype(dtype)
     if len(values) < 2 or classes.tolist() != values or (classes[1:] <= classes[:-1]).any():
         msg = f"classes {values} are not two or more different ones in order"
-        raise ValueError(msg)
+        raise InputError(msg)
     return classes
 
 
@@ -154,12 +155,12 @@ def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
         _check(filled, config, name, "no list of pixels")
         if rows and not 0 <= min(rows) <= max(rows) < n_pixels:
             msg = f"{name} names pixel {max(rows, key=abs)} of {n_pixels}"
-            raise ValueError(msg)
+            raise InputError(msg)
         mask[rows] = True
     both = set(config["training"]) & set(config["validation"])
     if both:
         msg = f"pixel {min(both)} is both in training and in validation"
-        raise ValueError(msg)
+        raise InputError(msg)
     return masks[0], masks[1]
 
 
@@ -172,7 +173,7 @@ def _history(table: dict[str, list[Any]], settings: Settings) -> pd.DataFrame:
     wanted = 1 if settings.folds == 1 else 0
     if int(history["best"].sum()) != wanted:
         msg = f"history has {int(history['best'].sum())} best epochs, need {wanted}"
-        raise ValueError(msg)
+        raise InputError(msg)
     return history
 
 
@@ -181,13 +182,13 @@ def _contributions(table: Any, settings: Settings) -> pd.DataFrame | None:
     if (table is None) != (settings.folds == 1):
         state = "missing" if table is None else "there"
         msg = f"contributions are {state} for {settings.folds} folds"
-        raise ValueError(msg)
+        raise InputError(msg)
     if table is None:
         return None
     _same_names(table, set(CONTRIBUTIONS), "column of contributions")
     if table["branch"] != [*settings.branches, "all"]:
         msg = f"contributions are of {table['branch']}, not of {[*settings.branches, 'all']}"
-        raise ValueError(msg)
+        raise InputError(msg)
     found: dict[str, Any] = {"branch": table["branch"]}
     for name in CONTRIBUTIONS[1:]:
         values = table[name]
@@ -202,11 +203,11 @@ def _check_axis_numbers(values: Any, settings: Settings) -> None:
     if settings.as_published:
         if values is not None:
             msg = "the axis is there for a model as published, which has none"
-            raise ValueError(msg)
+            raise InputError(msg)
         return
     if not isinstance(values, dict):
         msg = f"the axis is {values!r}, not its numbers"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     _same_names(values, set(AXIS_NUMBERS), "number of the axis")
     counted = type(values["n_ions"]) is int and 0 <= values["n_ions"] <= MOST_IONS
     _check(counted, values, "n_ions", "no number of ions")

@@ -20,6 +20,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from massgraph import __version__
+from massgraph._util.errors import InputError, InputTypeError
 from massgraph._util.files import atomic_directory
 from massgraph.data.class_labels import seed_number
 from massgraph.data.validation import check_axis
@@ -66,7 +67,7 @@ KEYS = frozenset(
 )
 
 
-class ModelError(ValueError):
+class ModelError(InputError):
     """A model folder that cannot be used; the message names the file, the value and the remedy."""
 
     def __init__(self, message: str) -> None:
@@ -113,7 +114,7 @@ def save(
     text = json.dumps(config, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     if len(text) > LARGEST_CONFIG or len(weights) > LARGEST_WEIGHTS:
         msg = f"{directory}: {len(text)} + {len(weights)} bytes are more than can be read again"
-        raise ValueError(msg)
+        raise InputError(msg)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         (folder / WEIGHTS).write_bytes(weights)
         (folder / CONFIG).write_text(text, encoding="utf-8")
@@ -208,7 +209,7 @@ def _dtype_name(classes: NDArray[Any]) -> str:
     name = "str" if classes.dtype.kind == "U" else classes.dtype.name
     if name not in LABEL_TYPES:
         msg = f"labels of type {classes.dtype} cannot be saved: use text, numbers or truth values"
-        raise TypeError(msg)
+        raise InputTypeError(msg)
     return name
 
 
@@ -310,7 +311,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         if name in table:
             msg = f"the key {name!r} stands twice"
-            raise ValueError(msg)
+            raise InputError(msg)
         table[name] = value
     return table
 
@@ -320,7 +321,7 @@ def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         msg = f"{text} is no finite number"
-        raise ValueError(msg)
+        raise InputError(msg)
     return value
 
 
@@ -351,7 +352,7 @@ def _wanted_tensors(
     hidden = classifier.settings_.hidden
     if len(hidden) > n_found:
         msg = f"hidden has {len(hidden)} layers, more than {WEIGHTS} has tensors"
-        raise ValueError(msg)
+        raise InputError(msg)
     with torch.device("meta"):
         state = new_model(classifier, n_ions).state_dict()
         width = torch.empty(len(feature_names(classifier.settings_.features)))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 from massgraph.data.splits import RUNS_ENOUGH
 from massgraph.segmentation import package_versions
@@ -81,11 +82,11 @@ def check_provenance(table: Any, n_classes: int, n_training: int, n_validation: 
     wrong = sorted(tests.keys() ^ set(table))
     if wrong:
         msg = f"provenance: the key {wrong[0]!r} is {'unknown' if wrong[0] in table else 'missing'}"
-        raise ValueError(msg)
+        raise InputError(msg)
     for name, fits in tests.items():
         if not fits(table[name]) or (name in counts and sum(table[name]) != counts[name]):
             msg = f"provenance: {name} is {table[name]!r:.80}, which a fit cannot have given"
-            raise ValueError(msg)
+            raise InputError(msg)
 
 
 def _is_texts(value: Any) -> bool:
