@@ -35,7 +35,7 @@ from massgraph.learn.checkpoints import checkpoints_of
 from massgraph.learn.parts import fit_folds, fit_one
 from massgraph.learn.settings import Settings, resolve_settings
 from massgraph.learn.training import batches, model_output
-from massgraph.nn.branches import BranchModel
+from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.layers import resolve_backend
 from massgraph.segmentation import Segmentation, uncertainty_of
 from massgraph.store.provenance import provenance

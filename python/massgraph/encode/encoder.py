@@ -129,7 +129,7 @@ class PeakEncoder:
 
         Where there is an axis, the nodes are the ions of each pixel (`massgraph.encode.ions`), what
         the axis says of them (`massgraph.encode.ions.context`) is among the features, and
-        `massgraph.nn.branches.ADDRESS_WIDTH` columns follow them: the amount of the ion, its place
+        the columns of `massgraph.graph.addresses` follow them: the amount of the ion, its place
         in the axis, how far it is there, and how much of its molecule there is
         (`massgraph.encode.molecules`, two columns). Otherwise the nodes are the peaks.
         """

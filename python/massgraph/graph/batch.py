@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from massgraph.graph.messages import CompactMessages, Messages, ranges, rows_of
-from massgraph.nn.compiled import GraphBatch
 
-__all__ = ["PeakBatch", "PeakGraphs", "TypedMessages"]
+__all__ = ["GraphBatch", "PeakBatch", "PeakGraphs", "TypedMessages"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,60 @@ class TypedMessages:
         device = self.sender.device
         kinds = torch.arange(len(self.per_kind), device=device)
         return torch.repeat_interleave(kinds, torch.tensor(self.per_kind, device=device))
+
+
+@dataclass(frozen=True, eq=False)
+class GraphBatch:
+    """Some graphs of many, in any order, without copying them: what the compiled library reads.
+
+    Parameters
+    ----------
+    features
+        float32, shape ``(n_peaks, n_features)``, of all graphs.
+    offsets
+        int64, shape ``(n_graphs + 1,)``: peaks of each graph.
+    messages
+        Of all graphs.
+    pixels
+        int64: the graphs that the batch holds; one may occur more than once.
+    own_rows
+        Whether `features` are those of the peaks of the batch, in its order, in place of all.
+    """
+
+    features: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    messages: CompactMessages
+    pixels: NDArray[np.int64]
+    own_rows: bool = False
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels in the batch."""
+        return len(self.pixels)
+
+    @property
+    def n_peaks(self) -> int:
+        """Number of peaks in the batch."""
+        return int(self.arrays["place"][-1])
+
+    @cached_property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Where the batch lies in the arrays of all graphs, by the names of `network.h`.
+
+        Kept with the batch: the library is given their addresses.
+        """
+        counts = self.offsets[self.pixels + 1] - self.offsets[self.pixels]
+        place = np.concatenate(([0], np.cumsum(counts)))
+        return {
+            "graph": np.ascontiguousarray(self.pixels, dtype=np.int64),
+            "first_peak": place if self.own_rows else self.offsets[self.pixels],
+            "place": place,
+            "first_message": self.messages.offsets[self.pixels],
+            "kind_offsets": self.messages.kind_offsets,
+            "sender": self.messages.sender,
+            "receiver": self.messages.receiver,
+            "senders": self.messages.senders,
+        }
 
 
 @dataclass(frozen=True)

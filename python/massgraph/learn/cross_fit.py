@@ -22,7 +22,8 @@ from massgraph.learn.checkpoints import Checkpoint, Checkpoints
 from massgraph.learn.discriminants import fit_discriminants
 from massgraph.learn.settings import Settings
 from massgraph.learn.training import LabelledGraphs, model_output, train
-from massgraph.nn.branches import DISCRIMINANTS, BranchModel, Discriminants
+from massgraph.nn.branch_model import BranchModel
+from massgraph.nn.discriminants import DISCRIMINANTS, Discriminants
 from massgraph.nn.rgcn import RGCN
 
 __all__ = ["Versions", "cross_fit"]

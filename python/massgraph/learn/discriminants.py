@@ -9,10 +9,11 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakBatch, PeakGraphs
 from massgraph.graph.messages import rows_of
 from massgraph.learn.training import batches
-from massgraph.nn.branches import N_FAULTS, N_STRENGTHS, Discriminants, addresses
+from massgraph.nn.discriminants import N_FAULTS, N_STRENGTHS, Discriminants
 
 __all__ = ["fit_discriminants", "shrunken_discriminant", "shrunken_means"]
 

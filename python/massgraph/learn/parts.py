@@ -15,7 +15,9 @@ from massgraph.graph.batch import PeakGraphs
 from massgraph.learn.cross_fit import Versions, cross_fit
 from massgraph.learn.discriminants import fit_discriminants
 from massgraph.learn.training import LabelledGraphs, train
-from massgraph.nn.branches import DISCRIMINANTS, BranchModel, Discriminants, PeakNet, RelationalNet
+from massgraph.nn.branch_model import BranchModel
+from massgraph.nn.discriminants import DISCRIMINANTS, Discriminants
+from massgraph.nn.nets import PeakNet, RelationalNet
 from massgraph.nn.rgcn import RGCN
 
 if TYPE_CHECKING:

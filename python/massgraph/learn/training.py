@@ -19,7 +19,8 @@ from massgraph._util.warnings import outside
 from massgraph.graph.batch import PeakGraphs
 from massgraph.learn.checkpoints import Checkpoint, TrainingState
 from massgraph.learn.settings import Settings
-from massgraph.nn.branches import BranchModel, Discriminants
+from massgraph.nn.branch_model import BranchModel
+from massgraph.nn.discriminants import Discriminants
 from massgraph.nn.rgcn import RGCN
 
 __all__ = ["LabelledGraphs", "train"]

@@ -5,17 +5,29 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from massgraph._util.threads import n_threads
-from massgraph.graph.messages import CompactMessages
+from massgraph.graph.batch import GraphBatch
 from massgraph.native.library import address, library
 
-__all__ = ["GraphBatch", "Input", "Layer", "backward", "forward", "infer", "pool", "pool_sums"]
+__all__ = [
+    "Input",
+    "Layer",
+    "OutputGradient",
+    "backward",
+    "forward",
+    "infer",
+    "memory",
+    "padded",
+    "pool",
+    "pool_sums",
+    "step",
+]
 
 Pointer, Int, Long = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 Floats = NDArray[np.float32]
@@ -25,6 +37,11 @@ Gradients = tuple[Floats, Floats, Floats]
 def padded(width: int) -> int:
     """Width of rows inside the library, as in kernels.h."""
     return 4 if width <= 4 else 8 if width <= 8 else -(-width // 16) * 16
+
+
+def memory(tensor: torch.Tensor) -> Floats:
+    """The tensor's own memory where it is contiguous, as an array."""
+    return tensor.detach().contiguous().numpy()
 
 
 class _Batch(ctypes.Structure):
@@ -72,62 +89,12 @@ class _Head(ctypes.Structure):
     _fields_ = [("n_classes", Int), ("weight", Pointer), ("bias", Pointer)]
 
 
-@dataclass(frozen=True, eq=False)
-class GraphBatch:
-    """Some graphs of many, in any order, without copying them.
-
-    Parameters
-    ----------
-    features
-        float32, shape ``(n_peaks, n_features)``, of all graphs.
-    offsets
-        int64, shape ``(n_graphs + 1,)``: peaks of each graph.
-    messages
-        Of all graphs.
-    pixels
-        int64: the graphs that the batch holds; one may occur more than once.
-    own_rows
-        Whether `features` are those of the peaks of the batch, in its order, in place of all.
-    """
-
-    features: Floats
-    offsets: NDArray[np.int64]
-    messages: CompactMessages
-    pixels: NDArray[np.int64]
-    own_rows: bool = False
-
-    @property
-    def n_pixels(self) -> int:
-        """Number of pixels in the batch."""
-        return len(self.pixels)
-
-    @property
-    def n_peaks(self) -> int:
-        """Number of peaks in the batch."""
-        return int(self._arrays["place"][-1])
-
-    @cached_property
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        counts = self.offsets[self.pixels + 1] - self.offsets[self.pixels]
-        place = np.concatenate(([0], np.cumsum(counts)))
-        return {
-            "graph": np.ascontiguousarray(self.pixels, dtype=np.int64),
-            "first_peak": place if self.own_rows else self.offsets[self.pixels],
-            "place": place,
-            "first_message": self.messages.offsets[self.pixels],
-            "kind_offsets": self.messages.kind_offsets,
-            "sender": self.messages.sender,
-            "receiver": self.messages.receiver,
-            "senders": self.messages.senders,
-        }
-
-    @cached_property
-    def reference(self) -> Any:
-        """The batch as the library takes it."""
-        places = {name: address(array) for name, array in self._arrays.items()}
-        wide = int(self.messages.wide)
-        batch = _Batch(n_pixels=self.n_pixels, n_kinds=self.messages.n_kinds, wide=wide, **places)
-        return ctypes.byref(batch)
+def _reference(batch: GraphBatch) -> Any:
+    """The batch as the library takes it; the arrays stay those of the batch."""
+    places = {name: address(array) for name, array in batch.arrays.items()}
+    wide = int(batch.messages.wide)
+    n_kinds = batch.messages.n_kinds
+    return ctypes.byref(_Batch(n_pixels=batch.n_pixels, n_kinds=n_kinds, wide=wide, **places))
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +199,7 @@ def infer(
     place = address(out)
     _call(
         "mg_infer",
-        batch.reference,
+        _reference(batch),
         Input(batch.features).reference,
         len(layers),
         _structs(layers),
@@ -248,7 +215,7 @@ def forward(
     totals = np.empty((2, padded(layer.n_out))) if sums else None
     _call(
         "mg_forward",
-        batch.reference,
+        _reference(batch),
         ctypes.byref(layer.struct),
         x.reference,
         address(z),
@@ -260,7 +227,7 @@ def forward(
 def pool(batch: GraphBatch, z: Input, n_out: int) -> Floats:
     """Mean over the peaks of each pixel, shape ``(n_pixels, n_out)``; zero for none."""
     pooled = np.empty((batch.n_pixels, n_out), dtype=np.float32)
-    _call("mg_pool", batch.reference, z.reference, n_out, address(pooled))
+    _call("mg_pool", _reference(batch), z.reference, n_out, address(pooled))
     return pooled
 
 
@@ -268,7 +235,7 @@ def pool_sums(batch: GraphBatch, z: Input, dpooled: Floats) -> NDArray[np.float6
     """Sums over the peaks of dy and of dy z, where dy is what the pooled gradient leaves there."""
     n_out = dpooled.shape[1]
     sums = np.empty((2, z.data.shape[1]))
-    _call("mg_pool_sums", batch.reference, z.reference, n_out, address(dpooled), address(sums))
+    _call("mg_pool_sums", _reference(batch), z.reference, n_out, address(dpooled), address(sums))
     return sums[:, :n_out]
 
 
@@ -328,7 +295,7 @@ def backward(
     totals = np.empty((2, padded(layer.n_in))) if sums else None
     _call(
         "mg_backward",
-        batch.reference,
+        _reference(batch),
         ctypes.byref(layer.struct),
         x.reference,
         back.reference,
@@ -362,7 +329,7 @@ def step(
     of_head = np.empty_like(weight), np.empty_like(bias)
     _call(
         "mg_step",
-        batch.reference,
+        _reference(batch),
         Input(batch.features).reference,
         len(layers),
         _structs(layers),

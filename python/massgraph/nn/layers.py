@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 
 from massgraph._util.errors import InputError
 from massgraph._util.threads import lent_generator
 from massgraph.graph.batch import TypedMessages
 from massgraph.native.library import library, status
-from massgraph.nn.native import convolve
+from massgraph.nn.convolution import NativeKernel, TorchKernel, convolve
 
 __all__ = ["BACKENDS", "RelationalConv", "resolve_backend"]
 
@@ -88,10 +85,9 @@ class RelationalConv(nn.Module):
         if self.backend == "pyg":
             return self._forward_pyg(x, messages)
         self._check_kinds(messages)
-        if self.backend == "native" and x.dtype == torch.float32 and x.device.type == "cpu":
-            return convolve(x, self.weight, self.root, self.bias, messages)
-        out: torch.Tensor = _Convolution.apply(x, self.weight, self.root, self.bias, messages)  # type: ignore[no-untyped-call]
-        return out
+        simple = x.dtype == torch.float32 and x.device.type == "cpu"
+        kernel = NativeKernel if self.backend == "native" and simple else TorchKernel
+        return convolve(x, self.weight, self.root, self.bias, messages, kernel=kernel)
 
     def _check_kinds(self, messages: TypedMessages) -> None:
         if len(messages.per_kind) != len(self.weight):
@@ -118,48 +114,3 @@ class RelationalConv(nn.Module):
             return conv(x, messages.edge_index(), messages.edge_type())  # type: ignore[no-any-return]
         finally:
             torch_geometric.backend.use_segment_matmul = chosen
-
-
-class _Convolution(torch.autograd.Function):
-    """The layer type by type: what one type gathers and scatters stays in the cache.
-
-    Through the operators of torch all types together would be written out several times, at 1.4 to
-    2.5 times the cost.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        root: torch.Tensor,
-        bias: torch.Tensor,
-        messages: TypedMessages,
-    ) -> torch.Tensor:
-        ctx.save_for_backward(x, weight, root)
-        ctx.messages = messages
-        out = torch.addmm(bias, x, root)
-        for w, (sender, receiver, senders) in zip(weight, _by_kind(messages), strict=True):
-            out.index_add_(0, receiver, x.index_select(0, sender).div_(senders) @ w)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dz: torch.Tensor) -> Any:
-        x, weight, root = ctx.saved_tensors
-        dx = dz @ root.T if ctx.needs_input_grad[0] else None
-        dweight = torch.empty_like(weight)
-        kinds = zip(weight, dweight, _by_kind(ctx.messages), strict=True)
-        for w, dw, (sender, receiver, senders) in kinds:
-            received = dz.index_select(0, receiver).div_(senders)
-            torch.mm(x.index_select(0, sender).T, received, out=dw)
-            if dx is not None:
-                dx.index_add_(0, sender, received @ w.T)
-        return dx, dweight, x.T @ dz, dz.sum(dim=0), None
-
-
-def _by_kind(messages: TypedMessages) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Sender, receiver and number of senders of the messages of each type."""
-    columns = messages.sender, messages.receiver, messages.senders
-    parts = (torch.split(column, list(messages.per_kind)) for column in columns)
-    return zip(*parts, strict=True)

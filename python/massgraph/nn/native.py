@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,78 +12,12 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from massgraph._util.errors import InputError
+from massgraph.graph.batch import GraphBatch
 from massgraph.nn import compiled as network
-from massgraph.nn.compiled import GraphBatch, Input, Layer, OutputGradient, padded
+from massgraph.nn.compiled import Floats, Input, Layer, OutputGradient, memory, padded
+from massgraph.nn.layers import RelationalConv
 
-if TYPE_CHECKING:
-    from massgraph.graph.batch import TypedMessages
-    from massgraph.nn.layers import RelationalConv
-
-__all__ = ["NativeNetwork", "convolve"]
-
-Floats = NDArray[np.float32]
-
-
-def _array(tensor: torch.Tensor) -> Floats:
-    """The tensor's own memory where it is contiguous."""
-    return tensor.detach().contiguous().numpy()
-
-
-# -------------------------------------------------------------------- one layer
-
-
-def convolve(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    root: torch.Tensor,
-    bias: torch.Tensor,
-    messages: TypedMessages,
-) -> torch.Tensor:
-    """`RelationalConv` on float32 tensors of the CPU, all pixels as one graph."""
-    out: torch.Tensor = _Convolution.apply(x, weight, root, bias, messages)  # type: ignore[no-untyped-call]
-    return out
-
-
-class _Convolution(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        weight: torch.Tensor,
-        root: torch.Tensor,
-        bias: torch.Tensor,
-        messages: TypedMessages,
-    ) -> torch.Tensor:
-        layer = Layer(_array(weight), _array(root), _array(bias))
-        batch = _as_one_graph(_array(x), messages)
-        z = np.empty((len(x), padded(layer.n_out)), dtype=np.float32)
-        network.forward(batch, layer, Input(batch.features), z, sums=False)
-        ctx.save_for_backward(x, weight, root, bias)
-        ctx.messages = messages
-        return torch.from_numpy(z)[:, : layer.n_out].contiguous()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, dz: torch.Tensor) -> Any:
-        x, weight, root, bias = ctx.saved_tensors
-        layer = Layer(_array(weight), _array(root), _array(bias))
-        batch = _as_one_graph(_array(x), ctx.messages)
-        back = np.zeros((len(x), padded(layer.n_out)), dtype=np.float32)
-        back[:, : layer.n_out] = dz.numpy()
-        wanted = ctx.needs_input_grad[0]
-        dx = np.empty((len(x), padded(layer.n_in)), dtype=np.float32) if wanted else None
-        gradients, _ = network.backward(
-            batch, layer, Input(batch.features), OutputGradient(back), dx=dx
-        )
-        first = None if dx is None else torch.from_numpy(dx)[:, : layer.n_in].contiguous()
-        return first, *map(torch.from_numpy, gradients), None
-
-
-def _as_one_graph(x: Floats, messages: TypedMessages) -> GraphBatch:
-    return GraphBatch(x, np.array([0, len(x)]), messages.compact, np.zeros(1, dtype=np.int64))
-
-
-# -------------------------------------------------------------------- all layers
+__all__ = ["NativeNetwork"]
 
 
 class NativeNetwork:
@@ -170,7 +104,7 @@ class NativeNetwork:
 
 
 def _layer(layer: RelationalConv, scale: Floats | None, shift: Floats | None) -> Layer:
-    return Layer(_array(layer.weight), _array(layer.root), _array(layer.bias), scale, shift)
+    return Layer(memory(layer.weight), memory(layer.root), memory(layer.bias), scale, shift)
 
 
 def _running(norm: nn.Module) -> tuple[Floats | None, Floats | None]:
@@ -182,7 +116,7 @@ def _running(norm: nn.Module) -> tuple[Floats | None, Floats | None]:
         msg = "a BatchNorm keeps no running statistics"
         raise ValueError(msg)
     scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    return _array(scale), _array(norm.bias - mean * scale)
+    return memory(scale), memory(norm.bias - mean * scale)
 
 
 class _Statistics:
@@ -196,9 +130,9 @@ class _Statistics:
         self.mean = sums[0] / n
         self.variance = np.maximum(sums[1] / n - self.mean**2, 0.0)
         self.inverse_sd = 1 / np.sqrt(self.variance + norm.eps)
-        scale = _array(norm.weight) * self.inverse_sd
+        scale = memory(norm.weight) * self.inverse_sd
         self.scale = scale.astype(np.float32)
-        self.shift = (_array(norm.bias) - self.mean * scale).astype(np.float32)
+        self.shift = (memory(norm.bias) - self.mean * scale).astype(np.float32)
 
     def update(self, norm: nn.BatchNorm1d) -> None:
         """Move the running statistics towards those of the batch."""
@@ -260,7 +194,7 @@ class _Pooled(torch.autograd.Function):
             raise RuntimeError(msg)
         ctx.outputs = None  # its memory is lent to the next step
         borrowed = [output.data for output in outputs]
-        dh = _array(dpooled)
+        dh = memory(dpooled)
         sums = network.pool_sums(batch, outputs[-1], dh) if ctx.statistics[-1] else None
         back = OutputGradient(dh, pooled=True, z=outputs[-1].data)
         gradients: list[Floats] = []
@@ -299,7 +233,7 @@ class _Loss(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         layers = [_layer(layer, None, None) for layer in net.layers]
         weight, bias = parameters[-2:]
-        head = _array(weight), _array(bias)
+        head = memory(weight), memory(bias)
         loss, logits, ctx.gradients = network.step(batch, layers, head, y)
         scores = torch.from_numpy(logits)
         ctx.mark_non_differentiable(scores)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from massgraph.graph.batch import PeakBatch, PeakGraphs
-from massgraph.nn.compiled import GraphBatch
+from massgraph.graph.batch import GraphBatch, PeakBatch, PeakGraphs
 from massgraph.nn.layers import RelationalConv, resolve_backend
 from massgraph.nn.native import NativeNetwork
 
@@ -37,6 +37,9 @@ class RGCN(nn.Module):
     backend
         As for `RelationalConv`.
     """
+
+    reads: ClassVar[int] = 2
+    """What its batches hold. 0: peaks; 1: peaks as the backend reads them; 2: edges too."""
 
     def __init__(
         self,

@@ -14,8 +14,8 @@ from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.ions import ion_nodes, relative_intensity
 from massgraph.encode.molecules import molecule_amounts
 from massgraph.evidence.evaluate import family_tasks
+from massgraph.graph.addresses import ADDRESS_WIDTH
 from massgraph.learn.settings import resolve_settings
-from massgraph.nn.branches import ADDRESS_WIDTH
 from massgraph.simulation.family_sums import simulate_family_sums
 
 MOLECULE, SURPLUS = -2, -1

@@ -22,7 +22,9 @@ from massgraph.graph.messages import Messages
 from massgraph.learn import cross_fit as fitting
 from massgraph.learn.settings import BRANCHES, resolve_settings
 from massgraph.learn.training import model_output
-from massgraph.nn.branches import AxisBranch, BranchModel, PeakNet, RelationalNet
+from massgraph.nn.branch_model import BranchModel
+from massgraph.nn.discriminants import AxisBranch
+from massgraph.nn.nets import PeakNet, RelationalNet
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:

@@ -10,20 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_layers import COUNTS, KINDS, assert_equal, make_batch, make_layers, outcome
 from torch.nn.functional import cross_entropy
 
 import massgraph as mg
 from graph_builder import random_batch, random_graphs
 from massgraph._util.threads import one_thread
-from massgraph.graph.batch import PeakGraphs
+from massgraph.graph.addresses import ADDRESS_WIDTH
+from massgraph.graph.batch import GraphBatch, PeakGraphs
 from massgraph.graph.messages import CompactMessages
 from massgraph.native.library import levels, library, simd_level
 from massgraph.nn import compiled as network
-from massgraph.nn.branches import ADDRESS_WIDTH, PeakNet, RelationalNet
-from massgraph.nn.compiled import GraphBatch, padded
+from massgraph.nn.compiled import padded
 from massgraph.nn.layers import RelationalConv
+from massgraph.nn.nets import PeakNet, RelationalNet
 from massgraph.nn.rgcn import RGCN
-from test_layers import COUNTS, KINDS, assert_equal, make_batch, make_layers, outcome
 
 pytestmark = [
     pytest.mark.skipif(library() is None, reason="the compiled library was not built"),

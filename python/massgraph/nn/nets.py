@@ -1,0 +1,138 @@
+"""Nets of a branch: the `RGCN` that also knows the ion of each peak, with edges and without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from massgraph.graph.addresses import ADDRESS_WIDTH, addresses
+from massgraph.graph.batch import GraphBatch, PeakBatch, PeakGraphs
+from massgraph.graph.messages import CompactMessages
+from massgraph.nn.rgcn import RGCN
+
+__all__ = ["PeakNet", "RelationalNet"]
+
+EMBEDDING = 5  # learnt numbers per ion of the axis
+
+
+class RelationalNet(RGCN):
+    """An `RGCN` that also reads which ion of the axis a node is.
+
+    The features of a node are joined by the vector of its ion, weighted by how far the ion is
+    there.
+
+    Parameters
+    ----------
+    n_features
+        Node features, without the columns of the addresses.
+    n_ions
+        Ions of the axis.
+    n_kinds, n_classes, hidden, batch_norm, backend
+        As for `RGCN`.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_ions: int,
+        n_kinds: int,
+        n_classes: int,
+        *,
+        hidden: Sequence[int],
+        batch_norm: bool = True,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__(
+            n_features + EMBEDDING,
+            n_kinds,
+            n_classes,
+            hidden=hidden,
+            batch_norm=batch_norm,
+            backend=backend,
+        )
+        self.ion_vectors = nn.Parameter(0.1 * torch.randn(max(n_ions, 1), EMBEDDING))
+
+    def take(
+        self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
+    ) -> PeakBatch:
+        """Graphs of these pixels; their addresses are read here, whatever reads the edges."""
+        if not self.is_native(device):
+            return graphs.batch(pixels).to(device)
+        known = graphs.features.shape[1] - ADDRESS_WIDTH + EMBEDDING
+        self._check_graphs(known, graphs.messages.n_kinds)
+        return graphs.batch(pixels, edges="native")
+
+    def nodes(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
+        """Peak features after the last ReLU, shape ``(n_peaks, hidden[-1])``."""
+        return super().nodes(self._joined(batch)[1])
+
+    def embedding(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
+        """Mean over the peaks of each pixel, in evaluation mode, ``(n_pixels, hidden[-1])``."""
+        joined = self._joined(batch)[1]
+        if isinstance(joined, GraphBatch):
+            return super().embedding(joined)
+        return self.pool(super().nodes(joined).double(), joined)
+
+    def _pooled(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
+        features, joined = self._joined(batch)
+        if isinstance(joined, GraphBatch):
+            return self._native.pooled(joined, features)
+        return self.pool(super().nodes(joined), joined)
+
+    def _joined(self, batch: PeakBatch | GraphBatch) -> tuple[torch.Tensor, PeakBatch | GraphBatch]:
+        """Features with the vectors of the ions in place of the addresses, and the batch of them.
+
+        The batch is in the form that the backend reads; the features have gradients.
+        """
+        if isinstance(batch, GraphBatch):
+            msg = "graphs without the addresses of their peaks: use what `take` gives"
+            raise TypeError(msg)
+        where = addresses(batch)
+        vectors = functional.embedding(where.ion, self.ion_vectors) * where.weight[:, None]
+        known = torch.cat([batch.features[:, :-ADDRESS_WIDTH], vectors], dim=1)
+        if batch.graphs is not None:
+            return known, self._native_batch(batch.graphs, known)
+        return known, replace(batch, features=known)
+
+    def _native_batch(self, graphs: GraphBatch, features: torch.Tensor) -> GraphBatch:
+        return replace(graphs, features=features.detach().numpy(), own_rows=True)
+
+
+class PeakNet(RelationalNet):
+    """A `RelationalNet` without edges: the set of the peaks. Other parameters are the same."""
+
+    reads: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        n_features: int,
+        n_ions: int,
+        n_classes: int,
+        *,
+        hidden: Sequence[int],
+        batch_norm: bool = True,
+        backend: str = "auto",
+    ) -> None:
+        shape = {"hidden": hidden, "batch_norm": batch_norm, "backend": backend}
+        super().__init__(n_features, n_ions, 0, n_classes, **shape)  # type: ignore[arg-type]
+
+    def take(
+        self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
+    ) -> PeakBatch:
+        """Peaks of these pixels, without their edges."""
+        edges = "native" if self.is_native(device) else "none"
+        return graphs.batch(pixels, edges=edges).to(device)
+
+    def _native_batch(self, graphs: GraphBatch, features: torch.Tensor) -> GraphBatch:
+        messages = CompactMessages.none(graphs.n_pixels)
+        counts = graphs.offsets[graphs.pixels + 1] - graphs.offsets[graphs.pixels]
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        rows = np.arange(graphs.n_pixels)
+        return GraphBatch(features.detach().numpy(), offsets, messages, rows)
