@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
+from massgraph._util.text import one_line
 from massgraph.io._imzml_alike import Patterns
 
-__all__ = ["ArrayKind", "Document", "ImzMLError", "SpectrumCollector", "SpectrumTable", "one_line"]
+__all__ = ["ArrayKind", "Document", "ImzMLError", "SpectrumCollector", "SpectrumTable"]
 
 NS = "{http://psi.hupo.org/ms/mzml}"
 CV, REF, GROUP = f"{NS}cvParam", f"{NS}referenceableParamGroupRef", f"{NS}referenceableParamGroup"
@@ -22,7 +23,6 @@ SPECTRUM, SPECTRUM_LIST, RUN = f"{NS}spectrum", f"{NS}spectrumList", f"{NS}run"
 SCAN_LIST, SCAN = f"{NS}scanList", f"{NS}scan"
 ARRAY_LIST, ARRAY = f"{NS}binaryDataArrayList", f"{NS}binaryDataArray"
 
-LONGEST_MESSAGE = 2000
 # No file reaches 2^59 bytes; the limit keeps offset + 8 * length inside int64.
 MAX_NUMBER = 1 << 59
 
@@ -67,18 +67,6 @@ class ImzMLError(InputError):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
-
-
-def one_line(message: str) -> str:
-    """Replace line ends and other control characters, which values from a file may hold.
-
-    Of a very long message, whose length can only come from a value, the middle is left out.
-    """
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", message)
-    if len(line) <= LONGEST_MESSAGE:
-        return line
-    half = LONGEST_MESSAGE // 2
-    return f"{line[:half]} [...] {line[-half:]}"
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
+from massgraph._util.text import one_line
 from massgraph.data.spectra import POLARITIES, Spectra
 from massgraph.data.validation import check_sparse
 from massgraph.io._h5_check import check_h5
-from massgraph.io._imzml_spectra import one_line
 
 if TYPE_CHECKING:
     from anndata import AnnData

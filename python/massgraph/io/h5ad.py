@@ -20,7 +20,7 @@ from massgraph.data.alignment import alignment_tolerance, assign_to_axis, tolera
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from massgraph.segmentation import Segmentation
+    from massgraph.io._result import Result
 
 __all__ = ["SCHEMA_VERSION", "to_anndata", "write_h5ad"]
 
@@ -30,7 +30,7 @@ SCHEMA_VERSION = 1
 FORBIDDEN_IN_KEYS = str.maketrans({"/": "_", "\0": "_"})
 
 
-def to_anndata(segmentation: Segmentation) -> AnnData:
+def to_anndata(segmentation: Result) -> AnnData:
     """Lay out a segmentation as AnnData.
 
     Parameters
@@ -104,9 +104,7 @@ def to_anndata(segmentation: Segmentation) -> AnnData:
     return adata
 
 
-def write_h5ad(
-    segmentation: Segmentation, path: str | os.PathLike[str], overwrite: bool = False
-) -> None:
+def write_h5ad(segmentation: Result, path: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Write a segmentation to an h5ad file, whole or not at all.
 
     Parameters
@@ -186,7 +184,7 @@ def _same(found: object, expected: object, what: str) -> None:
         raise OSError(msg)
 
 
-def _matrix(segmentation: Segmentation) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
+def _matrix(segmentation: Result) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
     """Pixels x ions, on the explanation's axis where there is one."""
     spectra, explanation = segmentation.spectra, segmentation.explanation
     tolerance, unit = _tolerance(segmentation.parameters)
@@ -215,7 +213,7 @@ def _tolerance(parameters: Mapping[str, Any]) -> tuple[float, str]:
     return 5.0, "ppm"
 
 
-def _obs(segmentation: Segmentation, keys: Sequence[str]) -> pd.DataFrame:
+def _obs(segmentation: Result, keys: Sequence[str]) -> pd.DataFrame:
     names = segmentation.names
     index = np.arange(segmentation.n_pixels).astype(str)
     if names is not None and len(set(names)) == len(names):
@@ -256,14 +254,14 @@ def _ion_names(axis: NDArray[np.float64]) -> list[str]:
     return [f"mz_{float(mz)!r}" for mz in axis]
 
 
-def _uns(segmentation: Segmentation, keys: Sequence[str]) -> dict[str, Any]:
+def _uns(segmentation: Result, keys: Sequence[str]) -> dict[str, Any]:
     content: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "classes": np.array(segmentation.classes, dtype=object),
         "class_keys": np.array(keys, dtype=object),
         # JSON, since h5ad holds neither None nor tuples, lists of texts or keys with a slash.
         "parameters": json.dumps(_plain(segmentation.parameters), allow_nan=False),
-        "versions": json.dumps(segmentation.versions),
+        "versions": json.dumps(dict(segmentation.versions)),
     }
     if segmentation.polarity is not None:
         content["polarity"] = segmentation.polarity

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
 from massgraph._util.progress import progress
+from massgraph._util.text import one_line
 from massgraph.data.spectra import POLARITIES, Spectra
 from massgraph.io._centroid import centroid, looks_like_profile
 from massgraph.io._ibd import Arrays, IbdFile, find_ibd, locate_arrays
 from massgraph.io._imzml_header import Header, read_header
-from massgraph.io._imzml_spectra import Document, ImzMLError, one_line
+from massgraph.io._imzml_spectra import Document, ImzMLError
 from massgraph.io._imzml_xml import parse_document
 from massgraph.io._peaks import PeakCleaner
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
+from massgraph._util.text import one_line
+from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
-from massgraph.io._imzml_spectra import one_line
 
 __all__ = ["Labels", "LabelsError", "match_labels", "read_labels"]
 
@@ -25,7 +26,17 @@ MAX_FIELD = 10_000
 
 
 class LabelsError(InputError):
-    """A table of labels cannot be used; the message says where and why."""
+    """A table of labels cannot be used; the message says where and why.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> try:
+    ...     mg.read_labels("absent.csv")
+    ... except mg.InputError as error:
+    ...     print(type(error).__name__, error)
+    LabelsError absent.csv: cannot be read (No such file or directory)
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
@@ -47,6 +58,16 @@ class Labels:
         Line of each row in its file, for messages.
     source
         Name of the file, for messages.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.io.labels import Labels
+    >>> text = np.array(["tumour", "stroma", "tumour"], dtype=object)
+    >>> x, y, line = np.array([1.0, 2.0, 3.0]), np.ones(3), np.arange(2, 5)
+    >>> labels = Labels(x, y, text, run=None, line=line, source="by hand")
+    >>> len(labels), labels.classes
+    (3, ('stroma', 'tumour'))
     """
 
     x: NDArray[np.float64]
@@ -85,6 +106,18 @@ def read_labels(path: str | Path) -> Labels:
     LabelsError
         One line with file, line and value where a column is missing, a coordinate is no number, a
         label is empty, a pixel has two labels, or there are no rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = pd.DataFrame({"x": [1, 2], "y": [1, 1], "label": ["tumour", "stroma"]})
+    ...     table.to_csv(f"{folder}/labels.csv", index=False)
+    ...     labels = mg.read_labels(f"{folder}/labels.csv")
+    >>> labels.label.tolist()
+    ['tumour', 'stroma']
     """
     path = Path(path)
     rows = _rows(path)
@@ -203,7 +236,7 @@ def _coordinate(path: Path, line: int, axis: str, text: str) -> float:
 # -------------------------------------------------------------------- onto the pixels
 
 
-def match_labels(labels: Labels, spectra: Spectra) -> NDArray[np.object_]:
+def match_labels(labels: Labels, spectra: Pixels) -> NDArray[np.object_]:
     """Give every pixel its label.
 
     Parameters
@@ -211,7 +244,8 @@ def match_labels(labels: Labels, spectra: Spectra) -> NDArray[np.object_]:
     labels
         As read by `read_labels`.
     spectra
-        Spectra with coordinates. Where they have a third coordinate, z, a label holds for the
+        `Spectra` with coordinates, or any source of blocks of them (`SpectraSource`), of which
+        only the places are looked at. Where they have a third coordinate, z, a label holds for the
         pixel only if a single one lies at its x and y.
 
     Returns
@@ -224,33 +258,67 @@ def match_labels(labels: Labels, spectra: Spectra) -> NDArray[np.object_]:
     LabelsError
         Where the spectra have no coordinates, a label has no pixel or several, a run is unknown,
         or the spectra hold several runs and the labels name none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> spectra = mg.Spectra.from_peaks(
+    ...     [([255.23], [9.0]), ([255.23, 281.25], [4.0, 7.0])], coordinates=[[1, 1], [2, 1]]
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = pd.DataFrame({"x": [2], "y": [1], "label": ["tumour"]})
+    ...     table.to_csv(f"{folder}/labels.csv", index=False)
+    ...     labels = mg.read_labels(f"{folder}/labels.csv")
+    >>> mg.match_labels(labels, spectra)
+    array([None, 'tumour'], dtype=object)
     """
-    if spectra.coordinates is None:
-        msg = f"{labels.source}: cannot be matched, the spectra have no coordinates"
-        raise LabelsError(msg)
-    runs = _runs(labels, spectra)
-    places: dict[tuple[float, float, str], list[int]] = {}
-    x, y = spectra.coordinates[:, 0].tolist(), spectra.coordinates[:, 1].tolist()
-    for pixel, place in enumerate(zip(x, y, spectra.run.tolist(), strict=True)):
-        places.setdefault(place, []).append(pixel)
-    matched = np.full(spectra.n_pixels, None, dtype=object)
+    pixels = _places(labels, spectra)
+    at = _pixels_at(pixels)
+    matched = np.full(pixels.n_pixels, None, dtype=object)
     lost: list[int] = []
+    runs = _runs(labels, pixels)
     rows = zip(labels.x.tolist(), labels.y.tolist(), runs, labels.label.tolist(), strict=True)
-    for row, (x_at, y_at, run, label) in enumerate(rows):
-        pixels = places.get((x_at, y_at, run), [])
-        if len(pixels) > 1:
+    for row, (x, y, run, label) in enumerate(rows):
+        found = at.get((x, y, run), [])
+        if len(found) > 1:
             msg = (
-                f"{labels.source}, line {labels.line[row]}: {len(pixels)} pixels lie at x {x_at:g},"
-                f" y {y_at:g} (several z?); choose the pixels of one section first"
+                f"{labels.source}, line {labels.line[row]}: {len(found)} pixels lie at x {x:g},"
+                f" y {y:g} (several z?); choose the pixels of one section first"
             )
             raise LabelsError(msg)
-        if not pixels:
+        if not found:
             lost.append(row)
         else:
-            matched[pixels[0]] = label
+            matched[found[0]] = label
     if lost:
-        raise _lost(labels, spectra, lost)
+        raise _lost(labels, pixels, lost)
     return matched
+
+
+def _places(labels: Labels, spectra: Pixels) -> Spectra:
+    """The pixels without their peaks, if they say where they are."""
+    if not isinstance(spectra, Spectra) and not is_source(spectra):
+        msg = (
+            f"{labels.source}: cannot be matched with a {type(spectra).__name__}, which holds no "
+            "spectra: give massgraph.Spectra or a source of them"
+        )
+        raise LabelsError(msg)
+    pixels = places(spectra)
+    if pixels.coordinates is None:
+        msg = f"{labels.source}: cannot be matched, the spectra have no coordinates"
+        raise LabelsError(msg)
+    return pixels
+
+
+def _pixels_at(pixels: Spectra) -> dict[tuple[float, float, str], list[int]]:
+    """Pixels by x, y and run; sections at several z share a place."""
+    found: dict[tuple[float, float, str], list[int]] = {}
+    x, y = np.asarray(pixels.coordinates)[:, :2].T.tolist()
+    for pixel, place in enumerate(zip(x, y, pixels.run.tolist(), strict=True)):
+        found.setdefault(place, []).append(pixel)
+    return found
 
 
 def _runs(labels: Labels, spectra: Spectra) -> list[str]:

@@ -22,12 +22,12 @@ from safetensors.torch import save as save_tensors
 from massgraph import __version__
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph._util.files import atomic_directory
+from massgraph._util.text import one_line
 from massgraph.data.class_labels import seed_number
 from massgraph.data.validation import check_axis
 from massgraph.encode.axis import MassAxis
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.features import feature_names
-from massgraph.io._imzml_spectra import one_line
 from massgraph.learn.parts import new_model
 from massgraph.store.card import model_card
 from massgraph.store.config import LABEL_TYPES, restore

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -399,3 +401,35 @@ def test_squidpy_draws_it(segmentation: Segmentation, tmp_path: Path) -> None:
     segmentation.write_h5ad(path)
     adata = anndata.read_h5ad(path)
     sq.pl.spatial_scatter(adata, shape=None, color="massgraph_uncertainty")
+
+
+# ------------------------------------------------------------------ any result
+
+
+def test_any_object_with_the_fields_can_be_written(
+    segmentation: Segmentation, tmp_path: Path
+) -> None:
+    """The writer knows no class of results."""
+    names = (field.name for field in fields(segmentation))
+    stand_in = SimpleNamespace(
+        n_pixels=N_PIXELS, **{name: getattr(segmentation, name) for name in names}
+    )
+    h5ad.write_h5ad(stand_in, tmp_path / "ours.h5ad")
+    segmentation.write_h5ad(tmp_path / "theirs.h5ad")
+    ours, theirs = (anndata.read_h5ad(tmp_path / f"{name}.h5ad") for name in ("ours", "theirs"))
+    pd.testing.assert_frame_equal(ours.obs, theirs.obs)
+    assert (ours.X != theirs.X).nnz == 0
+
+
+def test_the_readers_and_the_writer_know_nothing_above_them() -> None:
+    """In a process of its own, where nothing else has been imported yet."""
+    code = (
+        "import sys, pkgutil, importlib, massgraph.io as io\n"
+        "for module in pkgutil.iter_modules(io.__path__):\n"
+        "    importlib.import_module(f'massgraph.io.{module.name}')\n"
+        "print(*sorted(n for n in sys.modules if n.startswith('massgraph.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    rooms = {name.split(".")[1] for name in done.stdout.split()}
+    assert rooms == {"_util", "data", "io"}
+    assert "torch" not in done.stdout

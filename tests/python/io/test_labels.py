@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from imzml_builder import Builder
+from massgraph.data.sources import JoinedSpectra, without_peaks
 from massgraph.data.spectra import Spectra
+from massgraph.io.imzml import open_imzml
 from massgraph.io.labels import Labels, LabelsError, match_labels, read_labels
 
 GOOD = "x,y,label\n1,1,tumour\n2,1,stroma\n3,1,tumour\n"
@@ -296,3 +301,56 @@ def test_many_labels_are_quick(tmp_path: Path) -> None:
     text = "x,y,label\n" + "\n".join(f"{x:g},{y:g},c{int(x) % 3}" for x, y in places)
     matched = match_labels(read_labels(write(tmp_path, text)), image(places))
     assert all(value is not None for value in matched.tolist())
+
+
+# -------------------------------------------------------------------- any source of spectra
+
+
+class Foreign:
+    """No class of ours: three names, and a count of what is asked of it."""
+
+    def __init__(self, spectra: Spectra) -> None:
+        self._spectra, self.n_pixels, self.n_read = spectra, spectra.n_pixels, 0
+
+    def read(self, first: int, stop: int) -> Spectra:
+        self.n_read += stop - first
+        return self._spectra[first:stop]
+
+    def blocks(self) -> Iterator[Spectra]:
+        for first in range(0, self.n_pixels, 2):
+            yield self.read(first, min(first + 2, self.n_pixels))
+
+
+class Placed(Foreign):
+    """One that knows its places without reading."""
+
+    def places(self) -> Spectra:
+        return without_peaks(self._spectra)
+
+
+def test_labels_match_any_source_of_spectra(tmp_path: Path) -> None:
+    labels = read_labels(write(tmp_path, GOOD))
+    expected = match_labels(labels, image(ROW)).tolist()
+    foreign, placed = Foreign(image(ROW)), Placed(image(ROW))
+    assert match_labels(labels, foreign).tolist() == expected
+    assert match_labels(labels, placed).tolist() == expected
+    assert (foreign.n_read, placed.n_read) == (5, 0)
+
+
+def test_labels_match_several_sources_by_their_run(tmp_path: Path) -> None:
+    labels = read_labels(write(tmp_path, "x,y,label,run\n1,1,a,one\n1,1,b,two\n"))
+    sources = [Foreign(image([(1, 1), (2, 1)], [name] * 2)) for name in ("one", "two")]
+    assert match_labels(labels, JoinedSpectra(sources)).tolist() == ["a", None, "b", None]
+
+
+def test_labels_match_an_open_file(tmp_path: Path) -> None:
+    labels = read_labels(write(tmp_path, "x,y,label\n2,1,a\n"))
+    with open_imzml(Builder().write(tmp_path)) as reader:
+        assert match_labels(labels, reader).tolist() == [None, "a", None, None]
+
+
+@pytest.mark.parametrize("thing", [None, "run.imzML", np.zeros((3, 2))])
+def test_what_holds_no_spectra_is_named(tmp_path: Path, thing: Any) -> None:
+    labels = read_labels(write(tmp_path, GOOD))
+    with pytest.raises(LabelsError, match=f"with a {type(thing).__name__}, which holds no spectra"):
+        match_labels(labels, thing)

@@ -1,0 +1,37 @@
+"""Text that came from a file, made fit for one line of a message."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["one_line"]
+
+LONGEST = 2000
+
+
+def one_line(message: str) -> str:
+    r"""Replace line ends and other control characters, which values from a file may hold.
+
+    Parameters
+    ----------
+    message
+        Any text.
+
+    Returns
+    -------
+    str
+        One line. Of a very long message, whose length can only come from a value, the middle is
+        left out.
+
+    Examples
+    --------
+    >>> from massgraph._util.text import one_line
+    >>> one_line("slide.imzML: position x is 'a\nb'")
+    "slide.imzML: position x is 'a b'"
+    """
+    # Escape sequences would be obeyed by a terminal, and two of Unicode's line ends by a log.
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", message)
+    if len(line) <= LONGEST:
+        return line
+    half = LONGEST // 2
+    return f"{line[:half]} [...] {line[-half:]}"

@@ -1,0 +1,79 @@
+"""What the writer of h5ad asks of a result.
+
+Described, not imported: a segmentation calls the writer, so the writer must not know its class. Any
+object with these fields can be written. The fields are properties because a frozen result has no
+others: its fields cannot be set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from massgraph.data.spectra import Spectra
+
+__all__ = ["Explained", "Result"]
+
+
+class Explained(Protocol):
+    """Which ions decided; see `massgraph.Explanation`."""
+
+    @property
+    def mz(self) -> NDArray[Any]: ...  # of the ions, ascending
+    @property
+    def activation(self) -> Mapping[str, sp.csr_matrix]: ...  # per class, pixels x ions
+    @property
+    def intercept(self) -> NDArray[Any]: ...  # one per class
+    @property
+    def ions(self) -> pd.DataFrame: ...  # one row per ion, with the column mz
+    @property
+    def families(self) -> pd.DataFrame: ...
+    @property
+    def family_edges(self) -> pd.DataFrame: ...
+
+
+class Result(Protocol):
+    """Classes of pixels; see `massgraph.Segmentation`. One value per pixel where nothing else."""
+
+    @property
+    def n_pixels(self) -> int: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def probability(self) -> NDArray[Any]: ...  # pixels x classes
+    @property
+    def label(self) -> pd.Categorical: ...
+    @property
+    def uncertainty(self) -> NDArray[Any]: ...
+    @property
+    def spectra(self) -> Spectra: ...
+    @property
+    def run(self) -> NDArray[Any]: ...
+    @property
+    def coordinates(self) -> NDArray[Any] | None: ...  # pixels x 2 or 3
+    @property
+    def names(self) -> NDArray[Any] | None: ...
+    @property
+    def pixel_size(self) -> tuple[float, float] | None: ...
+    @property
+    def pixel_size_unit(self) -> str: ...
+    @property
+    def polarity(self) -> str | None: ...
+    @property
+    def reference(self) -> pd.Categorical | None: ...
+    @property
+    def training(self) -> NDArray[Any] | None: ...
+    @property
+    def validation(self) -> NDArray[Any] | None: ...
+    @property
+    def explanation(self) -> Explained | None: ...
+    @property
+    def history(self) -> pd.DataFrame | None: ...  # one row per epoch
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+    @property
+    def versions(self) -> Mapping[str, str]: ...
