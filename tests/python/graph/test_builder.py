@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from massgraph.chem.relations import Relations, relations_from_masses
 from massgraph.data.spectra import Spectra
+from massgraph.graph import builder as graph_module
 from massgraph.graph.builder import RULES, Graph, build_graph
-from massgraph.graph.builder import builder as graph_module
 from massgraph.native.library import library
 from spectra_builder import random_spectra, relations
 
