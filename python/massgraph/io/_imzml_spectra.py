@@ -63,7 +63,17 @@ Term = tuple[str, str]
 
 
 class ImzMLError(InputError):
-    """An imzML file cannot be read as it stands; the message says in one line where and why."""
+    """An imzML file cannot be read as it stands; the message says in one line where and why.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> try:
+    ...     mg.read_imzml("absent.imzML")
+    ... except mg.InputError as error:
+    ...     print(type(error).__name__, error)
+    ImzMLError absent.imzML: cannot be read (No such file or directory)
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))

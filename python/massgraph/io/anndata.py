@@ -17,8 +17,6 @@ with its metadata schema 0.10 write them):
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,41 +26,40 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from massgraph._util.errors import InputError
 from massgraph._util.text import one_line
-from massgraph.data.spectra import POLARITIES, Spectra
+from massgraph.data.spectra import Spectra
 from massgraph.data.validation import check_sparse
+from massgraph.io._anndata_layout import (
+    METASPACE_COLUMNS,
+    AnnDataError,
+    as_text,
+    check_columns,
+    column_of,
+    has_columns,
+    lookup,
+    names_of,
+    pixel_size_of,
+    places_of,
+    polarity_of,
+    run_of,
+    warn,
+)
 from massgraph.io._h5_check import check_h5
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["AnnDataError", "from_anndata", "labels_from_obs", "open_h5ad", "read_anndata"]
-
-METASPACE_COLUMNS = ["ion_image_pixel_x", "ion_image_pixel_y"]
-THYRA_COLUMNS = ["spatial_x", "spatial_y"]
-
-# Where the layouts keep the polarity, the pixel size in micrometres and the name of the run.
-POLARITY_AT = (
-    ("massgraph", "polarity"),
-    ("metaspace", "polarity"),
-    ("msi_metadata", "ms_analysis", "polarity"),
-)
-PIXEL_SIZE_AT = (
-    ("metaspace", "metadata", "MS_Analysis", "Pixel_Size", ("Xaxis", "Yaxis")),
-    ("msi_metadata", "ms_analysis", "pixel_size_um", ("x", "y")),
-)
-RUN_AT = ("metaspace", "id")
+__all__ = [
+    "AnnDataError",
+    "from_anndata",
+    "labels_from_obs",
+    "open_h5ad",
+    "read_anndata",
+    "read_labels_column",
+]
 
 # Dense matrices on the disk are read in pieces of about this many values.
 VALUES_PER_CHUNK = 8_000_000
-
-
-class AnnDataError(InputError):
-    """An AnnData object or h5ad file that cannot be taken; the message names the key and value."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
 
 
 def from_anndata(
@@ -112,6 +109,21 @@ def from_anndata(
     UserWarning
         For negative values, m/z out of order or of less than double precision, ``obs_names`` that
         are not text or not unique, profile spectra, and descriptions that cannot be understood.
+
+    Examples
+    --------
+    >>> import anndata
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> adata = anndata.AnnData(
+    ...     X=np.array([[9.0, 0.0], [4.0, 7.0]]),
+    ...     var=pd.DataFrame({"mz": [255.233, 281.249]}, index=["FA 16:0", "FA 18:1"]),
+    ...     obsm={"spatial": np.array([[1.0, 1.0], [2.0, 1.0]])},
+    ... )
+    >>> spectra = mg.from_anndata(adata, polarity="negative")
+    >>> spectra.peak_counts.tolist(), spectra.axis.tolist()
+    ([1, 2], [255.233, 281.249])
     """
     _check_object(adata)
     axis = _axis(adata, mz)
@@ -120,16 +132,16 @@ def from_anndata(
     if np.any(np.diff(axis) < 0):
         order = np.argsort(axis)
         axis, matrix = axis[order], matrix[:, order]
-        if not _has(adata, METASPACE_COLUMNS):
-            _warn(f"var[{mz!r}] does not ascend: the columns were put in order of m/z")
+        if not has_columns(adata, METASPACE_COLUMNS):
+            warn(f"var[{mz!r}] does not ascend: the columns were put in order of m/z")
     return Spectra.from_matrix(
         matrix,
         axis,
-        coordinates=_coordinates(adata, coordinates),
-        run=_run(adata, run),
-        polarity=_polarity(adata) if polarity is None else polarity,
-        names=_names(adata),
-        **_pixel_size(adata),
+        coordinates=places_of(adata, coordinates),
+        run=run_of(adata, run),
+        polarity=polarity_of(adata) if polarity is None else polarity,
+        names=names_of(adata),
+        **pixel_size_of(adata),
     )
 
 
@@ -147,6 +159,20 @@ def read_anndata(path: str | os.PathLike[str], **options: Any) -> Spectra:
     ------
     AnnDataError
         As for `open_h5ad` and `from_anndata`. The message names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import anndata
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from massgraph.io.anndata import read_anndata
+    >>> var = pd.DataFrame({"mz": [255.233, 281.249]}, index=["FA 16:0", "FA 18:1"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     anndata.AnnData(X=np.eye(2), var=var).write_h5ad(f"{folder}/cells.h5ad")
+    ...     spectra = read_anndata(f"{folder}/cells.h5ad", coordinates=None)
+    >>> spectra.mz
+    array([255.233, 281.249])
     """
     adata = open_h5ad(path)
     try:
@@ -164,6 +190,20 @@ def open_h5ad(path: str | os.PathLike[str]) -> AnnData:
     AnnDataError
         Where the file is missing, cut, of another kind or of a newer version than this anndata
         understands. The message names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from massgraph.io.anndata import AnnDataError, open_h5ad
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "run.h5ad"
+    ...     _ = path.write_text("x,y,label")
+    ...     try:
+    ...         open_h5ad(path)
+    ...     except AnnDataError as error:
+    ...         print("it is no HDF5 file" in str(error))
+    True
     """
     import anndata
 
@@ -216,13 +256,61 @@ def labels_from_obs(adata: AnnData, column: str) -> NDArray[np.object_]:
     ------
     AnnDataError
         Where the column is absent or has no label at all.
+
+    Examples
+    --------
+    >>> import anndata
+    >>> import pandas as pd
+    >>> from massgraph.io.anndata import labels_from_obs
+    >>> obs = pd.DataFrame({"region": ["tumour", None, "NA"]}, index=["a", "b", "c"])
+    >>> labels_from_obs(anndata.AnnData(obs=obs), "region")
+    array(['tumour', None, 'NA'], dtype=object)
     """
-    values = _column(adata, column, "a column of labels")
-    labels = _as_text(values)
+    values = column_of(adata, column, "a column of labels")
+    labels = as_text(values)
     if not any(label is not None for label in labels):
         msg = f"obs[{column!r}] has no label: all {len(labels)} values are missing"
         raise AnnDataError(msg)
     return labels
+
+
+def read_labels_column(path: str | os.PathLike[str], column: str) -> NDArray[np.object_]:
+    """Labels of the pixels of an h5ad file from a column of its `obs`.
+
+    Parameters
+    ----------
+    path, column
+        The file, and the name of the column.
+
+    Returns
+    -------
+    numpy.ndarray
+        As `labels_from_obs` gives them.
+
+    Raises
+    ------
+    AnnDataError
+        As for `open_h5ad` and `labels_from_obs`. The message names the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import anndata
+    >>> import pandas as pd
+    >>> from massgraph.io.anndata import read_labels_column
+    >>> obs = pd.DataFrame({"region": ["tumour", "stroma"]}, index=["a", "b"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     anndata.AnnData(obs=obs).write_h5ad(f"{folder}/run.h5ad")
+    ...     labels = read_labels_column(f"{folder}/run.h5ad", "region")
+    >>> labels
+    array(['tumour', 'stroma'], dtype=object)
+    """
+    adata = open_h5ad(path)
+    try:
+        return labels_from_obs(adata, column)
+    except AnnDataError as error:
+        msg = f"{path}: {error}"
+        raise AnnDataError(msg) from error
 
 
 # ------------------------------------------------------------------ the object
@@ -238,9 +326,11 @@ def _check_object(adata: Any) -> None:
     if 0 in adata.shape:
         msg = f"the AnnData object is empty: {adata.n_obs} pixels, {adata.n_vars} ions"
         raise AnnDataError(msg)
-    kind = _lookup(adata, ("essential_metadata", "spectrum_type"))
+    for name in ("obs", "var"):
+        check_columns(getattr(adata, name), name)
+    kind = lookup(adata, ("essential_metadata", "spectrum_type"))
     if isinstance(kind, str) and "profile" in kind:
-        _warn(f"uns['essential_metadata'] says {kind!r}: peaks are expected, pick them first")
+        warn(f"uns['essential_metadata'] says {kind!r}: peaks are expected, pick them first")
 
 
 def _axis(adata: AnnData, key: str) -> NDArray[np.float64]:
@@ -280,7 +370,7 @@ def _warn_precision(values: NDArray[Any], key: str) -> None:
         return
     rounding = np.spacing(values).astype(np.float64) / 2
     worst = int(np.argmax(rounding / values))
-    _warn(
+    warn(
         f"var[{key!r}] is {values.dtype}: m/z {values[worst]:.4f} may be off by "
         f"{rounding[worst] / values[worst] * 1e6:.2g} ppm; keep m/z as float64"
     )
@@ -346,203 +436,3 @@ def _check_values(
             f"m/z {axis[matrix.indices[at]]:.4f}: leave it out or set it to zero"
         )
         raise AnnDataError(msg)
-
-
-# ------------------------------------------------------------------ pixels
-
-
-def _coordinates(adata: AnnData, key: str | None) -> NDArray[np.float64] | None:
-    if key is None or (key == "auto" and _is_ours(adata) and "spatial" not in adata.obsm):
-        return None
-    where, values = _places(adata, key)
-    found = _numbers(values, where)
-    if found.ndim != 2 or found.shape[1] not in (2, 3):
-        msg = f"{where} has shape {found.shape}, need ({adata.n_obs}, 2) or ({adata.n_obs}, 3)"
-        raise AnnDataError(msg)
-    bad = ~np.isfinite(found).all(axis=1)
-    if bad.any():
-        pixel = int(np.argmax(bad))
-        msg = (
-            f"{where} is {found[pixel].tolist()} at pixel {pixel} "
-            f"({str(adata.obs_names[pixel])!r}): leave such pixels out or say coordinates=None"
-        )
-        raise AnnDataError(msg)
-    _check_order(adata, found, where)
-    return found
-
-
-def _places(adata: AnnData, key: str) -> tuple[str, Any]:
-    """Find the coordinates: what to call them in a message, and their values unchecked."""
-    columns = [name for name in "xyz" if name in adata.obs.columns]
-    if key == "auto" and _has(adata, METASPACE_COLUMNS):
-        return f"obs[{METASPACE_COLUMNS}]", adata.obs[METASPACE_COLUMNS]
-    in_columns = _has(adata, ["x", "y"])
-    if key == "auto" and in_columns and (_has(adata, THYRA_COLUMNS) or "spatial" not in adata.obsm):
-        return f"obs[{columns}]", adata.obs[columns]
-    name = "spatial" if key == "auto" else key
-    if name not in adata.obsm:
-        msg = (
-            f"obsm has no {name!r}: name the key with (x, y) by coordinates=, of "
-            f"{sorted(adata.obsm)}, or say coordinates=None"
-        )
-        raise AnnDataError(msg)
-    return f"obsm[{name!r}]", adata.obsm[name]
-
-
-def _numbers(values: Any, where: str) -> NDArray[np.float64]:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        msg = f"{where} does not hold numbers ({error})"
-        raise AnnDataError(msg) from error
-
-
-def _check_order(adata: AnnData, found: NDArray[np.float64], where: str) -> None:
-    """Refuse (y, x), where the columns of obs give it away."""
-    for columns in (["x", "y"], METASPACE_COLUMNS):
-        if not _has(adata, columns):
-            continue
-        raster = _numbers(adata.obs[columns], f"obs[{columns}]")
-        swapped = np.array_equal(found[:, :2], raster[:, ::-1])
-        if swapped and not np.array_equal(found[:, :2], raster):
-            msg = f"{where} is in the order (y, x) of obs[{columns}]: swap its columns"
-            raise AnnDataError(msg)
-
-
-def _run(adata: AnnData, column: str | None) -> NDArray[np.object_] | None:
-    if column is None and "run" in adata.obs.columns:
-        column = "run"
-    if column is None and ".".join(RUN_AT) in adata.obs.columns:
-        column = ".".join(RUN_AT)
-    if column is None:
-        name = _lookup(adata, RUN_AT)
-        return None if name is None else np.full(adata.n_obs, str(name), dtype=object)
-    values = _as_text(_column(adata, column, "the column with the run"))
-    missing = [pixel for pixel, value in enumerate(values) if value is None]
-    if missing:
-        msg = (
-            f"obs[{column!r}] is missing for {len(missing)} pixels, the first {missing[0]} "
-            f"({str(adata.obs_names[missing[0]])!r}): every pixel has a run"
-        )
-        raise AnnDataError(msg)
-    return values
-
-
-def _own_names(adata: AnnData) -> NDArray[np.str_] | None:
-    """Names as our own export has them: text, or none at all."""
-    if "name" not in adata.obs.columns:
-        return None
-    names = adata.obs["name"].tolist()
-    for pixel, name in enumerate(names):
-        if not isinstance(name, str):
-            msg = f"obs['name'] is {name!r} at pixel {pixel}, which is no text: correct the name"
-            raise AnnDataError(msg)
-    return np.asarray(names, dtype=np.str_)
-
-
-def _names(adata: AnnData) -> NDArray[np.str_] | None:
-    if _is_ours(adata):
-        return _own_names(adata)
-    if not adata.obs_names.is_unique:
-        first = adata.obs_names[adata.obs_names.duplicated()][0]
-        _warn(f"obs_names are not unique ({first!r} stands twice): pixels are told by position")
-    if not all(isinstance(name, str) for name in adata.obs_names):
-        _warn(f"obs_names are {adata.obs_names.dtype}, not text: they were taken as text")
-    return np.asarray([str(name) for name in adata.obs_names], dtype=np.str_)
-
-
-# ------------------------------------------------------------------ the description
-
-
-def _polarity(adata: AnnData) -> str | None:
-    for path in POLARITY_AT:
-        value = _lookup(adata, path)
-        if value is None:
-            continue
-        if str(value).lower() in POLARITIES:
-            return str(value).lower()
-        _warn(f"the polarity {value!r} of the AnnData object is none of {POLARITIES}: left unknown")
-    return None
-
-
-def _pixel_size(adata: AnnData) -> dict[str, Any]:
-    own = _lookup(adata, ("massgraph", "pixel_size"))
-    if own is not None:
-        unit = str(_lookup(adata, ("massgraph", "pixel_size_unit")))
-        return _size_or_warning(own, unit)
-    for *path, axes in PIXEL_SIZE_AT:
-        found = [_lookup(adata, (*path, axis)) for axis in axes]
-        if None not in found:
-            return _size_or_warning(found, "um")
-    return {}
-
-
-def _size_or_warning(found: Any, unit: str) -> dict[str, Any]:
-    """Width and height of a pixel, or nothing where they are none."""
-    try:
-        x, y = (float(value) for value in found)
-    except (TypeError, ValueError, OverflowError):
-        x = y = np.nan
-    if min(x, y) > 0 and np.isfinite([x, y]).all():
-        return {"pixel_size": (x, y), "pixel_size_unit": unit}
-    _warn(f"the pixel size {found!r:.60} of the AnnData object is not above zero: left unknown")
-    return {}
-
-
-def _lookup(adata: AnnData, path: tuple[Any, ...]) -> Any:
-    """Look up a path in `uns`, or a column of obs that is the same for all pixels; else None."""
-    value: Any = adata.uns
-    for key in path:
-        if not isinstance(value, Mapping) or key not in value:
-            column = ".".join(path)
-            return _constant(adata.obs[column]) if column in adata.obs.columns else None
-        value = value[key]
-    return value
-
-
-def _constant(values: pd.Series[Any]) -> Any:
-    """The value that all pixels share, None where there is none."""
-    try:
-        different = values.dropna().unique()
-    except TypeError:  # lists and the like, which cannot be compared
-        return None
-    return different[0] if len(different) == 1 else None
-
-
-# ------------------------------------------------------------------ columns and values
-
-
-def _is_ours(adata: AnnData) -> bool:
-    return _lookup(adata, ("massgraph", "schema_version")) is not None
-
-
-def _has(adata: AnnData, columns: list[str]) -> bool:
-    return all(column in adata.obs.columns for column in columns)
-
-
-def _column(adata: AnnData, column: str, what: str) -> pd.Series[Any]:
-    if column not in adata.obs.columns:
-        msg = f"obs has no column {column!r}: name {what}, of {list(adata.obs.columns)}"
-        raise AnnDataError(msg)
-    values: pd.Series[Any] = adata.obs[column]
-    return values
-
-
-def _as_text(values: pd.Series[Any]) -> NDArray[np.object_]:
-    """Values as text, None where missing."""
-    known = np.asarray(values, dtype=object)
-    text = np.empty(len(known), dtype=object)
-    text[:] = [
-        None if missing else _text(v) for v, missing in zip(known, pd.isna(known), strict=True)
-    ]
-    return text
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _warn(msg: str) -> None:
-    warnings.warn(one_line(msg), UserWarning, stacklevel=4)

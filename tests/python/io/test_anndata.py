@@ -14,7 +14,13 @@ import scipy.sparse as sp
 
 from massgraph.data.spectra import Spectra
 from massgraph.io import anndata as reader
-from massgraph.io.anndata import AnnDataError, from_anndata, labels_from_obs, read_anndata
+from massgraph.io.anndata import (
+    AnnDataError,
+    from_anndata,
+    labels_from_obs,
+    read_anndata,
+    read_labels_column,
+)
 
 MZ = np.array([100.5, 200.25, 760.5851, 885.5499])
 PLACES = np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 1.0], [1.0, 2.0], [2.0, 2.0]])
@@ -475,3 +481,29 @@ def test_error_inside_a_file_names_it(tmp_path: Path) -> None:
     make(mz=[1.0, 1.0, 2.0, 3.0]).write_h5ad(tmp_path / "a.h5ad")
     with pytest.raises(AnnDataError, match=r"a\.h5ad: var\['mz'\] is 1\.0 for both"):
         read_anndata(tmp_path / "a.h5ad")
+
+
+# ------------------------------------------------------------------ columns of one name
+
+
+def test_two_columns_of_one_name() -> None:
+    """pandas gives a table where a column is asked for."""
+    adata = make()
+    adata.obs = pd.concat([adata.obs.assign(region="a"), adata.obs.assign(region="b")], axis=1)
+    with pytest.raises(AnnDataError, match=r"obs has two columns '.*': keep one"):
+        from_anndata(adata)
+    with pytest.raises(AnnDataError, match=r"obs has two columns '.*': keep one"):
+        labels_from_obs(adata, "region")
+    adata = make()
+    adata.var = pd.concat([adata.var, adata.var], axis=1)
+    with pytest.raises(AnnDataError, match="var has two columns 'mz': keep one"):
+        from_anndata(adata)
+
+
+def test_labels_of_a_file_name_the_file(tmp_path: Path) -> None:
+    adata = make()
+    adata.obs["region"] = [None, "a", "b"] + ["a"] * (adata.n_obs - 3)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    assert read_labels_column(tmp_path / "a.h5ad", "region")[:3].tolist() == [None, "a", "b"]
+    with pytest.raises(AnnDataError, match=r"a\.h5ad: obs has no column 'organ'"):
+        read_labels_column(tmp_path / "a.h5ad", "organ")

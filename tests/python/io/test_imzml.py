@@ -162,7 +162,7 @@ def test_default_chunks_are_bounded_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = Builder(many(30, peaks=10)).write(tmp_path)
-    monkeypatch.setattr("massgraph.io.imzml.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("massgraph.io._imzml_reader.CHUNK_BYTES", 1000)
     with open_imzml(path) as reader:
         bounds = reader.bounds()
         assert bounds[0] == 0

@@ -400,7 +400,7 @@ def test_22_negative_intensity_is_absent(tmp_path: Path) -> None:
 def test_22_warnings_are_summed_over_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("massgraph.io.imzml.CHUNK_BYTES", 1)
+    monkeypatch.setattr("massgraph.io._imzml_reader.CHUNK_BYTES", 1)
     pixels = [Pixel(x, 1, (100.0, 200.0), (-1.0, 1.0)) for x in range(1, 6)]
     warned(
         Builder(pixels).write(tmp_path), r"5 negative intensities .*first in pixel 0 \(x 1, y 1\)"

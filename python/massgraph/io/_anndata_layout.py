@@ -1,0 +1,287 @@
+"""What AnnData objects say of their pixels, in the layouts that `massgraph.io.anndata` knows.
+
+Where the pixels are, of which run, how large and of which polarity, and the columns of obs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from massgraph._util.errors import InputError
+from massgraph._util.text import one_line
+from massgraph.data.spectra import POLARITIES
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+__all__ = [
+    "METASPACE_COLUMNS",
+    "AnnDataError",
+    "as_text",
+    "check_columns",
+    "column_of",
+    "has_columns",
+    "lookup",
+    "names_of",
+    "pixel_size_of",
+    "places_of",
+    "polarity_of",
+    "run_of",
+    "warn",
+]
+
+METASPACE_COLUMNS = ["ion_image_pixel_x", "ion_image_pixel_y"]
+THYRA_COLUMNS = ["spatial_x", "spatial_y"]
+
+# Where the layouts keep the polarity, the pixel size in micrometres and the name of the run.
+POLARITY_AT = (
+    ("massgraph", "polarity"),
+    ("metaspace", "polarity"),
+    ("msi_metadata", "ms_analysis", "polarity"),
+)
+PIXEL_SIZE_AT = (
+    ("metaspace", "metadata", "MS_Analysis", "Pixel_Size", ("Xaxis", "Yaxis")),
+    ("msi_metadata", "ms_analysis", "pixel_size_um", ("x", "y")),
+)
+RUN_AT = ("metaspace", "id")
+
+
+class AnnDataError(InputError):
+    """An AnnData object or h5ad file that cannot be taken; the message names the key and value.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> try:
+    ...     mg.from_anndata("run.h5ad")
+    ... except mg.InputError as error:
+    ...     print(type(error).__name__, error)
+    AnnDataError expected an AnnData object, got str
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+# ------------------------------------------------------------------ pixels
+
+
+def places_of(adata: AnnData, key: str | None) -> NDArray[np.float64] | None:
+    """Coordinates of the pixels, shape ``(n_pixels, 2)`` or ``(n_pixels, 3)``; None where none."""
+    if key is None or (key == "auto" and _is_ours(adata) and "spatial" not in adata.obsm):
+        return None
+    where, values = _places(adata, key)
+    found = _numbers(values, where)
+    if found.ndim != 2 or found.shape[1] not in (2, 3):
+        msg = f"{where} has shape {found.shape}, need ({adata.n_obs}, 2) or ({adata.n_obs}, 3)"
+        raise AnnDataError(msg)
+    bad = ~np.isfinite(found).all(axis=1)
+    if bad.any():
+        pixel = int(np.argmax(bad))
+        msg = (
+            f"{where} is {found[pixel].tolist()} at pixel {pixel} "
+            f"({str(adata.obs_names[pixel])!r}): leave such pixels out or say coordinates=None"
+        )
+        raise AnnDataError(msg)
+    _check_order(adata, found, where)
+    return found
+
+
+def _places(adata: AnnData, key: str) -> tuple[str, Any]:
+    """Find the coordinates: what to call them in a message, and their values unchecked."""
+    columns = [name for name in "xyz" if name in adata.obs.columns]
+    if key == "auto" and has_columns(adata, METASPACE_COLUMNS):
+        return f"obs[{METASPACE_COLUMNS}]", adata.obs[METASPACE_COLUMNS]
+    # thyra's obsm["spatial"] is in micrometres, its columns x and y are the raster.
+    columns_first = has_columns(adata, THYRA_COLUMNS) or "spatial" not in adata.obsm
+    if key == "auto" and columns_first and has_columns(adata, ["x", "y"]):
+        return f"obs[{columns}]", adata.obs[columns]
+    name = "spatial" if key == "auto" else key
+    if name not in adata.obsm:
+        msg = (
+            f"obsm has no {name!r}: name the key with (x, y) by coordinates=, of "
+            f"{sorted(adata.obsm)}, or say coordinates=None"
+        )
+        raise AnnDataError(msg)
+    return f"obsm[{name!r}]", adata.obsm[name]
+
+
+def _numbers(values: Any, where: str) -> NDArray[np.float64]:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        msg = f"{where} does not hold numbers ({error})"
+        raise AnnDataError(msg) from error
+
+
+def _check_order(adata: AnnData, found: NDArray[np.float64], where: str) -> None:
+    """Refuse (y, x), where the columns of obs give it away."""
+    for columns in (["x", "y"], METASPACE_COLUMNS):
+        if not has_columns(adata, columns):
+            continue
+        raster = _numbers(adata.obs[columns], f"obs[{columns}]")
+        swapped = np.array_equal(found[:, :2], raster[:, ::-1])
+        if swapped and not np.array_equal(found[:, :2], raster):
+            msg = f"{where} is in the order (y, x) of obs[{columns}]: swap its columns"
+            raise AnnDataError(msg)
+
+
+def run_of(adata: AnnData, column: str | None) -> NDArray[np.object_] | None:
+    """Name of the run of each pixel; None where the object does not say."""
+    if column is None and "run" in adata.obs.columns:
+        column = "run"
+    if column is None and ".".join(RUN_AT) in adata.obs.columns:
+        column = ".".join(RUN_AT)
+    if column is None:
+        name = lookup(adata, RUN_AT)
+        return None if name is None else np.full(adata.n_obs, str(name), dtype=object)
+    values = as_text(column_of(adata, column, "the column with the run"))
+    missing = [pixel for pixel, value in enumerate(values) if value is None]
+    if missing:
+        msg = (
+            f"obs[{column!r}] is missing for {len(missing)} pixels, the first {missing[0]} "
+            f"({str(adata.obs_names[missing[0]])!r}): every pixel has a run"
+        )
+        raise AnnDataError(msg)
+    return values
+
+
+def _own_names(adata: AnnData) -> NDArray[np.str_] | None:
+    """Names as our own export has them: text, or none at all."""
+    if "name" not in adata.obs.columns:
+        return None
+    names = adata.obs["name"].tolist()
+    for pixel, name in enumerate(names):
+        if not isinstance(name, str):
+            msg = f"obs['name'] is {name!r} at pixel {pixel}, which is no text: correct the name"
+            raise AnnDataError(msg)
+    return np.asarray(names, dtype=np.str_)
+
+
+def names_of(adata: AnnData) -> NDArray[np.str_] | None:
+    """Name of each pixel; None where our own export has none."""
+    if _is_ours(adata):
+        return _own_names(adata)
+    if not adata.obs_names.is_unique:
+        first = adata.obs_names[adata.obs_names.duplicated()][0]
+        warn(f"obs_names are not unique ({first!r} stands twice): pixels are told by position")
+    if not all(isinstance(name, str) for name in adata.obs_names):
+        warn(f"obs_names are {adata.obs_names.dtype}, not text: they were taken as text")
+    return np.asarray([str(name) for name in adata.obs_names], dtype=np.str_)
+
+
+# ------------------------------------------------------------------ the description
+
+
+def polarity_of(adata: AnnData) -> str | None:
+    """``"positive"``, ``"negative"``, or None where the object does not say so."""
+    for path in POLARITY_AT:
+        value = lookup(adata, path)
+        if value is None:
+            continue
+        if str(value).lower() in POLARITIES:
+            return str(value).lower()
+        warn(f"the polarity {value!r} of the AnnData object is none of {POLARITIES}: left unknown")
+    return None
+
+
+def pixel_size_of(adata: AnnData) -> dict[str, Any]:
+    """Size of the pixels and its unit, as parameters of `Spectra`; empty where unknown."""
+    own = lookup(adata, ("massgraph", "pixel_size"))
+    if own is not None:
+        unit = str(lookup(adata, ("massgraph", "pixel_size_unit")))
+        return _size_or_warning(own, unit)
+    for *path, axes in PIXEL_SIZE_AT:
+        found = [lookup(adata, (*path, axis)) for axis in axes]
+        if None not in found:
+            return _size_or_warning(found, "um")
+    return {}
+
+
+def _size_or_warning(found: Any, unit: str) -> dict[str, Any]:
+    """Width and height of a pixel, or nothing where they are none."""
+    try:
+        x, y = (float(value) for value in found)
+    except (TypeError, ValueError, OverflowError):
+        x = y = np.nan
+    if min(x, y) > 0 and np.isfinite([x, y]).all():
+        return {"pixel_size": (x, y), "pixel_size_unit": unit}
+    warn(f"the pixel size {found!r:.60} of the AnnData object is not above zero: left unknown")
+    return {}
+
+
+def lookup(adata: AnnData, path: tuple[Any, ...]) -> Any:
+    """Look up a path in `uns`, or a column of obs that is the same for all pixels; else None."""
+    value: Any = adata.uns
+    for key in path:
+        if not isinstance(value, Mapping) or key not in value:
+            column = ".".join(path)
+            return _constant(adata.obs[column]) if column in adata.obs.columns else None
+        value = value[key]
+    return value
+
+
+def _constant(values: pd.Series[Any]) -> Any:
+    """The value that all pixels share, None where there is none."""
+    try:
+        different = values.dropna().unique()
+    except TypeError:  # lists and the like, which cannot be compared
+        return None
+    return different[0] if len(different) == 1 else None
+
+
+# ------------------------------------------------------------------ columns and values
+
+
+def _is_ours(adata: AnnData) -> bool:
+    return lookup(adata, ("massgraph", "schema_version")) is not None
+
+
+def has_columns(adata: AnnData, columns: list[str]) -> bool:
+    """Whether obs has all of these columns."""
+    return all(column in adata.obs.columns for column in columns)
+
+
+def check_columns(table: pd.DataFrame, what: str) -> None:
+    """Refuse columns of one name, of which pandas gives a table in place of a column."""
+    if not table.columns.is_unique:
+        name = table.columns[table.columns.duplicated()][0]
+        msg = f"{what} has two columns {name!r}: keep one"
+        raise AnnDataError(msg)
+
+
+def column_of(adata: AnnData, column: str, what: str) -> pd.Series[Any]:
+    """A column of obs; `what` says in a message what it is wanted for."""
+    if column not in adata.obs.columns:
+        msg = f"obs has no column {column!r}: name {what}, of {list(adata.obs.columns)}"
+        raise AnnDataError(msg)
+    check_columns(adata.obs, "obs")
+    values: pd.Series[Any] = adata.obs[column]
+    return values
+
+
+def as_text(values: pd.Series[Any]) -> NDArray[np.object_]:
+    """Values as text, None where missing."""
+    known = np.asarray(values, dtype=object)
+    text = np.empty(len(known), dtype=object)
+    text[:] = [
+        None if missing else _text(v) for v, missing in zip(known, pd.isna(known), strict=True)
+    ]
+    return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def warn(msg: str) -> None:
+    """Warn in one line, as the caller of the public function sees it."""
+    warnings.warn(one_line(msg), UserWarning, stacklevel=4)
