@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from massgraph._util.errors import InputError
     from massgraph.chem.discovery import discover_relations
     from massgraph.chem.relations import Relations, default_relations, relations_from_masses
-    from massgraph.classifier import RGCNClassifier
+    from massgraph.classifier import RGCNClassifier, load
+    from massgraph.data.sources import SpectraSource
     from massgraph.data.spectra import Spectra
     from massgraph.explain.activation import Explanation
     from massgraph.graph.builder import Graph, build_graph
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from massgraph.report.page import write_report
     from massgraph.segmentation import Segmentation
     from massgraph.simulation.simulate import Simulation, simulate
-    from massgraph.store.folder import load
     from massgraph.versions import show_versions
 
 # Where each public name lives: importing massgraph stays quick, torch is loaded when needed.
@@ -38,11 +38,12 @@ _HOMES = {
     "Segmentation": "segmentation",
     "Simulation": "simulation.simulate",
     "Spectra": "data.spectra",
+    "SpectraSource": "data.sources",
     "build_graph": "graph.builder",
     "default_relations": "chem.relations",
     "discover_relations": "chem.discovery",
     "from_anndata": "io.anndata",
-    "load": "store.folder",
+    "load": "classifier",
     "match_labels": "io.labels",
     "open_imzml": "io.imzml",
     "read_imzml": "io.imzml",
@@ -62,6 +63,7 @@ __all__ = [
     "Segmentation",
     "Simulation",
     "Spectra",
+    "SpectraSource",
     "build_graph",
     "default_relations",
     "discover_relations",
@@ -82,16 +84,33 @@ __all__ = [
 __version__ = "0.1.0"
 
 
+# Documented modules, as attributes that are loaded when they are asked for.
+_MODULES = {
+    "baselines": "evidence.baselines",
+    "benchmark": "evidence.benchmark",
+    "degrade": "data.degrade",
+    "evaluate": "evidence.evaluate",
+    "faithfulness": "explain.faithfulness",
+    "metrics": "evidence.metrics",
+    "objectives": "learn.objectives",
+    "pl": "pl",
+    "r": "r",
+    "splits": "data.splits",
+    "streaming": "data.sources",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("pl", "r"):
-        return import_module(f"massgraph.{name}")
-    if name not in _HOMES:
+    if name in _MODULES:
+        value: Any = import_module(f"massgraph.{_MODULES[name]}")
+    elif name in _HOMES:
+        value = getattr(import_module(f"massgraph.{_HOMES[name]}"), name)
+    else:
         msg = f"module 'massgraph' has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(f"massgraph.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -3,59 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from copy import copy
+import warnings
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.base import ClassifierMixin
 
-from massgraph._util.errors import InputError, InputTypeError
+from massgraph import store
+from massgraph._util.errors import InputError
+from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
-from massgraph.data.class_labels import (
-    check_classes,
-    encode_labels,
-    group_codes,
-    label_array,
-    seed_of,
-)
+from massgraph.data.class_labels import check_weights, label_array, seed_number, seed_of
+from massgraph.data.sources import SpectraSource, is_source, take
 from massgraph.data.spectra import Spectra
-from massgraph.data.splits import default_groups, fold_by_group, published_split, split_by_group
-from massgraph.encode.axis import CalibratedSpectra, MassAxis
-from massgraph.encode.encoder import PeakEncoder, preprocess
-from massgraph.encode.tolerance import difference_tolerance
-from massgraph.learn.checkpoints import checkpoints_of
-from massgraph.learn.parts import fit_folds, fit_one
-from massgraph.learn.settings import Settings, resolve_settings
-from massgraph.learn.training import batches, model_output
-from massgraph.nn.branch_model import BranchModel
+from massgraph.encode.encoder import preprocess
+from massgraph.estimator import FittedEstimator, Input
+from massgraph.fitted import Classes, FittedModel, Origin
+from massgraph.learn.checkpoints import checkpoints_of, fit_identity
+from massgraph.learn.inference import torch_device
+from massgraph.learn.provenance import provenance
+from massgraph.learn.settings import PRESETS, Settings, resolve_settings
+from massgraph.learn.supervised import fit_classes
+from massgraph.learn.targets import Labels
 from massgraph.nn.layers import resolve_backend
-from massgraph.segmentation import Segmentation, uncertainty_of
-from massgraph.store.provenance import provenance
-from massgraph.store.summary import summary
+from massgraph.segment import segment
+from massgraph.segmentation import Segmentation
 
-if TYPE_CHECKING:
-    from massgraph.explain.activation import Explanation
-    from massgraph.explain.streaming import SpectraSource
-    from massgraph.nn.rgcn import RGCN
-
-__all__ = ["RGCNClassifier"]
-
-# Pixels to predict: in memory, on the axis `mz`, or block by block.
-Input: TypeAlias = "Spectra | SpectraSource | ArrayLike"
+__all__ = ["RGCNClassifier", "load"]
 
 # Constructor parameters that are not settings of the network and its training.
 NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
 
 
-class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     """A sum of branches over the peaks of each pixel; the relational one is a graph network.
 
     Spectra are calibrated to the data's own mass axis; then four branches look at the peaks:
@@ -145,12 +130,23 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     provenance_
         Counts that describe the data of the fit, and the versions of the packages, for the card of
         a saved model.
+    fitted_
+        The `massgraph.fitted.FittedModel`, which all of these are read from.
     encoder_
         The `PeakEncoder`: preprocessing, calibration, graph and standardised features.
     model_
         The torch module: a `BranchModel`, or the `RGCN` as published.
     n_features_in_
         Number of columns, where a matrix was given.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis", "family"), folds=2, augment=1)
+    >>> segmentation = clf.fit(spectra, labels).segment(spectra)
+    >>> segmentation.classes == tuple(clf.classes_)
+    True
     """
 
     def __init__(
@@ -216,6 +212,7 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         y: ArrayLike,
         groups: ArrayLike | None = None,
         *,
+        sample_weight: ArrayLike | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> RGCNClassifier:
@@ -227,11 +224,17 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             `Spectra`, or a matrix (pixels x features) on the axis `mz`; or what
             `massgraph.open_imzml` gives, of which only the labelled pixels are read.
         y
-            One label per pixel; missing (None, NaN, pandas.NA) means unlabelled.
+            One label per pixel; missing (None, NaN, pandas.NA) means unlabelled. Or the share that
+            each pixel has of each class, ``(n_pixels, n_classes)``, rows summing to one or missing
+            throughout; the columns of a DataFrame name the classes.
         groups
             Group of each pixel, never split between training and validation. Default: runs where
             there are five or more, else square blocks of neighbouring pixels; without coordinates
             each pixel by itself.
+        sample_weight
+            How much each pixel counts within its classes, zero or more; classes count the same
+            whatever their weights sum to. A weight of zero is a pixel without a label. Default: all
+            alike.
         checkpoint
             Folder to write the state of the training to after each epoch, whole or not at all; it
             stays there after the fit. Needs a `random_state` that is a number.
@@ -241,160 +244,162 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises
         ------
-        ValueError
+        InputError
             For fewer than two classes, a class of a single pixel with peaks, groups that cannot be
             split, a parameter out of its range, or a checkpoint that is damaged or of other data,
-            labels or parameters.
+            labels or parameters. It is a ValueError.
         FileExistsError
             Where `checkpoint` holds a checkpoint and `resume` is false, or anything else.
         FloatingPointError
             Where the loss is not finite.
         MemoryError
             Where memory runs out, with half of `batch_size` too.
+
+        Warns
+        -----
+        UserWarning
+            Where the labelled pixels would fill the memory of the machine.
         """
-        if is_source(X):
-            return self._fit_labelled(X, y, groups, checkpoint=checkpoint, resume=resume)
-        for name in ("model_", "n_features_in_"):  # a fit that fails leaves no half-new model
+        for name in ("fitted_", "n_features_in_"):  # a fit that fails leaves no half-new model
             self.__dict__.pop(name, None)
-        spectra = self._as_spectra(X, fitting=True)
-        settings = self._resolve(spectra)
-        self.polarity_, self.fingerprint_ = spectra.polarity, spectra.fingerprint()
-        given, spectra = spectra, preprocess(spectra, settings)
-        self.classes_, codes = encode_labels(y, spectra.n_pixels)
-        rows = np.flatnonzero((codes >= 0) & (spectra.peak_counts > 0))
-        labelled, y_codes = spectra[rows], codes[rows]
-        check_classes(y_codes, self.classes_)
-        seed = seed_of(self.random_state)
-        seeds = np.random.SeedSequence(seed).spawn(4)
-        codes_of_groups = None if groups is None else group_codes(groups, rows, spectra.n_pixels)
-        checkpoints = checkpoints_of(
-            self, given, codes, codes_of_groups, seed, directory=checkpoint, resume=resume
-        )
-        axis = None if settings.as_published else MassAxis.learn(labelled)
-        if axis is not None and self.tolerance is None:
-            found = difference_tolerance(axis.mz, settings.relations)
-            settings = self.settings_ = replace(settings, tolerance=found)
-        self.training_, self.validation_ = np.zeros((2, spectra.n_pixels), dtype=bool)
-        self.contributions_: pd.DataFrame | None = None
-        self.history_: pd.DataFrame | None = None
-        self.model_: RGCN | BranchModel
-        self.n_nets_: int
-        rng = np.random.default_rng(seeds[0])
-        if settings.folds > 1:
-            chosen = default_groups(labelled) if codes_of_groups is None else codes_of_groups
-            fold = fold_by_group(y_codes, chosen, settings.folds, rng)
-            self.training_[rows] = True
-            self.encoder_ = PeakEncoder.learn(labelled, settings, axis)
-            fit_folds(self, labelled, y_codes, fold, seeds, checkpoints)
+        labels = Labels(y, sample_weight, groups)
+        if is_source(X):  # of which only what is learnt from is read
+            rows = labels.pixels(X.n_pixels)
+            some = labels.at(rows, X.n_pixels)
+            model = self._fitted(take(X, rows), some, checkpoint, resume)
+            self.fitted_ = replace(model, origin=model.origin.among(rows, X.n_pixels))
         else:
-            held_out = self._hold_out(labelled, y_codes, codes_of_groups, rng)
-            self.training_[rows[~held_out]] = True
-            self.validation_[rows[held_out]] = True
-            self.encoder_ = PeakEncoder.learn(labelled[~held_out], settings, axis)
-            fit_one(self, labelled, y_codes, held_out, seeds, checkpoints)
-        self.provenance_ = provenance(self, spectra, codes, grouped=groups is not None)
+            self.fitted_ = self._fitted(
+                self._as_spectra(X, fitting=True), labels, checkpoint, resume
+            )
         return self
 
-    def _fit_labelled(
-        self, source: SpectraSource, y: ArrayLike, groups: ArrayLike | None, **options: Any
-    ) -> RGCNClassifier:
-        """Learn from a source, which is read where it has labels."""
-        from massgraph.explain.streaming import take
+    def _fitted(
+        self,
+        given: Spectra,
+        labels: Labels,
+        checkpoint: str | os.PathLike[str] | None,
+        resume: bool,
+    ) -> FittedModel:
+        settings = self._resolve(given)
+        device = torch_device(self.device)  # better now than after the graphs are built
+        spectra = preprocess(given, settings)
+        encoded = labels.encode(spectra.n_pixels)
+        classes, rows, targets = encoded.targets(spectra.peak_counts > 0)
+        chosen = labels.group_codes(rows, spectra.n_pixels)
+        seed = seed_of(self.random_state)
+        checkpoints = checkpoints_of(
+            checkpoint,
+            resume=resume,
+            seed=seed,
+            identity=lambda: fit_identity(
+                given,
+                classes,
+                encoded.table,
+                chosen,
+                settings,
+                random_state=seed,
+                backend=resolve_backend(self.backend),
+                device=str(device),
+            ),
+        )
+        learnt = fit_classes(
+            spectra[rows],
+            targets,
+            chosen,
+            settings,
+            seed=seed,
+            backend=self.backend,
+            device=device,
+            find_tolerance=self.tolerance is None,
+            checkpoints=checkpoints,
+        )
+        training, validation = np.zeros((2, spectra.n_pixels), dtype=bool)
+        training[rows[~learnt.held_out]] = True
+        validation[rows[learnt.held_out]] = True
+        codes = np.full(spectra.n_pixels, -1, dtype=np.int64)
+        codes[rows] = targets.codes
+        origin = Origin(
+            polarity=given.polarity,
+            fingerprint=given.fingerprint(),
+            training=training,
+            validation=validation,
+            data=provenance(
+                spectra,
+                codes,
+                training,
+                validation,
+                n_classes=len(classes),
+                grouped=chosen is not None,
+                as_published=settings.as_published,
+            ),
+            history=learnt.history,
+            contributions=learnt.contributions,
+            n_nets=learnt.n_nets,
+            preset=self.preset,
+            given=self._given(),
+            random_state=seed_number(self.random_state),
+            mz=None if self.mz is None else np.asarray(self.mz, dtype=np.float64),
+        )
+        return FittedModel(
+            encoder=learnt.encoder,
+            network=learnt.network,
+            outputs=Classes(classes),
+            settings=learnt.settings,
+            origin=origin,
+            backend=self.backend,
+            device=str(self.device),
+        )
 
-        classes, codes = encode_labels(y, source.n_pixels)
-        rows = np.flatnonzero(codes >= 0)
-        chosen = None if groups is None else group_codes(groups, rows, source.n_pixels)
-        labelled = take(source, rows)
-        self.fit(labelled, classes[codes[rows]], chosen, **options)
-        self.fingerprint_ = labelled[self.training_ | self.validation_].fingerprint()
-        for name in ("training_", "validation_"):
-            mask = np.zeros(source.n_pixels, dtype=bool)
-            mask[rows] = getattr(self, name)
-            setattr(self, name, mask)
-        return self
+    def _given(self) -> tuple[str, ...]:
+        """Names of the settings that the user chose."""
+        parameters = self.get_params(deep=False)
+        return tuple(
+            name
+            for name, value in parameters.items()
+            if name not in NOT_SETTINGS and value is not None
+        )
 
     def _resolve(self, spectra: Spectra) -> Settings:
         resolve_backend(self.backend)
-        self.device_()  # where there is none such, better now than after the graphs are built
         parameters = self.get_params(deep=False)
         given = {name: value for name, value in parameters.items() if name not in NOT_SETTINGS}
-        self.settings_ = resolve_settings(self.preset, spectra.polarity, given)
-        return self.settings_
+        return resolve_settings(self.preset, spectra.polarity, given)
 
-    def _as_spectra(self, X: Any, *, fitting: bool = False) -> Spectra:
-        """Spectra as they are; a matrix through the axis `mz`."""
-        if isinstance(X, Spectra):
-            return X
-        if self.mz is None:
-            msg = (
-                f"X is a {type(X).__name__}: pass massgraph.Spectra, or give the m/z of the "
-                "columns as RGCNClassifier(mz=...)"
-            )
-            raise InputTypeError(msg)
-        matrix = check_array(X, accept_sparse="csr", dtype=(np.float32, np.float64))
-        n_features = matrix.shape[1]
-        if fitting:
-            self.n_features_in_ = n_features
-        elif n_features != self.n_features_in_:
-            msg = (
-                f"X has {n_features} features, but {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input"
-            )
-            raise InputError(msg)
-        return Spectra.from_matrix(matrix, self.mz)
+    @classmethod
+    def of(cls, model: FittedModel) -> RGCNClassifier:
+        """The estimator of a fitted model, with the parameters that were given to its fit."""
+        origin, settings = model.origin, model.settings
+        parameters = {name: getattr(settings, name) for name in origin.given}
+        unit = PRESETS[origin.preset].get("tolerance_unit", "ppm")
+        if "tolerance" in parameters and settings.tolerance_unit != unit:
+            parameters["tolerance_unit"] = settings.tolerance_unit
+        found = cls(
+            preset=origin.preset,
+            backend=model.backend,
+            device=model.device,
+            mz=origin.mz,
+            random_state=origin.random_state,
+            **parameters,
+        )
+        found.fitted_ = model
+        if origin.mz is not None:
+            found.n_features_in_ = len(origin.mz)
+        return found
 
-    def _new_spectra(self, X: Any) -> Spectra:
-        """Spectra for a fitted model; those of the other polarity hold other ions."""
-        check_is_fitted(self, "model_")
-        return self.checked(self._as_spectra(X))
+    # ---------------------------------------------------------------- what was fitted
 
-    def checked(self, spectra: Spectra) -> Spectra:
-        """The spectra; ValueError where they have the polarity that the model has not."""
-        if len({self.polarity_, spectra.polarity} - {None}) > 1:
-            msg = (
-                f"the spectra are of {spectra.polarity} polarity, but the model was fitted to "
-                f"{self.polarity_} ones"
-            )
-            raise InputError(msg)
-        return spectra
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Class labels, sorted, shape ``(n_classes,)``."""
+        return self.fitted_.outputs.labels
 
-    def _hold_out(
-        self,
-        labelled: Spectra,
-        y: NDArray[np.int64],
-        groups: NDArray[Any] | None,
-        rng: np.random.Generator,
-    ) -> NDArray[np.bool_]:
-        fraction = self.settings_.validation_fraction
-        if groups is None and self.settings_.as_published:
-            return published_split(y, fraction, rng)
-        chosen = default_groups(labelled) if groups is None else groups
-        return split_by_group(y, chosen, fraction, rng)
-
-    def device_(self) -> torch.device:
-        """The torch device that `device` stands for; ValueError where it cannot be used."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device)
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError, ImportError, TypeError) as error:
-            reason = str(error).split("\n", maxsplit=1)[0]
-            msg = f"device {self.device!r} cannot be used here ({reason}): use 'auto' or 'cpu'"
-            raise InputError(msg) from error
-        return device
+    @property
+    def contributions_(self) -> pd.DataFrame | None:
+        """What each branch adds."""
+        return self.fitted_.origin.contributions
 
     # ---------------------------------------------------------------- prediction
-
-    def logits(self, X: Input) -> NDArray[np.float64]:
-        """Logits, shape ``(n_pixels, n_classes)``.
-
-        NaN for pixels without peaks, or of whose peaks none is of an ion that the model knows: of
-        those nothing can be said, here and in all that predicts.
-
-        Raises ValueError, as all that predicts, for no pixels or those of the other polarity.
-        """
-        return self._per_pixel(X, lambda batch: self.model_(batch))  # noqa: PLW0108  not there before fit
 
     def decision_function(self, X: Input) -> NDArray[np.float64]:
         """Logits as scikit-learn wants them: for two classes their difference, ``(n_pixels,)``."""
@@ -416,71 +421,39 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             labels[empty] = None
         return labels
 
-    def uncertainty(self, X: Input) -> NDArray[np.float64]:
-        """Entropy of the probabilities over its largest value, in [0, 1]; 1 without peaks."""
-        return uncertainty_of(self.predict_proba(X))
+    def score(self, X: Input, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Share of the labelled pixels that got their class.
 
-    def embed(self, X: Input) -> NDArray[np.float32]:
-        """What the heads of the model read of each pixel; NaN without peaks.
+        Parameters
+        ----------
+        X, y
+            Pixels and their labels, missing where unlabelled.
+        sample_weight
+            How much each pixel counts (all alike).
 
-        Side by side, in the order of `branches`: a number per class of the axis and the family
-        branch, and the mean peak features of each net of the others, ``folds * hidden[-1]``.
+        Warns
+        -----
+        UserWarning
+            Where labelled pixels have no peaks of known ions: they count as missed, and are named.
         """
-        return self._per_pixel(X, lambda batch: self.model_.embedding(batch).float())
-
-    def branch_logits(self, X: Input) -> NDArray[np.float64]:
-        """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``.
-
-        Branches are in the order of ``settings_.branches``; their sum is `logits`. NaN for pixels
-        without peaks.
-        """
-        if not isinstance(self.model_, BranchModel):
-            return self.logits(X)[:, None, :]
-        model = self.model_
-        return self._per_pixel(X, lambda batch: model.weights[:, None] * model.branch_logits(batch))
-
-    def _per_pixel(self, X: Input, compute: Callable[[Any], torch.Tensor]) -> NDArray[Any]:
-        """``compute`` over all pixels in blocks; NaN for pixels without nodes."""
-        check_is_fitted(self, "model_")
-        spectra = X if is_source(X) else self._new_spectra(X)
-        if spectra.n_pixels == 0:
-            msg = "there are no pixels to predict"
+        found = self.predict(X)
+        labels = self._names(y)
+        known = ~pd.isna(labels)
+        if labels.shape != found.shape or not known.any():
+            msg = f"y has shape {labels.shape}, need a label for some of {len(found)} pixels"
             raise InputError(msg)
-        work = partial(self._outputs, compute)
-        if isinstance(spectra, Spectra):
-            return work(self.encoder_.calibrate(self.encoder_.preprocess(spectra)))
-        from massgraph.explain.streaming import calibrated_parts, in_order
-
-        found = (part.calibrated for part in calibrated_parts(self, spectra))
-        return np.concatenate(list(in_order(work, found)))
-
-    def _outputs(
-        self, compute: Callable[[Any], torch.Tensor], calibrated: CalibratedSpectra
-    ) -> NDArray[Any]:
-        found = []
-        for block in batches(calibrated.spectra.offsets):
-            graphs = self.encoder_.encode(calibrated[block])
-            rows = np.arange(len(graphs))
-            values = model_output(self.model_, graphs, rows, self.device_(), compute)
-            values[np.diff(graphs.offsets) == 0] = np.nan
-            found.append(values)
-        return np.concatenate(found)
+        empty = np.flatnonzero(known & pd.isna(found))
+        if empty.size:
+            msg = (
+                f"{empty.size} labelled pixels, the first pixel {empty[0]}, have no peaks of known "
+                "ions and so no class: they count as missed"
+            )
+            warnings.warn(msg, UserWarning, stacklevel=outside())
+        right = self._names(found) == labels
+        weights = check_weights(sample_weight, len(found))
+        return float(np.average(right[known], weights=None if weights is None else weights[known]))
 
     # ---------------------------------------------------------------- results
-
-    def explain(self, X: Input) -> Explanation:
-        """Which ions and families decided: see `massgraph.explain.activation.Explanation`.
-
-        Of what `massgraph.open_imzml` gives, a `massgraph.explain.streaming.StreamedExplanation`.
-        """
-        if is_source(X):
-            from massgraph.explain.streaming import explain_source
-
-            check_is_fitted(self, "model_")
-            return explain_source(self, X)
-        from massgraph.explain.activation import explain
-
-        return explain(self, self._new_spectra(X))
 
     def segment(
         self, X: Input, y: ArrayLike | None = None, *, explain: bool = True
@@ -496,66 +469,25 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         explain
             Whether to explain too, which costs about one more prediction.
         """
-        if is_source(X):
-            return self._segment_source(X, y, explain=explain)
-        spectra = self._new_spectra(X)
-        trained_here = spectra.fingerprint() == self.fingerprint_
-        return Segmentation.from_probability(
-            spectra,
-            [str(name) for name in self.classes_],
-            self.predict_proba(spectra),
-            reference=None if y is None else self._names(y),
-            training=self.training_ if trained_here else None,
-            validation=self.validation_ if trained_here else None,
-            explanation=self.explain(spectra) if explain else None,
-            history=self.history_,
-            parameters=self.summary(),
-        )
-
-    def _segment_source(
-        self, source: SpectraSource, y: ArrayLike | None, *, explain: bool
-    ) -> Segmentation:
-        from massgraph.explain.streaming import segment_source, take
-
-        check_is_fitted(self, "model_")
-        trained_here = len(self.training_) == source.n_pixels
-        if trained_here:
-            learnt = take(source, np.flatnonzero(self.training_ | self.validation_))
-            trained_here = learnt.fingerprint() == self.fingerprint_
-        return segment_source(
-            self,
-            source,
-            None if y is None else self._names(y),
-            explain=explain,
-            training=self.training_ if trained_here else None,
-            validation=self.validation_ if trained_here else None,
-        )
+        pixels = self._pixels(X)
+        reference = None if y is None else self._names(y)
+        return segment(self._model, pixels, reference, explain=explain)
 
     def only(self, *branches: str) -> RGCNClassifier:
         """The fitted model with some of its branches alone, at the weights that they have.
 
-        Branches stay in their order.
+        Branches stay in their order; a clone of it has these branches too.
 
         Raises
         ------
-        ValueError
+        InputError
             For no branch, or one that the model does not have.
         """
-        check_is_fitted(self, "model_")
-        model = self.model_
-        if not isinstance(model, BranchModel):
-            msg = "the network as published has no branches to choose from"
-            raise InputError(msg)
-        chosen = copy(self)
-        chosen.model_ = model.only(branches)
-        chosen.settings_ = replace(self.settings_, branches=chosen.model_.names)
-        if self.contributions_ is not None:
-            rows = self.contributions_["branch"].isin([*branches, "all"])
-            table = self.contributions_[rows].reset_index(drop=True)
-            # Shares and scores were measured for the sum of all.
-            table[["share", "balanced_accuracy_without"]] = np.nan
-            table.loc[table["branch"] == "all", "balanced_accuracy_alone"] = np.nan
-            chosen.contributions_ = table
+        chosen = type(self)(**self.get_params(deep=False))
+        chosen.fitted_ = self._model.only(branches)
+        chosen.branches = chosen.settings_.branches
+        if "n_features_in_" in vars(self):
+            chosen.n_features_in_ = self.n_features_in_
         return chosen
 
     def _names(self, y: Any) -> NDArray[Any]:
@@ -565,27 +497,35 @@ class RGCNClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         text = [None if pd.isna(value) else names.get(value, str(value)) for value in values.flat]
         return np.array(text, dtype=object)
 
-    def summary(self) -> dict[str, Any]:
-        """Settings, seeds and what the fit found out, as values that JSON can hold."""
-        check_is_fitted(self, "model_")
-        return summary(self)
 
-    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the fitted model as a folder: see `massgraph.store.folder.save`."""
-        from massgraph.store.folder import save
+def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
+    """Read a model folder that `RGCNClassifier.save` wrote, as a fitted classifier.
 
-        check_is_fitted(self, "model_")
-        save(self, directory, overwrite=overwrite)
+    Everything is checked before it is used, and nothing in the folder is run. A clone of the
+    classifier has the parameters that its fit was given.
 
-    def __sklearn_tags__(self) -> Any:
-        """Tags for scikit-learn: matrices may be sparse."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
+    Raises
+    ------
+    FileNotFoundError
+        Where the folder, or one of its two files, is missing.
+    ModelError
+        Where a file is damaged, of another schema version, or does not belong to the other.
 
+    Warns
+    -----
+    UserWarning
+        Where the device that the model was fitted on is absent here.
 
-def is_source(X: Any) -> TypeGuard[SpectraSource]:
-    """Whether spectra are to be read block by block."""
-    from massgraph.explain.streaming import SpectraSource
-
-    return isinstance(X, SpectraSource)
+    Examples
+    --------
+    >>> import tempfile
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clf.save(folder, overwrite=True)
+    ...     again = mg.load(folder)
+    >>> bool((again.predict(spectra) == clf.predict(spectra)).all())
+    True
+    """
+    return RGCNClassifier.of(store.load(directory))

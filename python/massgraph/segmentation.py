@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
-from platform import python_version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
+from massgraph.versions import package_versions
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from massgraph.explain.activation import Explanation
 
-__all__ = ["Segmentation", "package_versions", "uncertainty_of"]
-
-PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "anndata")
+__all__ = ["Segmentation", "uncertainty_of"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -351,19 +348,6 @@ def uncertainty_of(probability: ArrayLike) -> NDArray[np.float64]:
     entropy = -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1)
     share = entropy / np.log(p.shape[1]) if p.shape[1] > 1 else entropy
     return np.where(np.isnan(share), 1.0, np.clip(share, 0.0, 1.0))
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that decide a result, without imports."""
-    from massgraph import __version__  # not in the metadata where the sources are used as they lie
-
-    versions = {"massgraph": __version__, "python": python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _codes(values: pd.Categorical | None, levels: list[str]) -> NDArray[np.int64]:

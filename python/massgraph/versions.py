@@ -10,9 +10,11 @@ from importlib.metadata import PackageNotFoundError, version
 from massgraph._util.threads import n_threads
 from massgraph.native.library import levels, library, status
 
-__all__ = ["show_versions", "versions"]
+__all__ = ["package_versions", "show_versions", "versions"]
 
 PACKAGES = ("numpy", "scipy", "torch", "torch-geometric", "scikit-learn", "anndata")
+# Those that decide a result.
+DECIDING = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "anndata")
 
 
 def versions() -> dict[str, str]:
@@ -47,6 +49,26 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the installed packages that decide a result, without imports.
+
+    Examples
+    --------
+    >>> from massgraph.versions import package_versions
+    >>> list(package_versions())[:2]
+    ['massgraph', 'python']
+    """
+    from massgraph import __version__  # not in the metadata where the sources are used as they lie
+
+    found = {"massgraph": __version__, "python": platform.python_version()}
+    for name in DECIDING:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 def show_versions() -> None:

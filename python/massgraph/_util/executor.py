@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from typing import Any, Protocol, TypeVar
 
 __all__ = ["Executor", "Joblib", "Serial", "Threads"]
@@ -79,13 +80,15 @@ class Threads:
         self, function: Callable[[T], R], tasks: Iterable[T], *, name: Name | None = None
     ) -> Iterator[R]:
         """See `Executor.map`; one task more than there are threads is held at a time."""
-        named = _Named(function, name)
-        if self.n == 1:
-            yield from map(named, tasks)
+        named, todo = _Named(function, name), iter(tasks)
+        first = list(islice(todo, 2))
+        # A task by itself gains nothing from a thread, and its warnings would lose their place.
+        if self.n == 1 or len(first) < 2:
+            yield from map(named, chain(first, todo))
             return
         with ThreadPoolExecutor(self.n) as pool:
             waiting: deque[Future[R]] = deque()
-            for task in tasks:
+            for task in chain(first, todo):
                 waiting.append(pool.submit(named, task))
                 if len(waiting) > self.n:
                     yield waiting.popleft().result()

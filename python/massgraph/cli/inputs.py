@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from massgraph.data.sources import JoinedSpectra, SpectraSource
     from massgraph.data.spectra import Spectra
-    from massgraph.explain.streaming import JoinedSpectra, SpectraSource
 
 __all__ = ["find_labels", "inputs", "places", "read_all", "read_file"]
 
@@ -75,7 +75,7 @@ def _is_large(paths: list[Path]) -> bool:
 
 def _open_all(arguments: argparse.Namespace, opened: ExitStack) -> JoinedSpectra:
     """All inputs as one source; imzML files stay open until `opened` is closed."""
-    from massgraph.explain.streaming import JoinedSpectra
+    from massgraph.data.sources import JoinedSpectra
 
     sources: list[SpectraSource | Spectra] = []
     options = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from massgraph.classifier import RGCNClassifier
+    from massgraph.data.sources import JoinedSpectra
     from massgraph.data.spectra import Spectra
     from massgraph.evidence.evaluate import Evaluation
-    from massgraph.explain.streaming import JoinedSpectra
     from massgraph.segmentation import Segmentation
 
 __all__ = ["main"]
@@ -508,8 +508,8 @@ def _deletion(
     classifier: RGCNClassifier, spectra: Spectra | JoinedSpectra, segmentation: Segmentation
 ) -> pd.DataFrame:
     """Deletion curve on a sample of the pixels, evenly spread."""
+    from massgraph.data.sources import take
     from massgraph.explain.faithfulness import deletion_curve
-    from massgraph.explain.streaming import take
 
     step = max(spectra.n_pixels // DELETION_PIXELS, 1)
     if isinstance(spectra, mg.Spectra):

@@ -14,7 +14,17 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from massgraph._util.errors import InputError
 
-__all__ = ["check_classes", "encode_labels", "group_codes", "label_array", "seed_number", "seed_of"]
+__all__ = [
+    "check_classes",
+    "check_weights",
+    "encode_labels",
+    "encode_shares",
+    "group_codes",
+    "is_shares",
+    "label_array",
+    "seed_number",
+    "seed_of",
+]
 
 
 def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -47,6 +57,85 @@ def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64
     codes = np.full(n_pixels, -1, dtype=np.int64)
     codes[known] = present.reshape(-1)
     return classes, codes
+
+
+def is_shares(y: Any) -> bool:
+    """Whether labels are shares of classes: a table of numbers with two columns or more."""
+    shape = getattr(y, "shape", None)
+    if shape is None and isinstance(y, (list, tuple)) and y and isinstance(y[0], (list, tuple)):
+        shape = np.asarray(y).shape
+    return shape is not None and len(shape) == 2 and shape[1] > 1
+
+
+def encode_shares(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Classes, and the share that each pixel has of each, zeros where it is unlabelled.
+
+    Parameters
+    ----------
+    y
+        Shape ``(n_pixels, n_classes)``: rows that sum to one, or are missing throughout. The
+        columns of a DataFrame name the classes, otherwise their numbers do.
+    n_pixels
+        Number of pixels.
+
+    Raises
+    ------
+    InputError
+        For another shape, a share below zero, or a row that does not sum to one: it names pixel
+        and value.
+    """
+    names = list(y.columns) if isinstance(y, pd.DataFrame) else list(range(np.shape(y)[1]))
+    try:
+        shares = np.array(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"y has {len(names)} columns, not all of numbers: give shares, or one label a pixel"
+        raise InputError(msg) from error
+    if len(shares) != n_pixels:
+        msg = f"y has {len(shares)} rows, need shares of the classes for each of {n_pixels} pixels"
+        raise InputError(msg)
+    missing = np.isnan(shares).all(axis=1)
+    shares[missing] = 0.0
+    wrong = ~missing & ~((shares >= 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) < 1e-6))
+    if wrong.any():
+        pixel = int(np.argmax(wrong))
+        msg = (
+            f"pixel {pixel}: shares {shares[pixel].tolist()} are not positive numbers that sum to 1"
+        )
+        raise InputError(msg)
+    if missing.all():
+        msg = "no pixel has a label"
+        raise InputError(msg)
+    order = sorted(range(len(names)), key=lambda place: names[place])
+    classes, _ = encode_labels([names[place] for place in order], len(names))
+    if len(classes) != len(names):
+        msg = f"the columns of y are not all different: {names}"
+        raise InputError(msg)
+    return classes, shares[:, order]
+
+
+def check_weights(sample_weight: Any, n_pixels: int) -> NDArray[np.float64] | None:
+    """Weights of the pixels, None where all count the same.
+
+    Raises
+    ------
+    InputError
+        For other than one finite number of zero or more for each pixel, or nothing but zeros.
+    """
+    if sample_weight is None:
+        return None
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_pixels,):
+        msg = f"sample_weight has shape {weights.shape}, need one for each of {n_pixels} pixels"
+        raise InputError(msg)
+    bad = ~np.isfinite(weights) | (weights < 0)
+    if bad.any():
+        pixel = int(np.argmax(bad))
+        msg = f"sample_weight of pixel {pixel} is {weights[pixel]}, need zero or more"
+        raise InputError(msg)
+    if not weights.any():
+        msg = "sample_weight is zero for all pixels: there is nothing to learn from"
+        raise InputError(msg)
+    return weights
 
 
 def label_array(y: Any) -> NDArray[Any]:

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from massgraph.data.alignment import assign_to_axis, find_axis
 from massgraph.data.spectra import Spectra
 from massgraph.encode.calibration import Calibration, RunErrors, calibrate, run_errors
-from massgraph.encode.ions import with_levels
 
-__all__ = ["MOST_IONS", "NEAR", "Assignment", "CalibratedSpectra", "MassAxis"]
+__all__ = ["MOST_IONS", "NEAR", "Assignment", "CalibratedSpectra", "MassAxis", "corrected"]
 
 Floats = NDArray[np.float64]
 
 NEAR = 4  # ions that a peak may belong to: two below and two above it
-MIN_PRESENCE = 0.03  # share of the pixels that an ion must occur in
 MOST_IONS = 4000  # the most common ones: bounds the size of discriminants
-LEARNING_PIXELS = 1500  # pixels that the axis is learnt from, evenly spread
-FIRST_WIDTH_DA = 2.5e-3  # before the width is known
 AXIS_ERROR_DA = 8e-4  # how well an ion's place is known
 NOTHING = 0.02  # weight of a peak being none of the ions
 SNAP = 0.4  # a peak that belongs to an ion by more than this takes its m/z
-ANCHORS = 80
-# Anchors are common and stand alone; where there are too few, less common and closer ones serve.
-ANCHOR_RULES = ((0.5, 0.015), (0.3, 0.015), (0.3, 0.01), (0.1, 0.005), (MIN_PRESENCE, 0.0))
 
 
 class Assignment(NamedTuple):
@@ -81,44 +73,6 @@ class MassAxis:
     def __len__(self) -> int:
         return len(self.mz)
 
-    @classmethod
-    def learn(cls, spectra: Spectra) -> MassAxis:
-        """Find the ions of the data; no setting is needed.
-
-        The ions of the run with most peaks come first; all runs are calibrated to them, which says
-        how wide an ion is, and the axis is built again from all at that width.
-        """
-        sample = spectra[:: max(spectra.n_pixels // LEARNING_PIXELS, 1)]
-        codes = np.asarray(sample.run_codes)
-        peaks_of_run = np.bincount(codes, weights=sample.peak_counts)
-        axis = cls._of(sample[codes == np.argmax(peaks_of_run)], FIRST_WIDTH_DA)
-        for _ in range(2):
-            calibration = calibrate(sample, axis.mz[axis.anchor])
-            shift = float(np.abs(calibration.shift).max(initial=0.0))
-            width = float(np.median(calibration.width))
-            axis = cls._of(_corrected(sample, calibration), width)
-            axis = replace(axis, shift=shift, width=width)
-        return with_levels(axis, axis.calibrate(sample))
-
-    @classmethod
-    def _of(cls, spectra: Spectra, width: float) -> MassAxis:
-        # The density is smoothed by half the tolerance: by about one width, at least 0.8 mDa.
-        tolerance = 2 * max(width, AXIS_ERROR_DA)
-        mz = find_axis(spectra.mz, tolerance, "Da") if spectra.axis is None else spectra.axis
-        if len(mz) == 0:
-            return cls(*(np.empty(0),) * 2, np.empty(0, dtype=bool), np.empty(0), width, 0.0)
-        ion = assign_to_axis(spectra.mz, mz)
-        near = np.abs(spectra.mz - mz[ion]) <= 2 * tolerance
-        pairs = np.unique(spectra.pixel_of_peak[near] * len(mz) + ion[near])
-        n_pixels = max(int((spectra.peak_counts > 0).sum()), 1)
-        presence = np.bincount(pairs % max(len(mz), 1), minlength=len(mz)) / n_pixels
-        common = presence >= MIN_PRESENCE
-        if common.sum() > MOST_IONS:
-            common &= presence >= np.sort(presence)[-MOST_IONS]
-            common[np.flatnonzero(common)[MOST_IONS:]] = False
-        mz, presence = mz[common], presence[common]
-        return cls(mz, presence, _anchors(mz, presence), np.zeros(mz.size), width, 0.0)
-
     def run_errors(self, spectra: Spectra) -> RunErrors:
         """Mass errors of runs: see `massgraph.encode.calibration.run_errors`."""
         return run_errors(spectra, self.mz[self.anchor])
@@ -126,7 +80,7 @@ class MassAxis:
     def calibrate(self, spectra: Spectra, runs: RunErrors | None = None) -> CalibratedSpectra:
         """Take the mass error off; without the errors of `runs` the spectra must be whole runs."""
         calibration = calibrate(spectra, self.mz[self.anchor], runs)
-        return CalibratedSpectra(_corrected(spectra, calibration), calibration.width)
+        return CalibratedSpectra(corrected(spectra, calibration), calibration.width)
 
     def assign(self, calibrated: CalibratedSpectra) -> Assignment:
         """Soft assignment of each peak to the ions near it.
@@ -164,17 +118,7 @@ class MassAxis:
         return spectra._derive(mz=mz, axis=None)
 
 
-def _anchors(mz: Floats, presence: Floats) -> NDArray[np.bool_]:
-    gap = np.diff(mz, prepend=-np.inf, append=np.inf)
-    alone = np.minimum(gap[:-1], gap[1:])
-    chosen = np.zeros(mz.size, dtype=bool)
-    for lowest, isolation in ANCHOR_RULES:
-        chosen = (presence >= lowest) & (alone >= isolation)
-        if chosen.sum() >= ANCHORS:
-            break
-    return chosen
-
-
-def _corrected(spectra: Spectra, calibration: Calibration) -> Spectra:
+def corrected(spectra: Spectra, calibration: Calibration) -> Spectra:
+    """Spectra less the mass error that was found, in no shared axis any more."""
     mz = np.maximum(spectra.mz - calibration.error(spectra), 1e-3)
     return spectra._derive(mz=mz, axis=None)

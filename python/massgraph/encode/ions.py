@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from massgraph.data.spectra import Spectra
-    from massgraph.encode.axis import CalibratedSpectra, MassAxis
+from massgraph.data.spectra import Spectra
+from massgraph.encode.axis import CalibratedSpectra, MassAxis
 
 __all__ = [
     "N_CONTEXT",
@@ -20,14 +18,13 @@ __all__ = [
     "ion_nodes",
     "relative_intensity",
     "spread",
-    "with_levels",
+    "weighted_mean",
 ]
 
 Floats = NDArray[np.float64]
 
 LEAST = 0.1  # what peaks must belong to an ion by, in sum, for the pixel to hold it
 N_CONTEXT = 5  # columns of `context`: a deviation, and four strengths of ions
-LEVEL_STEPS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +103,6 @@ def spread(nodes: IonNodes, peaks: Spectra, activation: Floats) -> Floats:
     return np.asarray(nodes.part.T @ (activation * scale[:, None]))
 
 
-def with_levels(axis: MassAxis, calibrated: CalibratedSpectra) -> MassAxis:
-    """The axis with the level of each ion, learnt from calibrated spectra.
-
-    Levels of the ions and gains of the pixels are each the mean of what the other leaves.
-    """
-    nodes = ion_nodes(axis, calibrated)
-    pixel, log = nodes.spectra.pixel_of_peak, np.log(nodes.spectra.intensity.astype(np.float64))
-    level, gain = np.zeros(len(axis)), np.zeros(calibrated.spectra.n_pixels)
-    for _ in range(LEVEL_STEPS):
-        level = _mean(nodes.ion, nodes.weight, log - gain[pixel], level.size)
-        gain = _mean(pixel, nodes.weight, log - level[nodes.ion], gain.size)
-    return replace(axis, level=level)
-
-
 def relative_intensity(axis: MassAxis, nodes: IonNodes) -> Floats:
     """Intensity of each node over the brightness of its pixel, shape ``(n_nodes,)``.
 
@@ -143,7 +126,7 @@ def context(axis: MassAxis, nodes: IonNodes) -> NDArray[np.float32]:
     if len(axis) == 0:
         return np.zeros((0, N_CONTEXT), dtype=np.float32)
     deviation = np.log(nodes.spectra.intensity.astype(np.float64)) - axis.level[nodes.ion]
-    deviation -= _mean(pixel, nodes.weight, deviation, n)[pixel]
+    deviation -= weighted_mean(pixel, nodes.weight, deviation, n)[pixel]
     edges = np.quantile(axis.level, np.linspace(0, 1, N_CONTEXT)[1:-1])
     group = np.searchsorted(edges, axis.level, side="right")
     expected = np.bincount(group, axis.presence, minlength=N_CONTEXT - 1)
@@ -153,7 +136,7 @@ def context(axis: MassAxis, nodes: IonNodes) -> NDArray[np.float32]:
     return np.column_stack([nodes.weight * deviation, complete[pixel]]).astype(np.float32)
 
 
-def _mean(group: NDArray[np.int64], weight: Floats, values: Floats, n: int) -> Floats:
+def weighted_mean(group: NDArray[np.int64], weight: Floats, values: Floats, n: int) -> Floats:
     """Weighted mean of the values in each of n groups, zero for an empty one."""
     total = np.maximum(np.bincount(group, weight, n), 1e-9)
     return np.asarray(np.bincount(group, weight * values, n) / total)

@@ -22,7 +22,9 @@ from massgraph._util.errors import InputError
 from massgraph.data.alignment import assign_to_axis
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import MassAxis
-from massgraph.encode.encoder import UNIT_OF_MEDIAN, degraded_copy
+from massgraph.encode.encoder import UNIT_OF_MEDIAN
+from massgraph.encode.learn_axis import learn_axis
+from massgraph.learn.augmentation import degraded_copy
 
 __all__ = ["BASELINES", "PLSDA", "AlignedClassifier", "BinnedCNN", "make_baseline"]
 
@@ -211,7 +213,7 @@ class BinnedCNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _axis_of(spectra: Spectra) -> MassAxis:
     if spectra not in _AXES:
-        _AXES[spectra] = MassAxis.learn(spectra)
+        _AXES[spectra] = learn_axis(spectra)
     return _AXES[spectra]
 
 

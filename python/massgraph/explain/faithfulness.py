@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,8 @@ from scipy.special import log_softmax
 
 from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
-
-if TYPE_CHECKING:
-    from massgraph.classifier import RGCNClassifier
-    from massgraph.explain.activation import Explanation
+from massgraph.explain.activation import Explanation
+from massgraph.fitted import FittedModel, fitted_model
 
 __all__ = ["deletion_curve", "precision_at_k"]
 
@@ -22,7 +20,7 @@ FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 def deletion_curve(
-    classifier: RGCNClassifier,
+    model: Any,
     spectra: Spectra,
     explanation: Explanation,
     *,
@@ -37,8 +35,8 @@ def deletion_curve(
 
     Parameters
     ----------
-    classifier, spectra, explanation
-        The fitted model, the pixels, and ``classifier.explain(spectra)``.
+    model, spectra, explanation
+        A fitted model (or estimator), the pixels, and its explanation of them.
     fractions
         Shares of the peaks to remove, in [0, 1). Ions go in order of rank until that share of all
         peaks is gone; random ions likewise, so that both lose the same number of peaks.
@@ -65,11 +63,12 @@ def deletion_curve(
     if not ((shares >= 0) & (shares < 1)).all():
         msg = f"fractions {shares.tolist()} must be at least 0 and below 1"
         raise InputError(msg)
-    spectra = classifier.encoder_.preprocess(spectra)
+    model = fitted_model(model)
+    spectra = model.encoder.preprocess(spectra)
     if spectra.n_peaks == 0:
         msg = f"none of the {spectra.n_pixels} pixels has peaks: there is nothing to remove"
         raise InputError(msg)
-    mz, ion = classifier.encoder_.align(spectra, classifier.encoder_.calibrate(spectra))
+    mz, ion = model.encoder.align(spectra, model.encoder.calibrate(spectra))
     same_peaks = np.array_equal(spectra.peak_counts, explanation.peak_counts)
     if not (same_peaks and np.array_equal(mz, explanation.mz)):
         msg = "the explanation is of other pixels than these spectra"
@@ -81,7 +80,7 @@ def deletion_curve(
     rows = []
     for share in shares:
         scores = [
-            _score(classifier, spectra, _gone(order, ion, share), ion, explanation.labels)
+            _score(model, spectra, _gone(order, ion, share), ion, explanation.labels)
             for order in orders
         ]
         rows.append([share, scores[0], np.mean(scores[1:]), np.std(scores[1:])])
@@ -98,14 +97,14 @@ def _gone(order: NDArray[np.int64], ion: NDArray[np.int64], share: float) -> NDA
 
 
 def _score(
-    classifier: RGCNClassifier,
+    model: FittedModel,
     spectra: Spectra,
     gone: NDArray[np.bool_],
     ion: NDArray[np.int64],
     labels: NDArray[np.int64],
 ) -> float:
     """Mean log probability of the given classes; a pixel that lost all peaks is at chance."""
-    logits = classifier.logits(spectra.keep_peaks(~gone[ion]))
+    logits = model.logits(spectra.keep_peaks(~gone[ion]))
     log_probability = log_softmax(np.nan_to_num(logits), axis=1)
     known = np.flatnonzero(labels >= 0)
     return float(log_probability[known, labels[known]].mean())

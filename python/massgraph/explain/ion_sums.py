@@ -65,19 +65,12 @@ class IonSums:
         place = labels[pixel] * self.present.shape[1] + ion
         weight = 1.0 / spectra.peak_counts[pixel]
         for c, values in enumerate(cam.T):
-            self.contribution[c] += self._by_place(place, values * weight)
-        self.intensity += self._by_place(place, normalized)
+            _add(self.contribution[c], place, values * weight)
+        _add(self.intensity, place, normalized)
         # Several peaks of a pixel at one ion, which stand side by side, count once.
         first = np.ones(ion.size, dtype=bool)
         first[1:] = (ion[1:] != ion[:-1]) | (pixel[1:] != pixel[:-1])
-        self.present += self._by_place(place, first)
-
-    def _by_place(
-        self, place: NDArray[np.int64], values: NDArray[np.generic]
-    ) -> NDArray[np.float64]:
-        sums = np.bincount(place, weights=values, minlength=self.present.size)
-        # bincount of nothing counts in integers, weights or not.
-        return sums.astype(np.float64, copy=False).reshape(self.present.shape)
+        _add(self.present, place, first)
 
     def means(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Mean contribution, mean intensity and share of pixels; zero for a class without pixels.
@@ -86,3 +79,8 @@ class IonSums:
         """
         counts = np.maximum(self.pixels, 1)[:, None]
         return self.contribution / counts, self.intensity / counts, self.present / counts
+
+
+def _add(sums: NDArray[np.float64], place: NDArray[np.int64], values: NDArray[np.generic]) -> None:
+    """Add values at their places, one after the other: the same sums, however pixels are parted."""
+    np.add.at(sums.reshape(-1), place, values.astype(np.float64, copy=False))

@@ -7,10 +7,10 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,21 +21,17 @@ from safetensors.torch import save as save_tensors
 from massgraph import __version__
 from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_file
+from massgraph._util.text import one_line
 from massgraph._util.warnings import outside
 from massgraph.data.spectra import Spectra
-from massgraph.io._imzml_spectra import one_line
 from massgraph.learn.settings import Settings
-from massgraph.nn.layers import resolve_backend
-
-if TYPE_CHECKING:
-    from massgraph.classifier import RGCNClassifier
+from massgraph.learn.training_state import MOMENTS, Tensors, TrainingState
 
 __all__ = [
     "HISTORY",
     "Checkpoint",
     "CheckpointError",
     "Checkpoints",
-    "TrainingState",
     "checkpoints_of",
     "fit_identity",
     "open_checkpoints",
@@ -43,22 +39,17 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 LARGEST = 2**31  # bytes; a checkpoint has some kilobytes. What claims more is not read.
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what Adam and AdamW keep of each parameter
 NAME = re.compile(r"net-\d+\.safetensors")
 LEFTOVER = re.compile(r"\.net-\d+\.[0-9a-f]{16}\.safetensors")  # of a writer that was killed
 KEYS = frozenset({"schema_version", "identity", "history", "rng", "batch_size", "sha256"})
-# Columns of the learning curve, and the type of their values.
+# Columns of every learning curve, and the type of their values; an objective adds numbers.
 HISTORY = {
     "epoch": int,
     "learning_rate": float,
     "train_loss": float,
-    "train_balanced_accuracy": float,
     "valid_loss": float,
-    "valid_balanced_accuracy": float,
     "best": bool,
 }
-
-Tensors = dict[str, torch.Tensor]
 
 
 class CheckpointError(InputError):
@@ -66,91 +57,6 @@ class CheckpointError(InputError):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
-
-
-# -------------------------------------------------------------------- state
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingState:
-    """Everything that the next epoch depends on; a copy, which training does not change.
-
-    Parameters
-    ----------
-    weights, best_weights
-        State of the model now, and after the best epoch.
-    optimizer
-        Moments of Adam, ``"{parameter}.{name}"`` with the parameter's number; empty before the
-        first step.
-    rows
-        The learning curve. The learning rate and its schedule follow from its losses.
-    rng
-        State of the generator that draws the pixels.
-    batch_size
-        Pixels per batch: that of the settings, or half of it after memory ran out.
-    """
-
-    weights: Tensors
-    best_weights: Tensors
-    optimizer: Tensors
-    rows: list[dict[str, Any]]
-    rng: Mapping[str, Any]
-    batch_size: int
-
-    @classmethod
-    def capture(
-        cls,
-        model: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        rng: np.random.Generator,
-        batch_size: int,
-    ) -> TrainingState:
-        """The state before the first epoch."""
-        weights = _copies(model.state_dict())
-        moments = _moments(optimizer)
-        return cls(weights, weights, moments, [], rng.bit_generator.state, batch_size)
-
-    def after(
-        self,
-        row: dict[str, Any],
-        model: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        rng: np.random.Generator,
-        batch_size: int,
-    ) -> TrainingState:
-        """The state after one more epoch, whose row of the learning curve is `row`."""
-        now = self.capture(model, optimizer, rng, batch_size)
-        best = now.weights if row["best"] else self.best_weights
-        return replace(now, best_weights=best, rows=[*self.rows, row])
-
-    def restore(
-        self,
-        model: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        rng: np.random.Generator,
-    ) -> None:
-        """Put model, optimizer and generator back into this state."""
-        model.load_state_dict(self.weights)
-        state: dict[int, Tensors] = {}
-        for name, value in self.optimizer.items():
-            number, moment = name.split(".")
-            # A copy: the optimizer keeps what it is given, and writes into it.
-            state.setdefault(int(number), {})[moment] = value.clone()
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
-        rng.bit_generator.state = self.rng
-
-
-def _copies(tensors: Mapping[str, torch.Tensor]) -> Tensors:
-    return {
-        name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()
-    }
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> Tensors:
-    state = optimizer.state_dict()["state"]
-    flat = {f"{number}.{name}": one[name] for number, one in state.items() for name in MOMENTS}
-    return _copies(flat)
 
 
 # -------------------------------------------------------------------- identity
@@ -306,20 +212,26 @@ def open_checkpoints(
 
 
 def checkpoints_of(
-    classifier: RGCNClassifier,
-    spectra: Spectra,
-    codes: NDArray[np.int64],
-    groups: NDArray[np.int64] | None,
-    seed: int | None,
-    *,
     directory: str | os.PathLike[str] | None,
+    *,
     resume: bool,
+    seed: int | None,
+    identity: Callable[[], dict[str, Any]],
 ) -> Checkpoints | None:
     """The checkpoints of a fit, if it has any, before its long part: what differs is said at once.
 
+    Parameters
+    ----------
+    directory, resume
+        As for `open_checkpoints`; None for a fit without checkpoints.
+    seed
+        What the fit is seeded with.
+    identity
+        Gives the `fit_identity`, which is not needed without checkpoints.
+
     Raises
     ------
-    ValueError
+    InputError
         Where there is nothing to resume from, or no seed to repeat the fit with; and as
         `open_checkpoints`.
     """
@@ -331,17 +243,7 @@ def checkpoints_of(
     if seed is None:
         msg = "random_state None draws anew in each fit: give a number to fit with checkpoint"
         raise InputError(msg)
-    identity = fit_identity(
-        spectra,
-        classifier.classes_,
-        codes,
-        groups,
-        classifier.settings_,
-        random_state=seed,
-        backend=resolve_backend(classifier.backend),
-        device=str(classifier.device_()),
-    )
-    return open_checkpoints(directory, identity, resume=resume)
+    return open_checkpoints(directory, identity(), resume=resume)
 
 
 @dataclass(frozen=True)
@@ -386,9 +288,20 @@ class Checkpoint:
         self._read()
 
     def read(
-        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, epochs: int
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        epochs: int,
+        columns: tuple[tuple[str, ...], tuple[str, ...]],
     ) -> TrainingState | None:
         """The state that is there, if any, for this model, optimizer and number of epochs.
+
+        Parameters
+        ----------
+        model, optimizer, epochs
+            What is trained, how, and for how long at most.
+        columns
+            What the objective adds to the learning curve (`massgraph.learn.objectives.Objective`).
 
         Raises
         ------
@@ -406,7 +319,7 @@ class Checkpoint:
             _check_same(parts["weights"], model.state_dict())
             _check_same(parts["best"], model.state_dict())
             _check_same(parts["optimizer"], _wanted_moments(optimizer))
-            _check_header(header, epochs)
+            _check_header(header, epochs, columns)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._damaged(str(error)) from error
         return TrainingState(
@@ -479,14 +392,17 @@ def _check_same(found: Tensors, wanted: Mapping[str, torch.Tensor]) -> None:
             raise InputError(msg)
 
 
-def _check_header(header: dict[str, Any], epochs: int) -> None:
+def _check_header(
+    header: dict[str, Any], epochs: int, columns: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
     """Refuse a learning curve, generator or size of batches that training cannot have left."""
     rows = header["history"]
     if not 1 <= len(rows) <= epochs or [row["epoch"] for row in rows] != [*range(1, len(rows) + 1)]:
         msg = f"its {len(rows)} epochs are not the first of {epochs}"
         raise InputError(msg)
+    wanted = {**HISTORY, **dict.fromkeys((*columns[0], *columns[1]), float)}
     for row in rows:
-        if {name: type(value) for name, value in row.items()} != HISTORY:
+        if {name: type(value) for name, value in row.items()} != wanted:
             msg = f"epoch {row['epoch']} has other columns than the learning curve"
             raise InputError(msg)
     np.random.default_rng().bit_generator.state = header["rng"]

@@ -1,281 +1,241 @@
-"""Fitting the branches of a model: cross-fitted nets, discriminants, and the weights of their sum.
+"""Cross fitting: every branch is fitted once per fold without the fold's pixels.
 
-Every branch is fitted once per fold without the fold's pixels; what it says of them decides how
-much it weighs, and how sure the sum may be.
+What it says of them decides how much it weighs, and how sure the sum may be. The parts do not know
+of each other, so that an executor may run them in any way it likes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax
 
-from massgraph.graph.batch import PeakGraphs
+from massgraph._util.executor import Executor, Serial
+from massgraph.learn.branches import PartShape, branch
 from massgraph.learn.checkpoints import Checkpoint, Checkpoints
-from massgraph.learn.discriminants import fit_discriminants
+from massgraph.learn.inference import model_output
+from massgraph.learn.objectives import CrossEntropy, Objective, PublishedCrossEntropy, Samples
+from massgraph.learn.parts import new_part
 from massgraph.learn.settings import Settings
-from massgraph.learn.training import LabelledGraphs, model_output, train
+from massgraph.learn.targets import Targets
+from massgraph.learn.training import train
+from massgraph.learn.versions import Versions
+from massgraph.learn.weights import weigh
 from massgraph.nn.branch_model import BranchModel
-from massgraph.nn.discriminants import DISCRIMINANTS, Discriminants
-from massgraph.nn.rgcn import RGCN
 
-__all__ = ["Versions", "cross_fit"]
+__all__ = ["cross_fit", "fit_single"]
 
 Floats = NDArray[np.float64]
-
-WEIGHT_RANGE = (1e-3, 5.0)  # of logits with a standard deviation of 1: no more than nearly sure
-# What few pixels cannot tell: weights relative to each other, of logits with a deviation of 1.
-USUAL_WEIGHTS = {"axis": 1.0, "family": 1.0, "relational": 0.35, "peak": 0.1}
-USUAL_PIXELS = 50.0  # how many labelled pixels they count as much as
+MakeObjective = Callable[[Samples, Samples], Objective]
 
 
 @dataclass(frozen=True, eq=False)
-class Versions:
-    """Encoded training pixels, as measured and then degraded, with their classes.
+class _Task:
+    """One part of one branch: fitted without a fold."""
 
-    Parameters
-    ----------
-    graphs
-        Version v of pixel i is graph ``v * n_pixels + i``; version 0 is the pixel as measured, then
-        come the copies that parts are trained on, then those that only weigh the branches.
-    fault
-        What befell the graphs that parts are trained on (see `degraded_copy`),
-        ``(n_training_versions * n_pixels,)``.
-    y
-        Class codes, shape ``(n_pixels,)``.
-    """
-
-    graphs: PeakGraphs
-    fault: NDArray[np.int64]
-    y: NDArray[np.int64]
-
-    def of(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
-        """All versions of these pixels to train on, as numbers of graphs."""
-        n = len(self.y)
-        return (np.arange(len(self.fault) // n)[:, None] * n + pixels).ravel()
-
-    @property
-    def weighing(self) -> NDArray[np.int64]:
-        """First graph of the pixels as measured, and of each copy that weighs the branches."""
-        return np.append(0, np.arange(len(self.fault), len(self.graphs), len(self.y)))
+    branch: str
+    fold: int
+    seed: np.random.SeedSequence
+    checkpoint: Checkpoint | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class _Fold(LabelledGraphs):
-    """Graphs of which only some versions of some pixels are drawn."""
+class _Fitted:
+    """A fitted part, its learning curve if it is a net, and its logits of the pixels held out."""
 
-    pixels: NDArray[np.int64]
-    n_versions: int
-
-    def draw(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        """`n` graphs with replacement: class, then pixel, then version, each uniform."""
-        order = self.pixels[np.argsort(self.y[self.pixels], kind="stable")]
-        _, first, counts = np.unique(self.y[order], return_index=True, return_counts=True)
-        of_class = rng.integers(len(counts), size=n)
-        pixel = order[first[of_class] + (rng.random(n) * counts[of_class]).astype(np.int64)]
-        version = rng.integers(self.n_versions, size=n)
-        return np.asarray(version * len(self.y) + pixel, dtype=np.int64)
+    part: Any
+    history: pd.DataFrame | None
+    held_out: Floats
 
 
 def cross_fit(
     versions: Versions,
+    targets: Targets,
     fold: NDArray[np.int64],
     settings: Settings,
-    new_part: Callable[[str, int], Any],
+    shape: PartShape,
     *,
     device: torch.device,
     seeds: list[np.random.SeedSequence],
     checkpoints: Checkpoints | None = None,
-) -> tuple[BranchModel, pd.DataFrame, pd.DataFrame]:
+    objective: MakeObjective = CrossEntropy,
+    executor: Executor | None = None,
+) -> tuple[BranchModel, pd.DataFrame | None, pd.DataFrame]:
     """Fit all branches on all folds, and the weights of their sum.
 
     Parameters
     ----------
-    versions
+    versions, targets
         The labelled pixels.
     fold
         Fold of each pixel, -1 where never held out.
     settings
         Which branches, and how nets are trained.
-    new_part
-        Makes an untrained part from the name of a branch and a seed.
+    shape
+        Of the parts.
     device
         Where nets are trained.
     seeds
         One for each branch of each fold: ``len(settings.branches) * n_folds``.
     checkpoints
         Where the state of each net is kept.
+    objective
+        Makes what nets are trained towards from the samples of training and held-out pixels.
+    executor
+        Who fits the parts (one after the other). The result has the same bits, whoever does.
 
     Returns
     -------
     model
         In evaluation mode.
     history
-        Learning curve, the mean over the nets still in training at an epoch; empty without nets.
+        Learning curve, the mean over the nets still in training at an epoch; None without nets.
     contributions
         One row per branch and one for all: see `RGCNClassifier.contributions_`.
     """
-    n_folds, n_classes = int(fold.max()) + 1, int(versions.y.max()) + 1
+    n_folds = int(fold.max()) + 1
+    work = partial(_fit_part, versions, targets, fold, settings, shape, device, objective)
+    tasks = _tasks(settings, seeds, n_folds, checkpoints)
+    found = list((executor or Serial()).map(work, tasks, name=_name))
     first = versions.weighing
-    held_out = np.full((len(first), len(settings.branches), len(fold), n_classes), np.nan)
+    held_out = np.full((len(first), len(settings.branches), len(fold), targets.n_classes), np.nan)
     parts: dict[str, list[Any]] = {}
-    histories: list[pd.DataFrame] = []
     for number, name in enumerate(settings.branches):
-        fitted = []
-        for k in range(n_folds):
-            seed = seeds[number * n_folds + k]
-            part = new_part(name, int(seed.generate_state(1)[0]))
-            where = torch.device("cpu") if isinstance(part, Discriminants) else device
-            inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            if isinstance(part, Discriminants):
-                fit_discriminants(part, versions, inside, np.random.default_rng(seed))
-            else:
-                rng = np.random.default_rng(seed)
-                part.to(device)
-                checkpoint = checkpoints.net(len(histories) + 1) if checkpoints else None
-                pixels = inside, outside
-                histories.append(_train(part, versions, pixels, settings, device, rng, checkpoint))
-            for version, start in enumerate(first):
-                rows = start + outside
-                found = model_output(part, versions.graphs, rows, where, part.forward)
-                held_out[version, number, outside] = found
-            fitted.append(part)
-        if name in DISCRIMINANTS:  # in closed form: one of all pixels in place of one per fold
+        of_branch = found[number * n_folds : (number + 1) * n_folds]
+        for k, fitted in enumerate(of_branch):
+            held_out[:, number, fold == k] = fitted.held_out
+        parts[name] = [fitted.part for fitted in of_branch]
+        closed_form = branch(name).fit
+        if closed_form is not None:  # one of all pixels in place of one per fold
             rng = np.random.default_rng(seeds[number * n_folds])
-            fit_discriminants(fitted[0], versions, np.arange(len(fold)), rng)
-            fitted = fitted[:1]
-        parts[name] = fitted
+            closed_form(parts[name][0], versions, targets, np.arange(len(fold)), rng)
+            parts[name] = parts[name][:1]
     model = BranchModel(parts).to(device).eval()
-    weights, table = _weigh(held_out, versions.y, settings.branches)
+    usual = np.array([branch(name).usual_weight for name in settings.branches])
+    weights, table = weigh(held_out, targets, settings.branches, usual)
     model.weights.copy_(torch.from_numpy(weights))
-    return model, _mean_history(histories), table
+    return model, _mean_history([one.history for one in found if one.history is not None]), table
 
 
-def _train(
-    net: RGCN,
-    versions: Versions,
-    pixels: tuple[NDArray[np.int64], NDArray[np.int64]],
+def _tasks(
     settings: Settings,
+    seeds: list[np.random.SeedSequence],
+    n_folds: int,
+    checkpoints: Checkpoints | None,
+) -> list[_Task]:
+    """Branch by branch, fold by fold; nets are numbered in that order, as their checkpoints are."""
+    tasks: list[_Task] = []
+    n_nets = 0
+    for number, name in enumerate(settings.branches):
+        for k in range(n_folds):
+            checkpoint = None
+            if branch(name).fit is None:
+                n_nets += 1
+                checkpoint = checkpoints.net(n_nets) if checkpoints else None
+            tasks.append(_Task(name, k, seeds[number * n_folds + k], checkpoint))
+    return tasks
+
+
+def _name(task: _Task) -> str:
+    return f"fitting the {task.branch} branch without fold {task.fold + 1}"
+
+
+def _fit_part(
+    versions: Versions,
+    targets: Targets,
+    fold: NDArray[np.int64],
+    settings: Settings,
+    shape: PartShape,
     device: torch.device,
-    rng: np.random.Generator,
-    checkpoint: Checkpoint | None,
-) -> pd.DataFrame:
-    """Train a net on some pixels, stopped by others."""
-    inside, outside = pixels
-    n_versions = len(versions.fault) // len(versions.y)
-    training = _Fold(versions.graphs, versions.y, inside, n_versions)
-    validation = LabelledGraphs(versions.graphs[outside], versions.y[outside])
-    return train(net, training, validation, settings, device=device, rng=rng, checkpoint=checkpoint)
+    objective: MakeObjective,
+    task: _Task,
+) -> _Fitted:
+    """Fit one part, and let it say what it thinks of the pixels held out."""
+    part = new_part(task.branch, shape, int(task.seed.generate_state(1)[0]))
+    inside, outside = np.flatnonzero(fold != task.fold), np.flatnonzero(fold == task.fold)
+    rng, closed_form = np.random.default_rng(task.seed), branch(task.branch).fit
+    history, where = None, device
+    if closed_form is not None:
+        closed_form(part, versions, targets, inside, rng)
+        where = torch.device("cpu")
+    else:
+        n = versions.n_training
+        made = objective(
+            Samples(versions.graphs, targets, targets.of(inside), n),
+            Samples(versions.graphs, targets, targets.of(outside), 1),
+        )
+        history = train(
+            part.to(device), made, settings, device=device, rng=rng, checkpoint=task.checkpoint
+        )
+    held_out = [
+        model_output(part, versions.graphs, start + outside, where, part.forward)
+        for start in versions.weighing
+    ]
+    return _Fitted(part, history, np.stack(held_out))
 
 
-def _mean_history(histories: list[pd.DataFrame]) -> pd.DataFrame:
+def fit_single(
+    versions: Versions,
+    targets: Targets,
+    held_out: Samples,
+    settings: Settings,
+    shape: PartShape,
+    *,
+    device: torch.device,
+    seeds: tuple[np.random.SeedSequence, np.random.SeedSequence],
+    checkpoints: Checkpoints | None = None,
+) -> tuple[Any, pd.DataFrame | None]:
+    """Fit a single branch of one part, whose training the pixels held out stop.
+
+    Parameters
+    ----------
+    versions, targets
+        The pixels to learn from.
+    held_out
+        The pixels that stop the training, as measured.
+    settings, shape, device, checkpoints
+        As for `cross_fit`.
+    seeds
+        Of the first weights, and of what is drawn.
+
+    Returns
+    -------
+    model
+        In evaluation mode: a `BranchModel`, or the network as published.
+    history
+        The learning curve; None for a branch in closed form.
+    """
+    (name,) = settings.branches
+    # The published weights start from seed 0 whatever the seed of the split.
+    published = settings.as_published
+    part = new_part(name, shape, 0 if published else int(seeds[0].generate_state(1)[0]))
+    rng = np.random.default_rng(0 if published else seeds[1])
+    closed_form, history = branch(name).fit, None
+    if closed_form is not None:
+        closed_form(part, versions, targets, np.arange(targets.n_pixels), rng)
+    else:
+        make = PublishedCrossEntropy if published else CrossEntropy
+        history = train(
+            part.to(device),
+            make(Samples(versions.graphs, targets), held_out),
+            settings,
+            device=device,
+            rng=rng,
+            checkpoint=checkpoints.net(1) if checkpoints else None,
+        )
+    model = part if published else BranchModel({name: [part]})
+    return model.to(device).eval(), history
+
+
+def _mean_history(histories: list[pd.DataFrame]) -> pd.DataFrame | None:
     """Mean of the nets at each epoch; none is the best, as each net kept an epoch of its own."""
     if not histories:
-        return pd.DataFrame()
+        return None
     joined = pd.concat(histories).drop(columns="best")
     return joined.groupby("epoch", as_index=False).mean().assign(best=False)
-
-
-# -------------------------------------------------------------------- weights of the sum
-
-
-def _weigh(
-    held_out: Floats, y: NDArray[np.int64], names: tuple[str, ...]
-) -> tuple[Floats, pd.DataFrame]:
-    """Weights with the lowest held-out loss, and the table of what each branch contributes.
-
-    `held_out` holds logits of pixels as measured and of degraded copies, NaN for pixels that were
-    never held out, shape ``(n_versions, n_branches, n_pixels, n_classes)``.
-    """
-    known = np.isfinite(held_out).all(axis=(0, 1, 3))
-    versions, truth = np.swapaxes(held_out[:, :, known], 1, 2), y[known]
-    logits = versions[0]
-    # A branch may earn its weight on degraded spectra; how sure the sum is, the measured ones say.
-    both = np.concatenate(versions), np.tile(truth, len(versions))
-    usual = np.array([USUAL_WEIGHTS[name] for name in names])
-    weights = _fit_weights(*both, usual, USUAL_PIXELS / truth.size)
-    total = np.einsum("b,nbc->nc", weights, logits)
-    weights = weights * _fit_weights(total[:, None, :], truth, np.ones(1), 0.0)
-    total = np.einsum("b,nbc->nc", weights, logits)
-    table = [
-        {
-            "branch": name,
-            "weight": weights[index],
-            "share": _share(weights[index] * logits[:, index], total),
-            "balanced_accuracy_alone": _accuracy(logits[:, index], truth),
-            "balanced_accuracy_without": _score_without(both, logits, truth, usual, index),
-        }
-        for index, name in enumerate(names)
-    ]
-    score = _accuracy(total, truth)
-    table.append(
-        {
-            "branch": "all",
-            "weight": np.nan,
-            "share": 1.0,
-            "balanced_accuracy_alone": score,
-            "balanced_accuracy_without": np.nan,
-        }
-    )
-    return weights, pd.DataFrame(table)
-
-
-def _fit_weights(logits: Floats, y: NDArray[np.int64], usual: Floats, penalty: float) -> Floats:
-    """Positive weights of ``(n_pixels, n_branches, n_classes)`` logits; classes weigh the same.
-
-    The loss is that of the sum, and `penalty` times the squared distance of the weights (of logits
-    with a deviation of 1) from the nearest multiple of the `usual` ones.
-    """
-    importance = 1.0 / np.bincount(y)[y]
-    importance /= importance.sum()
-    spread = (logits - logits.mean(axis=2, keepdims=True)).std(axis=(0, 2))
-    scaled = logits / np.maximum(spread, 1e-9)[:, None]  # one range of weights fits all branches
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        log_probability = log_softmax(np.einsum("b,nbc->nc", weights, scaled), axis=1)
-        error = np.exp(log_probability)
-        error[np.arange(y.size), y] -= 1.0
-        slope = np.einsum("n,nc,nbc->b", importance, error, scaled)
-        unusual = weights - (weights @ usual) / (usual @ usual) * usual
-        misfit = -float(importance @ log_probability[np.arange(y.size), y])
-        return misfit + penalty * float(unusual @ unusual), slope + 2 * penalty * unusual
-
-    start = np.full(logits.shape[1], 1.0 / logits.shape[1])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[WEIGHT_RANGE] * start.size)
-    return np.asarray(found.x / np.maximum(spread, 1e-9))
-
-
-def _accuracy(logits: Floats, y: NDArray[np.int64]) -> float:
-    hits = np.bincount(y, weights=np.argmax(logits, axis=1) == y)
-    counts = np.bincount(y)
-    return float(np.mean(hits[counts > 0] / counts[counts > 0]))
-
-
-def _share(part: Floats, total: Floats) -> float:
-    """Part of the variance of the sum (over pixels, less the mean of all classes) that is this."""
-    part = part - part.mean(axis=1, keepdims=True)
-    total = total - total.mean(axis=1, keepdims=True)
-    part, total = part - part.mean(axis=0), total - total.mean(axis=0)
-    return float((part * total).sum() / max(float((total**2).sum()), 1e-300))
-
-
-def _score_without(
-    both: tuple[Floats, NDArray[np.int64]],
-    logits: Floats,
-    y: NDArray[np.int64],
-    usual: Floats,
-    index: int,
-) -> float:
-    """Accuracy of the sum without a branch, the others weighed anew."""
-    if logits.shape[1] == 1:
-        return float("nan")
-    rest = np.delete(both[0], index, axis=1)
-    weights = _fit_weights(rest, both[1], np.delete(usual, index), USUAL_PIXELS / y.size)
-    return _accuracy(np.einsum("b,nbc->nc", weights, np.delete(logits, index, axis=1)), y)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from massgraph.data.sources import batches
 from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakBatch, PeakGraphs
 from massgraph.graph.messages import rows_of
-from massgraph.learn.training import batches
+from massgraph.learn.targets import Targets
+from massgraph.learn.versions import Versions
 from massgraph.nn.discriminants import N_FAULTS, N_STRENGTHS, Discriminants
 
 __all__ = ["fit_discriminants", "shrunken_discriminant", "shrunken_means"]
-
-if TYPE_CHECKING:
-    from massgraph.learn.cross_fit import Versions
 
 Floats = NDArray[np.float64]
 Discriminant = tuple[Floats, Floats]  # weights (n_features, n_classes) and biases (n_classes,)
@@ -33,7 +30,7 @@ LEAST_SPREAD = 0.2  # of the median standard deviation: no ion varies less
 
 
 def shrunken_discriminant(
-    X: sp.csr_matrix, y: NDArray[np.int64], n_classes: int
+    X: sp.csr_matrix, y: NDArray[np.int64], n_classes: int, weight: Floats | None = None
 ) -> tuple[Floats, Floats]:
     """Fisher's discriminant with the shrunken covariance of Ledoit and Wolf (2004).
 
@@ -51,33 +48,40 @@ def shrunken_discriminant(
         Class codes; a class without pixels gets a weight of zero.
     n_classes
         Number of classes.
+    weight
+        How many pixels each one counts as, shape ``(n_pixels,)`` (one each).
 
     Returns
     -------
     weight, bias
         Shapes ``(n_features, n_classes)`` and ``(n_classes,)``: logits are ``X @ weight + bias``.
     """
-    pick = sp.csr_matrix((np.ones(y.size), (y, np.arange(y.size))), shape=(n_classes, y.size))
-    counts = np.bincount(y, minlength=n_classes)
-    means = np.asarray((pick @ X).todense()) / np.maximum(counts, 1)[:, None]
-    square = np.asarray(X.multiply(X).mean(axis=0)).ravel()
+    times = np.ones(y.size) if weight is None else weight * (y.size / weight.sum())
+    root = np.sqrt(times)
+    pick = sp.csr_matrix((times, (y, np.arange(y.size))), shape=(n_classes, y.size))
+    counts: Floats = np.bincount(y, weights=times, minlength=n_classes).astype(np.float64)
+    means = np.asarray((pick @ X).todense()) / np.where(counts > 0, counts, 1.0)[:, None]
+    rooted = X.copy()
+    rooted.data *= np.repeat(root, np.diff(X.indptr))
+    square = np.asarray(rooted.multiply(rooted).mean(axis=0)).ravel()
     variance = square - (counts / y.size) @ means**2
     constant = variance <= SMALLEST_VARIANCE * np.maximum(square, SMALLEST_VARIANCE)
     deviation = np.sqrt(np.where(constant, 1.0, variance))
     least = LEAST_SPREAD * np.median(deviation[~constant]) if not constant.all() else 0.0
     scale = np.where(constant, 0.0, 1.0 / np.maximum(deviation, least))
     centred = (np.asarray(X.todense()) - means[y]) * scale
+    centred *= root[:, None]
     target = ((means - means[counts > 0].mean(axis=0)) * scale).T
     target[:, counts == 0] = 0.0
     target[:, counts > 0] = shrunken_means(target[:, counts > 0], counts[counts > 0])
     solved = _solve(centred, target)
-    weight = solved * scale[:, None]
+    slope = solved * scale[:, None]
     bias = -0.5 * np.einsum("kc,kc->c", target, solved)
     # the target was centred: move the bias to where the features are
-    return weight, np.where(counts > 0, bias - means[counts > 0].mean(axis=0) @ weight, -1e3)
+    return slope, np.where(counts > 0, bias - means[counts > 0].mean(axis=0) @ slope, -1e3)
 
 
-def shrunken_means(differences: Floats, counts: NDArray[np.int64]) -> Floats:
+def shrunken_means(differences: Floats, counts: Floats) -> Floats:
     r"""Differences of class means without those that are within chance.
 
     Soft thresholding of :math:`t = d / s`, as in the nearest shrunken centroids of Tibshirani et
@@ -136,14 +140,20 @@ def _solve(centred: Floats, target: Floats) -> Floats:
 
 
 def fit_discriminants(
-    branch: Discriminants, versions: Versions, pixels: NDArray[np.int64], rng: np.random.Generator
+    branch: Discriminants,
+    versions: Versions,
+    targets: Targets,
+    pixels: NDArray[np.int64],
+    rng: np.random.Generator,
 ) -> None:
     """Fit the discriminants and their gate to some of the pixels, in place and closed form."""
     measured = versions.graphs.batch(pixels, edges="none")
     _set_expectations(branch, measured)
-    rows = versions.of(pixels)
-    fault, y = versions.fault[rows], np.tile(versions.y[pixels], len(rows) // len(pixels))
-    fault[len(pixels) :][fault[len(pixels) :] == 0] = -1  # copies with no peaks lost add nothing
+    entries = targets.of(pixels)
+    rows = versions.of(targets.pixel[entries])
+    fault, n_copies = versions.fault[rows], len(rows) // len(entries)
+    y, times = np.tile(targets.code[entries], n_copies), np.tile(targets.weight[entries], n_copies)
+    fault[len(entries) :][fault[len(entries) :] == 0] = -1  # copies with no peaks lost add nothing
     features, complete = _features(branch, versions.graphs, rows)
     _fit_gate(branch, complete, fault)
     n_ions, n_classes = len(branch.usual), branch.bias.shape[1]
@@ -154,15 +164,15 @@ def fit_discriminants(
             continue
         if chosen.size > MOST_ROWS:
             chosen = rng.choice(chosen, MOST_ROWS, replace=False)
-        X, truth = features[chosen], y[chosen]
+        X, truth, counted = features[chosen], y[chosen], times[chosen]
         if code == 0:
             single = [
-                _on_columns(X, truth, n_classes, slice(start, start + n_ions))
+                _on_columns(X, truth, n_classes, counted, slice(start, start + n_ions))
                 for start in range(0, X.shape[1], n_ions)
             ]
             weight, bias = _mean(single, branch.MEASURED)
         else:
-            lost = shrunken_discriminant(X, truth, n_classes)
+            lost = shrunken_discriminant(X, truth, n_classes, counted)
             weight, bias = _mean(
                 [_mean(single, branch.LOST), lost], (MEASURED_PART, 1 - MEASURED_PART)
             )
@@ -172,11 +182,11 @@ def fit_discriminants(
 
 
 def _on_columns(
-    X: sp.csr_matrix, y: NDArray[np.int64], n_classes: int, columns: slice
+    X: sp.csr_matrix, y: NDArray[np.int64], n_classes: int, times: Floats, columns: slice
 ) -> Discriminant:
     """A discriminant on some of the columns, with weights of zero for the others."""
     weight = np.zeros((X.shape[1], n_classes))
-    weight[columns], bias = shrunken_discriminant(X[:, columns], y, n_classes)
+    weight[columns], bias = shrunken_discriminant(X[:, columns], y, n_classes, times)
     return weight, bias
 
 

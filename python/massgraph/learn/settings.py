@@ -1,4 +1,4 @@
-"""Presets: everything that defines a network and its training, by name."""
+"""Presets: everything that defines a model and its training, by name."""
 
 from __future__ import annotations
 
@@ -11,31 +11,26 @@ import numpy as np
 
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph.chem.relations import Relations, default_relations, published_relations
-from massgraph.data.alignment import UNITS
-from massgraph.encode.features import PUBLISHED_FEATURES, feature_names
-from massgraph.encode.tolerance import USUAL_PPM
-from massgraph.graph.builder import RULES
+from massgraph.encode.features import PUBLISHED_FEATURES
+from massgraph.encode.settings import EncoderSettings, check_encoder_settings
+from massgraph.learn.branches import branch_names, default_branches
 
-__all__ = ["BRANCHES", "PRESETS", "Settings", "check_settings", "resolve_settings"]
-
-BRANCHES = ("axis", "family", "relational", "peak")
+__all__ = ["PRESETS", "Settings", "check_settings", "resolve_settings"]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Resolved settings of one classifier; see `RGCNClassifier` for what each one means."""
+class Settings(EncoderSettings):
+    """Resolved settings of one model; see `RGCNClassifier` for what each one means.
 
-    relations: Relations
-    branches: tuple[str, ...] = BRANCHES
+    Examples
+    --------
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> resolve_settings("default", "positive", {"folds": 2}).folds
+    2
+    """
+
+    branches: tuple[str, ...] = default_branches()
     folds: int = 3
-    tolerance: float = USUAL_PPM
-    tolerance_unit: str = "ppm"
-    rule: str = "intensity"
-    directed: bool = True
-    features: tuple[str, ...] = ("log_intensity", "mz", "mass_defect")
-    standardize: bool = True
-    mz_range: tuple[float, float] | None = None
-    max_peaks: int | None = None
     hidden: tuple[int, ...] = (8, 16)
     batch_norm: bool = True
     augment: int = 5
@@ -82,10 +77,16 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
 
     Raises
     ------
-    ValueError
+    InputError
         For an unknown preset or a setting out of its range; the message names it.
-    TypeError
+    InputTypeError
         Where `relations` are not `Relations`.
+
+    Examples
+    --------
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> resolve_settings("published", None, {}).tolerance_unit
+    'Da'
     """
     if preset not in PRESETS:
         msg = f"preset {preset!r} is none of {tuple(PRESETS)}"
@@ -117,7 +118,11 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+# -------------------------------------------------------------------- checks
+
+
 def _is_number(value: Any) -> bool:
+    # True is an int to Python, and a slip of the pen as a learning rate.
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -165,9 +170,9 @@ def _check_types(settings: Settings) -> None:
 
 def _check_branches(settings: Settings) -> None:
     branches = settings.branches
-    unknown = [name for name in branches if name not in BRANCHES]
+    unknown = [name for name in branches if name not in branch_names()]
     if unknown or not branches or len(set(branches)) < len(branches):
-        msg = f"branches {branches} must be one or more of {BRANCHES}, each once"
+        msg = f"branches {branches} must be one or more of {branch_names()}, each once"
         raise InputError(msg)
     if settings.folds < 1:
         msg = f"folds {settings.folds} is below 1"
@@ -181,26 +186,20 @@ def _check_branches(settings: Settings) -> None:
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse settings out of their range; ValueError or TypeError names the setting."""
+    """Refuse settings out of their range; InputError or InputTypeError names the setting.
+
+    Examples
+    --------
+    >>> from massgraph.learn.settings import check_settings, resolve_settings
+    >>> check_settings(resolve_settings("default", "negative", {}))
+    """
     _check_types(settings)
     _check_branches(settings)
-    feature_names(settings.features)
-    for name, allowed in (("rule", tuple(RULES)), ("tolerance_unit", UNITS)):
-        if getattr(settings, name) not in allowed:
-            msg = f"{name} {getattr(settings, name)!r} is none of {allowed}"
-            raise InputError(msg)
-    for name, low in (
-        ("tolerance", 0.0),
-        ("learning_rate", 0.0),
-        ("epochs", 0),
-        ("batch_size", 0),
-        ("validation_fraction", 0.0),
-        ("max_peaks", 0),
-        ("patience", 0),
-    ):
+    check_encoder_settings(settings)
+    for name in ("learning_rate", "epochs", "batch_size", "validation_fraction", "patience"):
         value = getattr(settings, name)
-        if value is not None and not value > low:
-            msg = f"{name} {value} is not above {low}"
+        if value is not None and not value > 0:
+            msg = f"{name} {value} is not above 0"
             raise InputError(msg)
     if settings.batch_norm and settings.batch_size < 2:
         msg = (
@@ -215,8 +214,4 @@ def check_settings(settings: Settings) -> None:
         raise InputError(msg)
     if not settings.hidden or min(settings.hidden) < 1:
         msg = f"hidden {settings.hidden} must hold at least one positive width"
-        raise InputError(msg)
-    span = settings.mz_range
-    if span is not None and not (len(span) == 2 and span[0] < span[1]):
-        msg = f"mz_range {span} is not a lowest and a highest m/z"
         raise InputError(msg)

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <exception>
 #include <new>
 #include <thread>
 #include <utility>
@@ -56,6 +57,18 @@ template <class T> class Buffer {
     size_t size_ = 0;
 };
 
+// The body of a function that Python calls: what it gives, or zero (null) where memory ran out. An
+// exception that left `extern "C"` would end the process, as there is nobody beyond to catch it; all
+// that can be thrown here (bad_alloc, length_error, system_error) says that there is too little of
+// something for batches of this size.
+template <class Body> auto guarded(const Body& body) noexcept -> decltype(body()) {
+    try {
+        return body();
+    } catch (...) {
+        return {};
+    }
+}
+
 // `work(scratch, chunk)` for every chunk on some threads, each with a scratch of its own. Which
 // thread takes a chunk does not matter: chunks are fixed, each writes its own results, and these are
 // put together in the chunks' order. Returns whether all had memory enough.
@@ -63,12 +76,14 @@ template <class Scratch, class Work>
 bool for_chunks(int n_chunks, int n_threads, const Scratch& make_scratch, const Work& work) {
     std::atomic<int> next{0};
     std::atomic<bool> failed{false};
-    const auto run = [&] {
+    // Nothing may leave this: on another thread it would end the process, and on this one the others
+    // would be destroyed while they run, which ends it too.
+    const auto run = [&]() noexcept {
         try {
             auto scratch = make_scratch();
             for (int chunk = next++; chunk < n_chunks && !failed; chunk = next++)
                 work(scratch, chunk);
-        } catch (const std::bad_alloc&) {
+        } catch (...) {
             failed = true;
         }
     };
@@ -76,8 +91,9 @@ bool for_chunks(int n_chunks, int n_threads, const Scratch& make_scratch, const 
     const int others = (n_threads < n_chunks ? n_threads : n_chunks) - 1;
     try {
         for (int i = 0; i < others; ++i) threads.emplace_back(run);
-    } catch (const std::exception&) {
-        // A machine that gives no more threads: those that there are do the work.
+    } catch (...) {
+        // A machine that gives no more threads, or no memory for them: those that there are do the
+        // work.
     }
     run();
     for (std::thread& thread : threads) thread.join();

@@ -48,9 +48,7 @@ def predict(arguments: Arguments) -> NDArray[np.float64]:
     """Probabilities of all pixels of `x` by the model `state`, block by block."""
     from massgraph.r.results import model_from_bytes
 
-    classifier = model_from_bytes(from_r(arguments["state"]))
-    probability: NDArray[np.float64] = classifier.predict_proba(_open(arguments))
-    return probability
+    return model_from_bytes(from_r(arguments["state"])).probabilities(_open(arguments))
 
 
 def relations(arguments: Arguments) -> pd.DataFrame:
@@ -76,13 +74,16 @@ def discover(arguments: Arguments) -> pd.DataFrame:
 def write_h5ad(arguments: Arguments) -> None:
     """Write `result`, with the peaks of `x` where that is given, to `file`."""
     from massgraph.r.results import model_from_bytes, segmentation_from_values
+    from massgraph.segment import segment
 
     values = from_r(arguments["result"])
     if arguments["x"] is start().NULL:
         segmentation = segmentation_from_values(values, from_r(arguments["pixels"]))
     else:
         spectra = _open(arguments).spectra()
-        segmentation = model_from_bytes(values["state"]).segment(spectra, values["reference"])
+        reference = values["reference"]
+        given = None if reference is None else np.asarray(reference, dtype=object)
+        segmentation = segment(model_from_bytes(values["state"]), spectra, given)
     segmentation.write_h5ad(
         as_scalar(arguments["file"]), overwrite=as_scalar(arguments["overwrite"])
     )
@@ -91,9 +92,10 @@ def write_h5ad(arguments: Arguments) -> None:
 def write_model(arguments: Arguments) -> None:
     """Write the model `state` as a folder that `massgraph.load` reads."""
     from massgraph.r.results import model_from_bytes
+    from massgraph.store import save
 
-    classifier = model_from_bytes(from_r(arguments["state"]))
-    classifier.save(as_scalar(arguments["directory"]), overwrite=as_scalar(arguments["overwrite"]))
+    model = model_from_bytes(from_r(arguments["state"]))
+    save(model, as_scalar(arguments["directory"]), overwrite=as_scalar(arguments["overwrite"]))
 
 
 def read_model(arguments: Arguments) -> dict[str, Any]:

@@ -27,7 +27,6 @@ from massgraph.r.values import as_text, column, to_r
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from massgraph.classifier import RGCNClassifier
     from massgraph.segmentation import Segmentation
 
 __all__ = [
@@ -204,7 +203,7 @@ def to_anndata(
     return adata
 
 
-def to_cardinal(segmentation: Segmentation, *, classifier: RGCNClassifier | None = None) -> Any:
+def to_cardinal(segmentation: Segmentation, *, classifier: Any = None) -> Any:
     """A segmentation as an R object of class `SpatialRGCN`, as `RGCN()` in R returns it.
 
     Parameters
@@ -212,7 +211,7 @@ def to_cardinal(segmentation: Segmentation, *, classifier: RGCNClassifier | None
     segmentation
         With coordinates and its explanation, of `RGCNClassifier.segment`.
     classifier
-        The fitted model, which the object then carries: without it, it cannot predict.
+        The fitted model or estimator, which the object then carries: without it, it cannot predict.
 
     Raises
     ------

@@ -12,15 +12,16 @@ import warnings
 from functools import cache
 from typing import Any
 
+from massgraph._util.errors import InputError
 from massgraph.data.validation import PixelError
 from massgraph.r.calls import CALLS
-from massgraph.r.session import function, namespace, start
+from massgraph.r.session import RError, function, namespace, start
 from massgraph.r.values import as_text, to_r
 
 __all__ = ["offer", "serve"]
 
 # Errors that a user can mend, told in one line; any other is a defect and keeps its traceback.
-EXPECTED = (ValueError, TypeError, OSError, RuntimeError, FloatingPointError, MemoryError)
+EXPECTED = (InputError, RError, ImportError, OSError, FloatingPointError, MemoryError)
 
 CONSTANTS = {"True": "TRUE", "False": "FALSE", "None": "NULL"}
 

@@ -13,11 +13,11 @@ import pandas as pd
 import scipy.sparse as sp
 
 from massgraph._util.errors import InputError
-from massgraph.classifier import RGCNClassifier
 from massgraph.data.spectra import Spectra
 from massgraph.explain.activation import Explanation
+from massgraph.fitted import FittedModel, fitted_model
 from massgraph.segmentation import Segmentation
-from massgraph.store.folder import ModelError, load
+from massgraph.store.folder import ModelError, load, save
 
 __all__ = [
     "model_from_bytes",
@@ -31,18 +31,16 @@ __all__ = [
 LARGEST_MODEL = 2**31
 
 
-def result_values(
-    segmentation: Segmentation, classifier: RGCNClassifier | None = None
-) -> dict[str, Any]:
+def result_values(segmentation: Segmentation, model: Any = None) -> dict[str, Any]:
     """Everything of a segmentation that R keeps, by the names it has there.
 
     Parameters
     ----------
     segmentation
         With its explanation.
-    classifier
-        The fitted model, so that R can predict with it; without it `contributions`, `relations`,
-        `n_parameters` and `state` are absent.
+    model
+        The fitted model or estimator, so that R can predict with it; without it
+        `contributions`, `relations`, `n_parameters` and `state` are absent.
 
     Returns
     -------
@@ -84,21 +82,22 @@ def result_values(
         "validation": segmentation.validation,
         "polarity": segmentation.polarity,
         "versions": segmentation.versions,
-        **({} if classifier is None else model_values(classifier)),
+        **({} if model is None else model_values(model)),
     }
 
 
-def model_values(classifier: RGCNClassifier) -> dict[str, Any]:
-    """What of `result_values` a fitted model has without any pixels."""
+def model_values(model: Any) -> dict[str, Any]:
+    """What of `result_values` a fitted model or estimator has without any pixels."""
+    fitted = fitted_model(model)
     return {
-        "classes": [str(name) for name in classifier.classes_],
-        "history": classifier.history_,
-        "contributions": classifier.contributions_,
-        "relations": classifier.settings_.relations.to_frame(),
-        "settings": {name: _plain(value) for name, value in classifier.summary().items()},
-        "polarity": classifier.polarity_,
-        "n_parameters": sum(weights.numel() for weights in classifier.model_.parameters()),
-        "state": model_to_bytes(classifier),
+        "classes": list(fitted.outputs.names),
+        "history": fitted.origin.history,
+        "contributions": fitted.origin.contributions,
+        "relations": fitted.settings.relations.to_frame(),
+        "settings": {name: _plain(value) for name, value in fitted.summary().items()},
+        "polarity": fitted.origin.polarity,
+        "n_parameters": fitted.n_parameters,
+        "state": model_to_bytes(fitted),
     }
 
 
@@ -110,11 +109,11 @@ def _plain(value: Any) -> Any:
 # -------------------------------------------------------------------- the model as bytes
 
 
-def model_to_bytes(classifier: RGCNClassifier) -> bytes:
+def model_to_bytes(model: FittedModel) -> bytes:
     """A fitted model as bytes: the files of its folder in a ZIP archive, equal for equal models."""
     buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
-        classifier.save(Path(folder) / "model")
+        save(model, Path(folder) / "model")
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in sorted((Path(folder) / "model").iterdir()):
                 # A date would make equal models differ.
@@ -123,7 +122,7 @@ def model_to_bytes(classifier: RGCNClassifier) -> bytes:
     return buffer.getvalue()
 
 
-def model_from_bytes(data: bytes) -> RGCNClassifier:
+def model_from_bytes(data: bytes) -> FittedModel:
     """The model of `model_to_bytes`, checked as `massgraph.load` does.
 
     Raises

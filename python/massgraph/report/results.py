@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,13 +15,14 @@ from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_directory
 from massgraph._util.progress import progress
 from massgraph.explain.activation import Explanation
+from massgraph.fitted import fitted_model
 from massgraph.report.page import write_report
 from massgraph.segmentation import Segmentation
+from massgraph.store import save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from massgraph.classifier import RGCNClassifier
     from massgraph.evidence.evaluate import Evaluation
 
 __all__ = ["check_output", "write_explanation", "write_results"]
@@ -88,7 +89,7 @@ def write_results(
     directory: str | os.PathLike[str],
     *,
     title: str,
-    model: RGCNClassifier | None = None,
+    model: Any = None,
     deletion: pd.DataFrame | None = None,
     evaluation: Evaluation | None = None,
     overwrite: bool = False,
@@ -107,7 +108,7 @@ def write_results(
     title
         Heading of the report.
     model
-        The fitted classifier to save with the results.
+        The fitted model, or estimator, to save with the results.
     deletion
         Table of `massgraph.explain.faithfulness.deletion_curve`, to be drawn.
     evaluation
@@ -126,7 +127,7 @@ def write_results(
     check_output(directory, overwrite=overwrite)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         if model is not None:
-            model.save(folder / "model")
+            save(fitted_model(model), folder / "model")
         segmentation.write_h5ad(folder / "segmentation.h5ad")
         _write_tables(explanation, folder)
         drawings = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,16 +13,21 @@ from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph.chem.relations import Relations
-from massgraph.classifier import RGCNClassifier
 from massgraph.data.spectra import POLARITIES
 from massgraph.data.validation import check_axis
 from massgraph.encode.axis import MOST_IONS
+from massgraph.fitted import Classes, Origin
+from massgraph.learn.branches import PartShape, branch_names
 from massgraph.learn.checkpoints import HISTORY
+from massgraph.learn.objectives import CrossEntropy
+from massgraph.learn.parts import new_model
+from massgraph.learn.provenance import check_provenance
 from massgraph.learn.settings import PRESETS, Settings, check_settings
 from massgraph.native.library import library
-from massgraph.store.provenance import check_provenance
+from massgraph.nn.branch_model import BranchModel
+from massgraph.nn.rgcn import RGCN
 
-__all__ = ["AXIS_NUMBERS", "LABEL_TYPES", "restore"]
+__all__ = ["AXIS_NUMBERS", "LABEL_TYPES", "Restored", "UnknownSettingError", "restore"]
 
 MOST_PIXELS = 10**8
 # Columns of the contributions of the branches; the last two are missing for some rows.
@@ -45,38 +50,108 @@ LABEL_TYPES: dict[str, type] = {
 }
 
 
-def restore(config: dict[str, Any]) -> RGCNClassifier:
-    """The classifier of a configuration, all of it checked; its weights come later."""
+class UnknownSettingError(InputError):
+    """A setting or parameter that this version does not know."""
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """A configuration, all of it checked; the weights come later.
+
+    Parameters
+    ----------
+    settings, outputs, origin, backend, device
+        As for `FittedModel`.
+    feature_range
+        Of the encoder.
+    axis
+        Numbers of the mass axis that are no arrays; None for a model as published.
+    """
+
+    settings: Settings
+    outputs: Classes
+    origin: Origin
+    backend: str
+    device: str
+    feature_range: tuple[float, float]
+    axis: dict[str, Any] | None
+
+    @property
+    def n_ions(self) -> int | None:
+        """Ions of the axis, if there is one."""
+        return None if self.axis is None else int(self.axis["n_ions"])
+
+    def new_model(self) -> RGCN | BranchModel:
+        """An empty model of this shape."""
+        shape = PartShape.of(self.settings, len(self.outputs), self.n_ions, self.backend)
+        return new_model(self.settings.branches, shape, self.origin.n_nets)
+
+
+def restore(config: dict[str, Any]) -> Restored:
+    """Check a configuration, and give what it says.
+
+    Raises
+    ------
+    UnknownSettingError
+        For a setting or parameter that this version does not know.
+    ValueError, TypeError, KeyError, AttributeError
+        For anything that a fit cannot have given.
+    """
     settings = _settings(config)
-    classifier = RGCNClassifier(**_parameters(config["parameters"]))
-    # Fitting it again, or a clone of it, is to use the same settings.
-    names = set(classifier.get_params()) & {field.name for field in fields(settings)}
-    classifier.set_params(**{name: getattr(settings, name) for name in names})
-    classifier.settings_ = settings
-    classifier.classes_ = _classes(config["classes"], config["classes_dtype"])
-    classifier.training_, classifier.validation_ = _masks(config)
-    counts = (int(mask.sum()) for mask in (classifier.training_, classifier.validation_))
-    check_provenance(config["provenance"], len(classifier.classes_), *counts)
-    classifier.provenance_ = config["provenance"]
-    classifier.history_ = (
-        None if config["history"] is None else _history(config["history"], settings)
-    )
-    classifier.contributions_ = _contributions(config["contributions"], settings)
-    classifier.n_nets_ = config["n_nets"]
-    counted = type(classifier.n_nets_) is int and 0 < classifier.n_nets_ <= MOST_NETS
-    _check(counted, config, "n_nets", "no number of nets")
+    parameters = _parameters(config["parameters"])
+    outputs = Classes(_classes(config["classes"], config["classes_dtype"]))
+    training, validation = _masks(config)
+    counts = int(training.sum()), int(validation.sum())
+    check_provenance(config["provenance"], len(outputs), *counts)
+    n_nets = config["n_nets"]
+    _check(type(n_nets) is int and 0 < n_nets <= MOST_NETS, config, "n_nets", "no number of nets")
     _check_axis_numbers(config["axis"], settings)
-    classifier.polarity_, classifier.fingerprint_ = config["polarity"], config["fingerprint"]
     polarities = (None, *POLARITIES)
-    _check(classifier.polarity_ in polarities, config, "polarity", f"none of {polarities}")
+    _check(config["polarity"] in polarities, config, "polarity", f"none of {polarities}")
     digest = isinstance(config["fingerprint"], str) and len(config["fingerprint"]) == 64
     _check(digest, config, "fingerprint", "no SHA-256")
     span = config["feature_range"]
     is_range = _is_list_of(span, int, float) and len(span) == 2 and span[0] < span[1]
     _check(is_range, config, "feature_range", "no range of m/z")
-    if classifier.mz is not None:
-        classifier.n_features_in_ = len(np.asarray(classifier.mz))
-    return classifier
+    history = config["history"]
+    origin = Origin(
+        polarity=config["polarity"],
+        fingerprint=config["fingerprint"],
+        training=training,
+        validation=validation,
+        data=config["provenance"],
+        history=None if history is None else _history(history, settings),
+        contributions=_contributions(config["contributions"], settings),
+        n_nets=n_nets,
+        preset=parameters["preset"],
+        given=_given(config),
+        random_state=parameters["random_state"],
+        mz=parameters["mz"],
+    )
+    return Restored(
+        settings=settings,
+        outputs=outputs,
+        origin=origin,
+        backend=parameters["backend"],
+        device=parameters["device"],
+        feature_range=(span[0], span[1]),
+        axis=config["axis"],
+    )
+
+
+def _given(config: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the settings that the user chose; of models that do not say, all of them.
+
+    Fitting such a model again uses the settings that it has, as it always did.
+    """
+    # What a preset alone decides is no parameter that anybody could have given.
+    known = {field.name for field in fields(Settings)} - {"adam_eps", "as_published"}
+    if "given" not in config:
+        return tuple(field.name for field in fields(Settings) if field.name in known)
+    names = config["given"]
+    fine = _is_list_of(names, str) and set(names) <= known and len(set(names)) == len(names)
+    _check(fine, config, "given", "no list of settings")
+    return tuple(names)
 
 
 def _check(fine: bool, table: dict[str, Any], name: str, reason: str) -> None:
@@ -97,11 +172,23 @@ def _same_names(found: Any, wanted: set[str], what: str) -> None:
         raise InputError(msg)
 
 
+def _no_others(found: Any, known: set[str], what: str) -> None:
+    """Refuse names of a later version; what a file lacks gets its default."""
+    unknown = sorted(set(found) - known)
+    if unknown:
+        msg = f"the {what} {unknown[0]!r} is unknown"
+        raise UnknownSettingError(msg)
+
+
 def _settings(config: dict[str, Any]) -> Settings:
     values = dict(config["settings"])
-    _same_names(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
+    _no_others(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
+    for name in values.get("branches", ()):
+        if isinstance(name, str) and name not in branch_names():
+            msg = f"the branch {name!r} is unknown (register_branch makes one known)"
+            raise UnknownSettingError(msg)
     for name in ("branches", "features", "hidden", "mz_range"):
-        if isinstance(values[name], list):
+        if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
     relations = Relations.from_dict(config["relations"])
     if relations.to_dict() != config["relations"]:
@@ -113,7 +200,9 @@ def _settings(config: dict[str, Any]) -> Settings:
 
 
 def _parameters(values: dict[str, Any]) -> dict[str, Any]:
-    _same_names(values, {"preset", "backend", "device", "mz", "random_state"}, "parameter")
+    names = {"preset", "backend", "device", "mz", "random_state"}
+    _no_others(values, names, "parameter")
+    _same_names(values, names, "parameter")
     preset, device, seed, mz = (values[n] for n in ("preset", "device", "random_state", "mz"))
     _check(preset in tuple(PRESETS), values, "preset", f"none of {tuple(PRESETS)}")
     is_device = isinstance(device, str) and re.fullmatch(r"[a-z]+(:\d{1,3})?", device)
@@ -150,7 +239,7 @@ def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
     masks = np.zeros((2, n_pixels), dtype=bool)
     for name, mask in zip(("training", "validation"), masks, strict=True):
         rows = config[name]
-        may_be_empty = name == "validation" and config["settings"]["folds"] != 1
+        may_be_empty = name == "validation" and config["settings"].get("folds", 3) != 1
         filled = _is_list_of(rows, int) and (bool(rows) or may_be_empty)
         _check(filled, config, name, "no list of pixels")
         if rows and not 0 <= min(rows) <= max(rows) < n_pixels:
@@ -166,8 +255,10 @@ def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
 
 def _history(table: dict[str, list[Any]], settings: Settings) -> pd.DataFrame:
     """The learning curve; where it is the mean of several nets, no epoch of it is the best."""
-    _same_names(table, set(HISTORY), "column of history")
-    for name, kind in HISTORY.items():
+    columns = {**HISTORY, **dict.fromkeys(CrossEntropy.train_columns, float)}
+    columns |= dict.fromkeys(CrossEntropy.valid_columns, float)
+    _same_names(table, set(columns), "column of history")
+    for name, kind in columns.items():
         _check(_is_list_of(table[name], kind), table, name, f"no list of {kind.__name__}")
     history = pd.DataFrame(table)
     wanted = 1 if settings.folds == 1 else 0

@@ -9,7 +9,7 @@ import os
 import warnings
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,17 +23,15 @@ from massgraph import __version__
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph._util.files import atomic_directory
 from massgraph._util.text import one_line
-from massgraph.data.class_labels import seed_number
+from massgraph._util.warnings import outside
 from massgraph.data.validation import check_axis
 from massgraph.encode.axis import MassAxis
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.features import feature_names
-from massgraph.learn.parts import new_model
+from massgraph.fitted import FittedModel
+from massgraph.learn.inference import torch_device
 from massgraph.store.card import model_card
-from massgraph.store.config import LABEL_TYPES, restore
-
-if TYPE_CHECKING:
-    from massgraph.classifier import RGCNClassifier
+from massgraph.store.config import LABEL_TYPES, Restored, UnknownSettingError, restore
 
 __all__ = ["ModelError", "load", "save"]
 
@@ -65,6 +63,8 @@ KEYS = frozenset(
         "axis",
     }
 )
+# Keys that came after the first release: models without them load as they always did.
+OPTIONAL = frozenset({"given"})
 
 
 class ModelError(InputError):
@@ -74,15 +74,13 @@ class ModelError(InputError):
         super().__init__(one_line(message))
 
 
-def save(
-    classifier: RGCNClassifier, directory: str | os.PathLike[str], *, overwrite: bool = False
-) -> None:
-    """Write a fitted classifier as a folder, whole or not at all.
+def save(model: FittedModel, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a fitted model as a folder, whole or not at all.
 
     Parameters
     ----------
-    classifier
-        A fitted `RGCNClassifier`.
+    model
+        Of a fitted estimator (`fitted_`).
     directory
         The folder to make: `config.json`, `weights.safetensors` and `MODEL_CARD.md`, which is for
         people and is not read again.
@@ -102,15 +100,15 @@ def save(
         Where the disk is full, or what was written does not read back. What was there is as it was.
     """
     _refuse_foreign(Path(directory))
-    encoder = classifier.encoder_
+    encoder = model.encoder
     tensors = {
-        **{f"model.{name}": value for name, value in classifier.model_.state_dict().items()},
+        **{f"model.{name}": value for name, value in model.network.state_dict().items()},
         "features.mean": torch.from_numpy(encoder.mean),
         "features.scale": torch.from_numpy(encoder.scale),
         **_axis_tensors(encoder.axis),
     }
     weights = save_tensors({name: value.cpu().contiguous() for name, value in tensors.items()})
-    config = _config(classifier, hashlib.sha256(weights).hexdigest())
+    config = _config(model, hashlib.sha256(weights).hexdigest())
     text = json.dumps(config, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     if len(text) > LARGEST_CONFIG or len(weights) > LARGEST_WEIGHTS:
         msg = f"{directory}: {len(text)} + {len(weights)} bytes are more than can be read again"
@@ -143,36 +141,38 @@ def _refuse_foreign(folder: Path) -> None:
         raise FileExistsError(msg)
 
 
-def _config(classifier: RGCNClassifier, digest: str) -> dict[str, Any]:
-    settings = classifier.settings_
+def _config(model: FittedModel, digest: str) -> dict[str, Any]:
+    settings, origin = model.settings, model.origin
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
     del values["relations"]
+    labels = model.outputs.labels
     return {
         "schema_version": SCHEMA_VERSION,
         "massgraph_version": __version__,
         "weights_sha256": digest,
         "parameters": {
-            "preset": classifier.preset,
-            "backend": classifier.backend,
-            "device": str(classifier.device),
-            "mz": None if classifier.mz is None else np.asarray(classifier.mz, float).tolist(),
-            "random_state": seed_number(classifier.random_state),
+            "preset": origin.preset,
+            "backend": model.backend,
+            "device": model.device,
+            "mz": None if origin.mz is None else np.asarray(origin.mz, float).tolist(),
+            "random_state": origin.random_state,
         },
+        "given": list(origin.given),
         "settings": values,
         "relations": settings.relations.to_dict(),
-        "classes": classifier.classes_.tolist(),
-        "classes_dtype": _dtype_name(classifier.classes_),
-        "polarity": classifier.polarity_,
-        "feature_range": list(classifier.encoder_.feature_range),
-        "fingerprint": classifier.fingerprint_,
-        "provenance": classifier.provenance_,
-        "n_pixels": len(classifier.training_),
-        "training": np.flatnonzero(classifier.training_).tolist(),
-        "validation": np.flatnonzero(classifier.validation_).tolist(),
-        "history": _table(classifier.history_),
-        "n_nets": classifier.n_nets_,
-        "contributions": _table(classifier.contributions_),
-        "axis": _axis_numbers(classifier.encoder_),
+        "classes": labels.tolist(),
+        "classes_dtype": _dtype_name(labels),
+        "polarity": origin.polarity,
+        "feature_range": list(model.encoder.feature_range),
+        "fingerprint": origin.fingerprint,
+        "provenance": origin.data,
+        "n_pixels": len(origin.training),
+        "training": np.flatnonzero(origin.training).tolist(),
+        "validation": np.flatnonzero(origin.validation).tolist(),
+        "history": _table(origin.history),
+        "n_nets": origin.n_nets,
+        "contributions": _table(origin.contributions),
+        "axis": _axis_numbers(model.encoder),
     }
 
 
@@ -216,8 +216,8 @@ def _dtype_name(classes: NDArray[Any]) -> str:
 # -------------------------------------------------------------------- loading
 
 
-def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
-    """Read a model folder that `RGCNClassifier.save` wrote.
+def load(directory: str | os.PathLike[str]) -> FittedModel:
+    """Read a model folder that `save` wrote.
 
     Everything is checked before it is used, and nothing in the folder is run.
 
@@ -237,22 +237,32 @@ def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
     config = _read_config(folder / CONFIG)
     tensors = _read_tensors(folder / WEIGHTS, config["weights_sha256"])
     try:
-        classifier = restore(config)
-        n_ions = None if config["axis"] is None else config["axis"]["n_ions"]
-        wanted = _wanted_tensors(classifier, len(tensors), n_ions)
+        restored = restore(config)
+        wanted = _wanted_tensors(restored, len(tensors))
+    except UnknownSettingError as e:
+        msg = f"{folder / CONFIG}: {e}{_from_later(config)}"
+        raise ModelError(msg) from e
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as e:
         text = " ".join(str(e).split())[:LONGEST_REASON]
         msg = f"{folder / CONFIG}: {text}: the model is damaged, fit it again or use another copy"
         raise ModelError(msg) from e
     _check_tensors(folder / WEIGHTS, tensors, wanted)
+    device = restored.device
     try:
-        classifier.device_()
-    except ValueError:
-        msg = f"{folder} was fitted on device {classifier.device!r}, absent here: 'auto' is used"
-        warnings.warn(msg, UserWarning, stacklevel=2)
-        classifier.device = "auto"
-    _put_weights(classifier, tensors, config)
-    return classifier
+        torch_device(device)
+    except InputError:
+        msg = f"{folder} was fitted on device {device!r}, absent here: 'auto' is used"
+        warnings.warn(msg, UserWarning, stacklevel=outside())
+        device = "auto"
+    return _put_together(restored, tensors, device)
+
+
+def _from_later(config: dict[str, Any]) -> str:
+    """What to do about something that this version does not know."""
+    maker = str(config.get("massgraph_version", ""))[:20]
+    if maker in ("", __version__):
+        return ": the file was changed or damaged, use another copy"
+    return f": the model was written by massgraph {maker}, and this is {__version__}: update it"
 
 
 def _read(path: Path, largest: int) -> bytes:
@@ -287,21 +297,22 @@ def _read_config(path: Path) -> dict[str, Any]:
     version = config["schema_version"]
     if version == 1 and type(version) is int:
         msg = (
-            f"{path} has schema_version 1, from before models had branches and a mass axis: "
-            "fit the model again, or load it with massgraph 0.1.0"
+            f"{path} has schema_version 1, from before models had branches and a mass axis, and "
+            "was never released: fit the model again"
         )
         raise ModelError(msg)
     if type(version) is not int or version != SCHEMA_VERSION:
-        maker = str(config.get("massgraph_version", "it came of"))[:20]
         msg = (
             f"{path} has schema_version {str(version)[:20]}, this massgraph ({__version__}) reads "
-            f"{SCHEMA_VERSION}: load it with massgraph {maker}"
+            f"{SCHEMA_VERSION}{_from_later(config)}"
         )
         raise ModelError(msg)
-    wrong = sorted(KEYS ^ set(config))
-    if wrong:
-        state = "unknown" if wrong[0] in config else "missing"
-        msg = f"{path}: the key {wrong[0]!r} is {state}: the file was changed or damaged"
+    missing, unknown = sorted(KEYS - set(config)), sorted(set(config) - KEYS - OPTIONAL)
+    if missing:
+        msg = f"{path}: the key {missing[0]!r} is missing: the file was changed or damaged"
+        raise ModelError(msg)
+    if unknown:
+        msg = f"{path}: the key {unknown[0]!r} is unknown{_from_later(config)}"
         raise ModelError(msg)
     return config
 
@@ -345,17 +356,15 @@ def _read_tensors(path: Path, digest: Any) -> dict[str, torch.Tensor]:
 # -------------------------------------------------------------------- weights
 
 
-def _wanted_tensors(
-    classifier: RGCNClassifier, n_found: int, n_ions: int | None
-) -> dict[str, torch.Tensor]:
+def _wanted_tensors(restored: Restored, n_found: int) -> dict[str, torch.Tensor]:
     """What the weights must hold, as tensors without memory: the sizes may be absurd."""
-    hidden = classifier.settings_.hidden
+    hidden, n_ions = restored.settings.hidden, restored.n_ions
     if len(hidden) > n_found:
         msg = f"hidden has {len(hidden)} layers, more than {WEIGHTS} has tensors"
         raise InputError(msg)
     with torch.device("meta"):
-        state = new_model(classifier, n_ions).state_dict()
-        width = torch.empty(len(feature_names(classifier.settings_.features)))
+        state = restored.new_model().state_dict()
+        width = torch.empty(len(feature_names(restored.settings.features)))
         wanted = {f"model.{name}": value for name, value in state.items()}
         if n_ions is not None:
             axis = torch.empty(n_ions, dtype=torch.float64)
@@ -392,32 +401,31 @@ def _check_tensors(
             raise ModelError(msg)
 
 
-def _put_weights(
-    classifier: RGCNClassifier, tensors: dict[str, torch.Tensor], config: dict[str, Any]
-) -> None:
-    numbers, span = config["axis"], config["feature_range"]
-    model = new_model(classifier, None if numbers is None else numbers["n_ions"])
-    model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
-    classifier.model_ = model.to(classifier.device_()).eval()
-    axis = None
+def _put_together(restored: Restored, tensors: dict[str, torch.Tensor], device: str) -> FittedModel:
+    """The model of a checked configuration and checked weights."""
+    network = restored.new_model()
+    network.load_state_dict({name: tensors[f"model.{name}"] for name in network.state_dict()})
+    axis, numbers = None, restored.axis
     if numbers is not None:
         mz, presence, level, anchor = (
             tensors[f"axis.{name}"].numpy() for name in ("mz", "presence", "level", "anchor")
         )
-        axis = MassAxis(
-            mz,
-            presence,
-            anchor.astype(bool),
-            level,
-            float(numbers["width"]),
-            float(numbers["shift"]),
-        )
-    mean, scale = tensors["features.mean"].numpy(), tensors["features.scale"].numpy()
-    classifier.encoder_ = PeakEncoder(
-        classifier.settings_,
-        (span[0], span[1]),
-        mean,
-        scale,
+        width, shift = float(numbers["width"]), float(numbers["shift"])
+        axis = MassAxis(mz, presence, anchor.astype(bool), level, width, shift)
+    encoder = PeakEncoder(
+        restored.settings,
+        restored.feature_range,
+        tensors["features.mean"].numpy(),
+        tensors["features.scale"].numpy(),
         axis,
         1.0 if numbers is None else float(numbers["unit"]),
+    )
+    return FittedModel(
+        encoder=encoder,
+        network=network.to(torch_device(device)).eval(),
+        outputs=restored.outputs,
+        settings=restored.settings,
+        origin=restored.origin,
+        backend=restored.backend,
+        device=device,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,7 @@ from numpy.typing import NDArray
 from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 from massgraph.data.splits import RUNS_ENOUGH
-from massgraph.segmentation import package_versions
-
-if TYPE_CHECKING:
-    from massgraph.classifier import RGCNClassifier
+from massgraph.versions import package_versions
 
 __all__ = ["check_provenance", "provenance"]
 
@@ -23,35 +20,42 @@ HELD_OUT_BY = ("groups", "runs", "blocks", "pixels")
 
 
 def provenance(
-    classifier: RGCNClassifier, spectra: Spectra, codes: NDArray[np.int64], *, grouped: bool
+    spectra: Spectra,
+    codes: NDArray[np.int64],
+    training: NDArray[np.bool_],
+    validation: NDArray[np.bool_],
+    *,
+    n_classes: int,
+    grouped: bool,
+    as_published: bool,
 ) -> dict[str, Any]:
     """Describe the data of a fit by counts; names of runs, which may be a patient's, stay out.
 
     Parameters
     ----------
-    classifier
-        Whose classes, settings, training and held-out pixels are known.
     spectra
         All pixels of the fit, preprocessed.
     codes
         Class of each pixel, -1 where unlabelled.
+    training, validation
+        Pixels learnt from, and held out.
+    n_classes
+        Number of classes.
     grouped
         Whether the user named the groups that were held out.
+    as_published
+        Whether pixels were held out one by one, as the published code does.
 
     Returns
     -------
     dict
         Values that JSON can hold; `check_provenance` says which.
     """
-    training, validation = classifier.training_, classifier.validation_
-    n_classes = len(classifier.classes_)
     learnt = spectra[training | validation]
     runs = len(np.unique(learnt.run))
     held_out_by = "groups"
     if not grouped:
-        alone = classifier.settings_.as_published or (
-            spectra.coordinates is None and runs < RUNS_ENOUGH
-        )
+        alone = as_published or (spectra.coordinates is None and runs < RUNS_ENOUGH)
         held_out_by = "pixels" if alone else "runs" if runs >= RUNS_ENOUGH else "blocks"
     counts = {
         name: np.bincount(codes[rows], minlength=n_classes).tolist()

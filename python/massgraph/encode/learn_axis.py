@@ -1,0 +1,105 @@
+"""Finding the data's own mass axis: its ions, and how common, strong and wide they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from massgraph.data.alignment import assign_to_axis, find_axis
+from massgraph.data.spectra import Spectra
+from massgraph.encode.axis import AXIS_ERROR_DA, MOST_IONS, CalibratedSpectra, MassAxis, corrected
+from massgraph.encode.calibration import calibrate
+from massgraph.encode.ions import ion_nodes, weighted_mean
+
+__all__ = ["learn_axis"]
+
+Floats = NDArray[np.float64]
+
+MIN_PRESENCE = 0.03  # share of the pixels that an ion must occur in
+LEARNING_PIXELS = 1500  # pixels that the axis is learnt from, evenly spread
+FIRST_WIDTH_DA = 2.5e-3  # before the width is known
+ANCHORS = 80
+# Anchors are common and stand alone; where there are too few, less common and closer ones serve.
+ANCHOR_RULES = ((0.5, 0.015), (0.3, 0.015), (0.3, 0.01), (0.1, 0.005), (MIN_PRESENCE, 0.0))
+LEVEL_STEPS = 3
+
+
+def learn_axis(spectra: Spectra) -> MassAxis:
+    """Find the ions of the data; no setting is needed.
+
+    The ions of the run with most peaks come first; all runs are calibrated to them, which says how
+    wide an ion is, and the axis is built again from all at that width.
+
+    Parameters
+    ----------
+    spectra
+        Preprocessed pixels; some 1500 of them, evenly spread, are looked at.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> 0 < len(axis) < spectra.n_peaks
+    True
+    """
+    sample = spectra[:: max(spectra.n_pixels // LEARNING_PIXELS, 1)]
+    codes = np.asarray(sample.run_codes)
+    peaks_of_run = np.bincount(codes, weights=sample.peak_counts)
+    # Runs may be shifted against each other: one alone shows narrow ions, all at once blurred ones.
+    axis = _axis_of(sample[codes == np.argmax(peaks_of_run)], FIRST_WIDTH_DA)
+    for _ in range(2):
+        calibration = calibrate(sample, axis.mz[axis.anchor])
+        shift = float(np.abs(calibration.shift).max(initial=0.0))
+        width = float(np.median(calibration.width))
+        axis = _axis_of(corrected(sample, calibration), width)
+        axis = replace(axis, shift=shift, width=width)
+    return _with_levels(axis, axis.calibrate(sample))
+
+
+def _axis_of(spectra: Spectra, width: float) -> MassAxis:
+    # The density is smoothed by half the tolerance: by about one width, at least 0.8 mDa.
+    tolerance = 2 * max(width, AXIS_ERROR_DA)
+    mz = find_axis(spectra.mz, tolerance, "Da") if spectra.axis is None else spectra.axis
+    if len(mz) == 0:
+        return MassAxis(*(np.empty(0),) * 2, np.empty(0, dtype=bool), np.empty(0), width, 0.0)
+    ion = assign_to_axis(spectra.mz, mz)
+    near = np.abs(spectra.mz - mz[ion]) <= 2 * tolerance
+    pairs = np.unique(spectra.pixel_of_peak[near] * len(mz) + ion[near])
+    n_pixels = max(int((spectra.peak_counts > 0).sum()), 1)
+    presence = np.bincount(pairs % max(len(mz), 1), minlength=len(mz)) / n_pixels
+    common = presence >= MIN_PRESENCE
+    if common.sum() > MOST_IONS:
+        common &= presence >= np.sort(presence)[-MOST_IONS]
+        # Several ions may be as common as the last one: the lighter ones stay.
+        common[np.flatnonzero(common)[MOST_IONS:]] = False
+    mz, presence = mz[common], presence[common]
+    return MassAxis(mz, presence, _anchors(mz, presence), np.zeros(mz.size), width, 0.0)
+
+
+def _anchors(mz: Floats, presence: Floats) -> NDArray[np.bool_]:
+    gap = np.diff(mz, prepend=-np.inf, append=np.inf)
+    alone = np.minimum(gap[:-1], gap[1:])
+    chosen = np.zeros(mz.size, dtype=bool)
+    for lowest, isolation in ANCHOR_RULES:
+        chosen = (presence >= lowest) & (alone >= isolation)
+        if chosen.sum() >= ANCHORS:
+            break
+    return chosen
+
+
+def _with_levels(axis: MassAxis, calibrated: CalibratedSpectra) -> MassAxis:
+    """The axis with the level of each ion, learnt from calibrated spectra.
+
+    Levels of the ions and gains of the pixels are each the mean of what the other leaves.
+    """
+    nodes = ion_nodes(axis, calibrated)
+    pixel, log = nodes.spectra.pixel_of_peak, np.log(nodes.spectra.intensity.astype(np.float64))
+    level, gain = np.zeros(len(axis)), np.zeros(calibrated.spectra.n_pixels)
+    for _ in range(LEVEL_STEPS):
+        level = weighted_mean(nodes.ion, nodes.weight, log - gain[pixel], level.size)
+        gain = weighted_mean(pixel, nodes.weight, log - level[nodes.ion], gain.size)
+    return replace(axis, level=level)

@@ -1,0 +1,178 @@
+"""What estimators have in common: a fitted model, and all that can be read or asked of it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from massgraph import store
+from massgraph._util.errors import InputError, InputTypeError
+from massgraph.data.sources import SpectraSource, is_source
+from massgraph.data.spectra import Spectra
+from massgraph.encode.encoder import PeakEncoder
+from massgraph.explain.activation import Explanation
+from massgraph.explain.explain import explain
+from massgraph.fitted import FittedModel
+from massgraph.learn.settings import Settings
+from massgraph.nn.branch_model import BranchModel
+from massgraph.nn.rgcn import RGCN
+from massgraph.segmentation import uncertainty_of
+
+__all__ = ["FittedEstimator", "Input"]
+
+Input: TypeAlias = "Spectra | SpectraSource | ArrayLike"
+"""Pixels: in memory, block by block, or as a matrix on the axis `mz`."""
+
+
+class FittedEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base of the estimators: a thin shell around a `FittedModel`, which `fit` puts into `fitted_`.
+
+    Subclasses have a parameter `mz`, the m/z of the columns where matrices are given.
+    """
+
+    mz: ArrayLike | None
+    fitted_: FittedModel
+
+    def _as_spectra(self, X: Any, *, fitting: bool = False) -> Spectra:
+        """Spectra as they are; a matrix through the axis `mz`."""
+        if isinstance(X, Spectra):
+            return X
+        if self.mz is None:
+            msg = (
+                f"X is a {type(X).__name__}: pass massgraph.Spectra, or give the m/z of the "
+                f"columns as {type(self).__name__}(mz=...)"
+            )
+            raise InputTypeError(msg)
+        matrix = check_array(X, accept_sparse="csr", dtype=(np.float32, np.float64))
+        n_features = matrix.shape[1]
+        if fitting:
+            self.n_features_in_ = n_features
+        elif n_features != self.n_features_in_:
+            msg = (
+                f"X has {n_features} features, but {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input"
+            )
+            raise InputError(msg)
+        return Spectra.from_matrix(matrix, self.mz)
+
+    def _pixels(self, X: Any) -> Spectra | SpectraSource:
+        """Pixels for the fitted model."""
+        check_is_fitted(self, "fitted_")
+        return X if is_source(X) else self._as_spectra(X)
+
+    # ---------------------------------------------------------------- what was fitted
+
+    @property
+    def _model(self) -> FittedModel:
+        check_is_fitted(self, "fitted_")
+        return self.fitted_
+
+    @property
+    def settings_(self) -> Settings:
+        """The resolved settings."""
+        return self.fitted_.settings
+
+    @property
+    def encoder_(self) -> PeakEncoder:
+        """Preprocessing, calibration, graph and standardised features."""
+        return self.fitted_.encoder
+
+    @property
+    def model_(self) -> RGCN | BranchModel:
+        """The torch module."""
+        return self.fitted_.network
+
+    @property
+    def history_(self) -> pd.DataFrame | None:
+        """The learning curve."""
+        return self.fitted_.origin.history
+
+    @property
+    def training_(self) -> NDArray[np.bool_]:
+        """Pixels learnt from."""
+        return self.fitted_.origin.training
+
+    @property
+    def validation_(self) -> NDArray[np.bool_]:
+        """Pixels held out to stop the training."""
+        return self.fitted_.origin.validation
+
+    @property
+    def polarity_(self) -> str | None:
+        """Polarity of the training spectra."""
+        return self.fitted_.origin.polarity
+
+    @property
+    def fingerprint_(self) -> str:
+        """`Spectra.fingerprint` of the training spectra."""
+        return self.fitted_.origin.fingerprint
+
+    @property
+    def provenance_(self) -> dict[str, Any]:
+        """Counts that describe the data of the fit, and versions."""
+        return self.fitted_.origin.data
+
+    # ---------------------------------------------------------------- prediction
+
+    def logits(self, X: Input) -> NDArray[np.float64]:
+        """Logits, shape ``(n_pixels, n_classes)``.
+
+        NaN for pixels without peaks, or of whose peaks none is of an ion that the model knows: of
+        those nothing can be said, here and in all that predicts.
+
+        Raises InputError, as all that predicts, for no pixels or those of the other polarity.
+        """
+        pixels = self._pixels(X)
+        return self._model.logits(pixels)
+
+    def uncertainty(self, X: Input) -> NDArray[np.float64]:
+        """Entropy of the probabilities over its largest value, in [0, 1]; 1 without peaks."""
+        return uncertainty_of(self._model.probabilities(self._pixels(X)))
+
+    def embed(self, X: Input) -> NDArray[np.float32]:
+        """What the heads of the model read of each pixel; NaN without peaks.
+
+        Side by side, in the order of `branches`: a number per class of the axis and the family
+        branch, and the mean peak features of each net of the others, ``folds * hidden[-1]``.
+        """
+        pixels = self._pixels(X)
+        return self._model.embed(pixels)
+
+    def branch_logits(self, X: Input) -> NDArray[np.float64]:
+        """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``.
+
+        Branches are in the order of ``settings_.branches``; their sum is `logits`. NaN for pixels
+        without peaks.
+        """
+        pixels = self._pixels(X)
+        return self._model.branch_logits(pixels)
+
+    # ---------------------------------------------------------------- results
+
+    def explain(self, X: Input) -> Explanation:
+        """Which ions and families decided: see `massgraph.Explanation`.
+
+        Of what `massgraph.open_imzml` gives, a `massgraph.explain.activation.StreamedExplanation`.
+        """
+        pixels = self._pixels(X)
+        return explain(self._model, pixels)
+
+    def summary(self) -> dict[str, Any]:
+        """Settings, seeds and what the fit found out, as values that JSON can hold."""
+        return self._model.summary()
+
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted model as a folder: see `massgraph.store.folder.save`."""
+        store.save(self._model, directory, overwrite=overwrite)
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags for scikit-learn: matrices may be sparse."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

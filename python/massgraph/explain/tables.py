@@ -1,0 +1,96 @@
+"""The tables of an explanation: ions with their scores, families, and what joins them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from massgraph.encode.settings import EncoderSettings
+from massgraph.explain.families import family_table, find_families
+from massgraph.explain.ion_sums import IonSums
+
+__all__ = ["ion_tables"]
+
+# Ions are taken into families from the strongest down, until these carry this share of what
+# separates their class; each must occur in this share of the pixels of some class.
+COVERAGE = 0.6
+MIN_PRESENCE = 0.05
+LEAST_ERROR_PPM = 2.5  # pairs within this of a relation's mass may be of one family
+
+
+def ion_tables(
+    settings: EncoderSettings,
+    classes: tuple[str, ...],
+    mz: NDArray[np.float64],
+    sums: IonSums,
+    network: pd.DataFrame,
+    polarity: str | None,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The tables `ions`, `families` and `family_edges` of an `Explanation`."""
+    ions = _ion_table(mz, sums, classes)
+    _, _, presence = sums.means()
+    common = (presence >= MIN_PRESENCE).any(axis=0)
+    families, family_edges = find_families(
+        mz,
+        np.where(common, ions["class"].cat.codes, -1),
+        ions["score"],
+        network,
+        settings.relations,
+        polarity=polarity,
+        classes=classes,
+        coverage=COVERAGE,
+        # True pairs lie near the relation's mass, chance pairs anywhere within a wide tolerance.
+        max_error_ppm=(
+            max(settings.tolerance / 2, LEAST_ERROR_PPM)
+            if settings.tolerance_unit == "ppm"
+            else None
+        ),
+    )
+    ions["family"] = families["family"].reindex(ions.index).astype("Int64")
+    return ions, family_table(families, ions), family_edges
+
+
+def _ion_table(mz: NDArray[np.float64], sums: IonSums, classes: tuple[str, ...]) -> pd.DataFrame:
+    """The table `Explanation.ions`, but for the families."""
+    means, intensity, _ = sums.means()
+    speaks_for, score = _score(means, sums.pixels > 0)
+    rank = np.empty(mz.size, dtype=np.int64)
+    rank[np.lexsort((mz, -score))] = np.arange(1, mz.size + 1)
+    table = {
+        "mz": mz,
+        "n_pixels": sums.present.sum(axis=0).astype(np.int64),
+        "class": pd.Categorical.from_codes(speaks_for, pd.Index(classes, dtype=object)),
+        "score": score,
+        "rank": rank,
+        "family": pd.array([pd.NA] * mz.size, dtype="Int64"),
+        **{f"activation_{name}": means[c, c] for c, name in enumerate(classes)},
+        **{f"intensity_{name}": intensity[c] for c, name in enumerate(classes)},
+    }
+    return pd.DataFrame(table)
+
+
+def _score(
+    means: NDArray[np.float64], present: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which class each ion speaks for, and its share of what separates that class.
+
+    An ion separates class c by its mean contribution to logit c (less the mean over all logits,
+    which moves no probability) in the pixels of c minus that in the pixels of the other classes;
+    each other class counts the same. Shares are of the sum over the ions that separate c at all.
+    """
+    n = len(means)
+    centred = means - means.mean(axis=0)
+    separation = np.zeros((n, means.shape[2]))
+    for c in np.flatnonzero(present):
+        others = present & (np.arange(n) != c)
+        rest = centred[c, others].mean(axis=0) if others.any() else 0.0
+        separation[c] = np.maximum(centred[c, c] - rest, 0.0)
+    # Two classes separate each other, so that both have the same share: the ion speaks for the one
+    # to which it contributes in that one's pixels.
+    best = separation >= separation.max(axis=0) * (1 - 1e-9)
+    own = centred[np.arange(n), np.arange(n)]
+    speaks_for = np.argmax(np.where(best, own, -np.inf), axis=0)
+    total = separation.sum(axis=1)
+    share = separation / np.where(total > 0, total, 1.0)[:, None]
+    return speaks_for, share[speaks_for, np.arange(means.shape[2])]

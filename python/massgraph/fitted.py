@@ -1,0 +1,471 @@
+"""The fitted model: encoder, network, outputs and where they came from.
+
+It is all that is needed to predict, explain, save and send away. Estimators make one; prediction,
+explanation, model folders, R and the command line take it, and know no estimator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from massgraph._util.errors import InputError, InputTypeError
+from massgraph._util.executor import Threads
+from massgraph._util.threads import n_threads
+from massgraph.data.sources import Pixels, batches, parts, runs, sample, take
+from massgraph.data.spectra import Spectra
+from massgraph.encode.axis import CalibratedSpectra, MassAxis
+from massgraph.encode.calibration import sample_of_runs
+from massgraph.encode.encoder import PeakEncoder
+from massgraph.learn.inference import model_output, torch_device
+from massgraph.learn.settings import Settings
+from massgraph.nn.branch_model import BranchModel
+from massgraph.nn.rgcn import RGCN
+
+__all__ = ["Classes", "FittedModel", "Origin", "Part", "Reading", "fitted_model"]
+
+Compute = Callable[[Any], torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """What the outputs of a model stand for: one class each.
+
+    Parameters
+    ----------
+    labels
+        As the user gave them, sorted, shape ``(n_classes,)``: text, numbers or truth values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.fitted import Classes
+    >>> Classes(np.array([1, 2])).names
+    ('1', '2')
+    """
+
+    labels: NDArray[Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The labels as text."""
+        return tuple(str(label) for label in self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """Where a model came from: what it learnt from, and what was asked for.
+
+    Parameters
+    ----------
+    polarity
+        Of the training spectra.
+    fingerprint
+        `Spectra.fingerprint` of all pixels given to the fit; of those learnt from and held out,
+        where the others were not read.
+    training, validation
+        bool, one per pixel given to the fit: learnt from, and held out to stop the training.
+    data
+        Counts that describe the data (`massgraph.learn.provenance`).
+    history
+        Learning curve; None for a model without nets.
+    contributions
+        What each branch adds (`RGCNClassifier.contributions_`); None for a single net.
+    n_nets
+        Nets per branch.
+    preset, given
+        The preset, and the names of the settings that the user chose: the others are the preset's,
+        or were found in the data.
+    random_state
+        The seed; None where there was none.
+    mz
+        m/z of the columns, where the fit was given a matrix.
+    """
+
+    polarity: str | None
+    fingerprint: str
+    training: NDArray[np.bool_]
+    validation: NDArray[np.bool_]
+    data: dict[str, Any]
+    history: pd.DataFrame | None
+    contributions: pd.DataFrame | None
+    n_nets: int
+    preset: str = "default"
+    given: tuple[str, ...] = ()
+    random_state: int | None = None
+    mz: NDArray[np.float64] | None = None
+
+    def among(self, rows: NDArray[np.int64], n_pixels: int) -> Origin:
+        """The origin of a fit that read some pixels of a source, with masks over all of them."""
+        training, validation = np.zeros((2, n_pixels), dtype=bool)
+        training[rows], validation[rows] = self.training, self.validation
+        return replace(self, training=training, validation=validation)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedModel:
+    """A model that can predict, and be explained, saved, loaded and sent to another process.
+
+    Parameters
+    ----------
+    encoder
+        From spectra to graphs, calibration and mass axis included.
+    network
+        The torch module: a `BranchModel`, or the `RGCN` as published.
+    outputs
+        What the outputs stand for.
+    settings
+        The resolved settings.
+    origin
+        What it was learnt from.
+    backend
+        Who computes the convolutions.
+    device
+        Name of the torch device, or ``"auto"``.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> clf.fitted_.logits(spectra).shape == (spectra.n_pixels, len(clf.fitted_.outputs))
+    True
+    """
+
+    encoder: PeakEncoder
+    network: RGCN | BranchModel
+    outputs: Classes
+    settings: Settings
+    origin: Origin
+    backend: str = "auto"
+    device: str = "auto"
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The torch device that `device` stands for; InputError where it cannot be used."""
+        return torch_device(self.device)
+
+    @property
+    def intercept(self) -> NDArray[np.float64]:
+        """The part of the logits that no peak carries, shape ``(n_classes,)``."""
+        return self.network.intercept().detach().cpu().numpy().astype(np.float64)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trained weights."""
+        return sum(weights.numel() for weights in self.network.parameters())
+
+    def checked(self, spectra: Spectra) -> Spectra:
+        """The spectra; InputError where they have the polarity that the model has not."""
+        polarity = self.origin.polarity
+        if len({polarity, spectra.polarity} - {None}) > 1:
+            msg = (
+                f"the spectra are of {spectra.polarity} polarity, but the model was fitted to "
+                f"{polarity} ones"
+            )
+            raise InputError(msg)
+        return spectra
+
+    # ---------------------------------------------------------------- prediction
+
+    def logits(self, X: Pixels) -> NDArray[np.float64]:
+        """Logits, shape ``(n_pixels, n_classes)``.
+
+        NaN for pixels without peaks, or of whose peaks none is of an ion that the model knows: of
+        those nothing can be said, here and in all that predicts.
+
+        Raises
+        ------
+        InputError
+            For no pixels, or those of the other polarity.
+        """
+        return self.per_pixel(X, self.network.forward)
+
+    def probabilities(self, X: Pixels) -> NDArray[np.float64]:
+        """Class probabilities, shape ``(n_pixels, n_classes)``; NaN where logits are."""
+        return np.asarray(softmax(self.logits(X), axis=1))
+
+    def branch_logits(self, X: Pixels) -> NDArray[np.float64]:
+        """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``."""
+        network = self.network
+        if not isinstance(network, BranchModel):
+            return self.logits(X)[:, None, :]
+        return self.per_pixel(X, lambda b: network.weights[:, None] * network.branch_logits(b))
+
+    def embed(self, X: Pixels) -> NDArray[np.float32]:
+        """What the heads of the model read of each pixel, ``(n_pixels, width)``."""
+        return self.per_pixel(X, lambda batch: self.network.embedding(batch).float())
+
+    def per_pixel(self, X: Pixels, compute: Compute) -> NDArray[Any]:
+        """``compute`` of the graphs of all pixels, in blocks; NaN for pixels without nodes."""
+        found = self.outputs_of(Reading(self, X, "predict"), "predicting", compute)
+        return np.concatenate([one.values[0] for one in found])
+
+    def outputs_of(
+        self, reading: Reading, description: str, *computes: Compute, cam: bool = False
+    ) -> Iterator[PartOutputs]:
+        """What the network gives of each part of the pixels, in order, on several threads.
+
+        Parameters
+        ----------
+        reading
+            Of the pixels.
+        description
+            For the progress bar.
+        computes
+            What is asked of each pixel: functions of a batch.
+        cam
+            Whether class activations of the peaks are asked for too.
+        """
+        work = partial(_part_outputs, self, computes, cam)
+        return Threads(n_threads()).map(work, reading.parts(description))
+
+    # ---------------------------------------------------------------- other models
+
+    def only(self, branches: Sequence[str]) -> FittedModel:
+        """Some of the branches alone, at the weights that they have, in their order.
+
+        Raises
+        ------
+        InputError
+            For no branch, or one that the model does not have.
+        """
+        if not isinstance(self.network, BranchModel):
+            msg = "the network as published has no branches to choose from"
+            raise InputError(msg)
+        network = self.network.only(branches)
+        origin, table = self.origin, self.origin.contributions
+        if table is not None:
+            rows = table["branch"].isin([*branches, "all"])
+            table = table[rows].reset_index(drop=True)
+            # Shares and scores were measured for the sum of all.
+            table[["share", "balanced_accuracy_without"]] = np.nan
+            table.loc[table["branch"] == "all", "balanced_accuracy_alone"] = np.nan
+        given = tuple(dict.fromkeys([*origin.given, "branches"]))
+        return replace(
+            self,
+            network=network,
+            settings=replace(self.settings, branches=network.names),
+            origin=replace(origin, contributions=table, given=given),
+        )
+
+    # ---------------------------------------------------------------- description
+
+    def was_fitted_to(self, X: Pixels) -> bool:
+        """Whether these are the pixels of the fit, in their order."""
+        origin = self.origin
+        if len(origin.training) != X.n_pixels:
+            return False
+        learnt = take(X, np.flatnonzero(origin.training | origin.validation))
+        if learnt.fingerprint() == origin.fingerprint:
+            return True
+        return isinstance(X, Spectra) and X.fingerprint() == origin.fingerprint
+
+    def summary(self) -> dict[str, Any]:
+        """Settings, seeds and what the fit found out, as values that JSON can hold."""
+        settings, origin = self.settings, self.origin
+        return {
+            **{field.name: getattr(settings, field.name) for field in fields(settings)},
+            "relations": list(settings.relations),
+            "preset": origin.preset,
+            "backend": self.backend,
+            "random_state": origin.random_state,
+            "polarity": origin.polarity,
+            "n_training_pixels": int(origin.training.sum()),
+            "n_validation_pixels": int(origin.validation.sum()),
+            "epochs_run": 0 if origin.history is None else len(origin.history),
+            **_of_axis(self.encoder.axis),
+            **_of_branches(origin.contributions),
+        }
+
+
+def fitted_model(model: Any) -> FittedModel:
+    """The `FittedModel` of an estimator, or itself.
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        For an estimator that was not fitted.
+    InputTypeError
+        For anything else.
+    """
+    if isinstance(model, FittedModel):
+        return model
+    if hasattr(model, "fit"):
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(model, "fitted_")
+    found = getattr(model, "fitted_", None)
+    if not isinstance(found, FittedModel):
+        msg = f"a {type(model).__name__} is no fitted model: give an estimator that was fitted"
+        raise InputTypeError(msg)
+    return found
+
+
+# -------------------------------------------------------------------- reading
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Pixels as a model reads them: preprocessed, and less their mass error.
+
+    Parameters
+    ----------
+    spectra, calibrated
+        The pixels before and after calibration.
+    first_peak
+        Number of peaks of the source before these, where it was read as a whole.
+    """
+
+    spectra: Spectra
+    calibrated: CalibratedSpectra
+    first_peak: int | None = None
+
+
+class Reading:
+    """One way through the pixels of a source, for a model: memory is a source of one block.
+
+    Parameters
+    ----------
+    model
+        Who reads.
+    source
+        Spectra in memory, which are calibrated once as a whole, or a source, whose runs' mass
+        errors are estimated from a sample, and whose parts are calibrated as they come.
+    purpose
+        What the pixels are read for, for the message where there are none.
+
+    Raises
+    ------
+    InputError
+        For no pixels; while reading, for those of the other polarity.
+    """
+
+    def __init__(self, model: FittedModel, source: Pixels, purpose: str) -> None:
+        if source.n_pixels == 0:
+            msg = f"there are no pixels to {purpose}"
+            raise InputError(msg)
+        self.model, self.source = model, source
+
+    @cached_property
+    def _whole(self) -> Part:
+        encoder = self.model.encoder
+        spectra = encoder.preprocess(self.model.checked(sample(self.source)))
+        return Part(spectra, encoder.calibrate(spectra), 0)
+
+    def sample(self) -> Part:
+        """Spectra in memory as a whole; of a source as many pixels as show its ions."""
+        return self._whole
+
+    def parts(self, description: str) -> Iterator[Part]:
+        """All pixels in order, some at a time, with a progress bar."""
+        if isinstance(self.source, Spectra):
+            return self._parts_of_whole(description)
+        return self._parts_of_source(description)
+
+    def _parts_of_whole(self, description: str) -> Iterator[Part]:
+        whole, start = self._whole, 0
+        for spectra in parts(whole.spectra, description):
+            stop = start + spectra.n_pixels
+            first = int(whole.spectra.offsets[start])
+            yield Part(spectra, whole.calibrated[start:stop], first)
+            start = stop
+
+    def _parts_of_source(self, description: str) -> Iterator[Part]:
+        encoder, errors = self.model.encoder, None
+        if encoder.axis is not None:
+            pixels = sample_of_runs(runs(self.source))
+            some = self.model.checked(take(self.source, pixels))
+            errors = encoder.run_errors(encoder.preprocess(some))
+        for part in parts(self.source, description):
+            spectra = encoder.preprocess(self.model.checked(part))
+            yield Part(spectra, encoder.calibrate(spectra, errors))
+
+
+@dataclass(frozen=True, eq=False)
+class PartOutputs:
+    """What the network gives of a part.
+
+    Parameters
+    ----------
+    part
+        The pixels.
+    known
+        bool, shape ``(n_pixels,)``: pixels with nodes, of which something can be said.
+    values
+        One array for each thing that was asked for, a row per pixel, NaN where unknown.
+    cam
+        Class activation of each peak, ``(n_peaks, n_classes)``; None where not asked for.
+    """
+
+    part: Part
+    known: NDArray[np.bool_]
+    values: tuple[NDArray[Any], ...]
+    cam: NDArray[np.float64] | None
+
+
+def _part_outputs(
+    model: FittedModel, computes: tuple[Compute, ...], cam: bool, part: Part
+) -> PartOutputs:
+    """Encode a part batch by batch, each once, and let the network say what is asked for."""
+    known: list[NDArray[np.bool_]] = []
+    values: list[list[NDArray[Any]]] = [[] for _ in computes]
+    activations: list[NDArray[np.float64]] = []
+    for block in batches(part.calibrated.spectra.offsets):
+        calibrated = part.calibrated[block]
+        graphs = model.encoder.encode(calibrated)
+        given = partial(
+            model_output, model.network, graphs, np.arange(len(graphs)), model.torch_device
+        )
+        known.append(np.diff(graphs.offsets) > 0)
+        for column, compute in zip(values, computes, strict=True):
+            found = given(compute)
+            found[~known[-1]] = np.nan
+            column.append(found)
+        if cam:
+            activations.append(model.encoder.spread(calibrated, given(model.network.cam)))
+    joined = tuple(np.concatenate(column) for column in values)
+    whole = np.concatenate(activations) if cam else None
+    return PartOutputs(part, np.concatenate(known), joined, whole)
+
+
+# -------------------------------------------------------------------- summary
+
+
+def _of_branches(table: pd.DataFrame | None) -> dict[str, Any]:
+    """What each branch contributes, in the order of `branches`."""
+    if table is None or len(table) < 3 or table["share"].isna().any():
+        return {}
+    branches, whole = table.iloc[:-1], table.iloc[-1]
+    return {
+        "branch_shares": _rounded(branches["share"]),
+        "balanced_accuracy_without_branch": _rounded(branches["balanced_accuracy_without"]),
+        "balanced_accuracy_cross_fitted": round(float(whole["balanced_accuracy_alone"]), 4),
+    }
+
+
+def _rounded(values: pd.Series[float]) -> list[float]:
+    return [round(float(value), 4) for value in values]
+
+
+def _of_axis(axis: MassAxis | None) -> dict[str, Any]:
+    """What was estimated from the data."""
+    if axis is None:
+        return {}
+    return {
+        "axis_ions": len(axis),
+        "axis_anchors": int(axis.anchor.sum()),
+        "mass_width_mda": round(axis.width * 1e3, 4),
+        "largest_mass_shift_mda": round(axis.shift * 1e3, 4),
+    }

@@ -1,0 +1,250 @@
+"""The table of branches: what each is made of, how it is fitted, and what it weighs by itself.
+
+A branch is one part of the sum that a model is. Registering one changes nothing for others: it is
+known by its name from then on, and no default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from massgraph._util.errors import InputError
+from massgraph._util.threads import lent_generator
+from massgraph.encode.features import feature_names
+from massgraph.encode.ions import N_CONTEXT
+from massgraph.learn.discriminants import fit_discriminants
+from massgraph.nn.discriminants import AxisBranch, FamilyBranch
+from massgraph.nn.nets import PeakNet, RelationalNet
+
+__all__ = [
+    "Branch",
+    "PartShape",
+    "branch",
+    "branch_names",
+    "default_branches",
+    "forget_branch",
+    "register_branch",
+]
+
+
+@dataclass(frozen=True)
+class PartShape:
+    """All that decides the shape of the parts of a model.
+
+    Parameters
+    ----------
+    n_features
+        Node features, without those that the axis adds.
+    n_kinds
+        Message types.
+    n_outputs
+        Numbers that a part gives of each pixel: classes, for example.
+    n_ions
+        Ions of the axis; None for the network as published, which has none.
+    hidden, batch_norm
+        As for `RGCNClassifier`.
+    backend
+        Who computes the convolutions.
+    """
+
+    n_features: int
+    n_kinds: int
+    n_outputs: int
+    n_ions: int | None
+    hidden: tuple[int, ...] = (8, 16)
+    batch_norm: bool = True
+    backend: str = "auto"
+
+    @classmethod
+    def of(cls, settings: Any, n_outputs: int, n_ions: int | None, backend: str) -> PartShape:
+        """The shape that resolved settings give.
+
+        Parameters
+        ----------
+        settings
+            `massgraph.learn.settings.Settings`.
+        """
+        return cls(
+            n_features=len(feature_names(settings.features)),
+            n_kinds=len(settings.relations) * (2 if settings.directed else 1),
+            n_outputs=n_outputs,
+            n_ions=n_ions,
+            hidden=settings.hidden,
+            batch_norm=settings.batch_norm,
+            backend=backend,
+        )
+
+    @property
+    def net(self) -> dict[str, Any]:
+        """What networks take by name."""
+        return {"hidden": self.hidden, "batch_norm": self.batch_norm, "backend": self.backend}
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name
+        By which `branches=` knows it.
+    make
+        Makes an untrained part: a torch module with ``take``, ``forward``, ``cam``, ``intercept``
+        and ``embedding`` whose outputs are the mean of its ``cam`` over the nodes of a pixel plus
+        its ``intercept``, exactly (see `massgraph.nn.branch_model.BranchModel`).
+    usual_weight
+        Weight in the sum, relative to the others, where the labelled pixels are too few to tell.
+    reads_relations
+        Whether it looks at mass differences between peaks.
+    fit
+        Fits a part in closed form and in place: ``fit(part, versions, labels, chosen, rng)``. None
+        for nets, which the training loop trains; of those one per fold is kept.
+    is_default
+        Whether a model has it where nobody chooses.
+    """
+
+    name: str
+    make: Callable[[PartShape], Any]
+    usual_weight: float
+    reads_relations: bool
+    fit: Callable[..., None] | None = None
+    is_default: bool = False
+
+    def new_part(self, shape: PartShape, seed: int) -> Any:
+        """An untrained part whose first weights come from `seed`."""
+        with lent_generator(seed):
+            return self.make(shape)
+
+
+def _relational(shape: PartShape) -> RelationalNet:
+    n_features = shape.n_features + N_CONTEXT
+    return RelationalNet(n_features, shape.n_ions or 0, shape.n_kinds, shape.n_outputs, **shape.net)
+
+
+def _peak(shape: PartShape) -> PeakNet:
+    n_features = shape.n_features + N_CONTEXT
+    return PeakNet(n_features, shape.n_ions or 0, shape.n_outputs, **shape.net)
+
+
+_BRANCHES: dict[str, Branch] = {
+    one.name: one
+    for one in (
+        Branch(
+            "axis",
+            lambda shape: AxisBranch(shape.n_ions or 0, shape.n_outputs),
+            usual_weight=1.0,
+            reads_relations=False,
+            fit=fit_discriminants,
+            is_default=True,
+        ),
+        Branch(
+            "family",
+            lambda shape: FamilyBranch(shape.n_ions or 0, shape.n_outputs),
+            usual_weight=1.0,
+            reads_relations=True,
+            fit=fit_discriminants,
+            is_default=True,
+        ),
+        Branch("relational", _relational, 0.35, reads_relations=True, is_default=True),
+        Branch("peak", _peak, 0.1, reads_relations=False, is_default=True),
+    )
+}
+
+
+def branch(name: str) -> Branch:
+    """The branch of this name.
+
+    Raises
+    ------
+    InputError
+        Where there is none; the message lists the known ones.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import branch
+    >>> branch("family").reads_relations
+    True
+    """
+    if name not in _BRANCHES:
+        msg = f"branch {name!r} is none of {branch_names()}"
+        raise InputError(msg)
+    return _BRANCHES[name]
+
+
+def branch_names() -> tuple[str, ...]:
+    """Names of all known branches, in the order of the table.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import branch_names
+    >>> branch_names()[:2]
+    ('axis', 'family')
+    """
+    return tuple(_BRANCHES)
+
+
+def default_branches() -> tuple[str, ...]:
+    """Names of the branches that a model has where nobody chooses.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import default_branches
+    >>> default_branches()
+    ('axis', 'family', 'relational', 'peak')
+    """
+    return tuple(one.name for one in _BRANCHES.values() if one.is_default)
+
+
+def register_branch(new: Branch) -> None:
+    """Make a branch known by its name, for this process; models that do not name it are as before.
+
+    Parameters
+    ----------
+    new
+        Not among the defaults: these are what saved models and published figures refer to.
+
+    Raises
+    ------
+    InputError
+        Where the name is taken, or the branch calls itself a default.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import Branch, branch, branch_names
+    >>> from massgraph.learn.branches import forget_branch, register_branch
+    >>> register_branch(Branch("axis again", branch("axis").make, 1.0, False, branch("axis").fit))
+    >>> branch_names()[-1]
+    'axis again'
+    >>> forget_branch("axis again")
+    """
+    if new.name in _BRANCHES:
+        msg = f"there is a branch {new.name!r} already: choose another name"
+        raise InputError(msg)
+    if new.is_default:
+        msg = f"branch {new.name!r} cannot be a default: name it in branches= where it is wanted"
+        raise InputError(msg)
+    _BRANCHES[new.name] = new
+
+
+def forget_branch(name: str) -> None:
+    """Undo `register_branch`.
+
+    Raises
+    ------
+    InputError
+        For a branch that is not known, or a default.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import forget_branch
+    >>> forget_branch("axis")
+    Traceback (most recent call last):
+    ...
+    massgraph._util.errors.InputError: branch 'axis' is a default and stays
+    """
+    if branch(name).is_default:
+        msg = f"branch {name!r} is a default and stays"
+        raise InputError(msg)
+    del _BRANCHES[name]

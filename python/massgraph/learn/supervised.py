@@ -1,0 +1,210 @@
+"""From labelled pixels to the parts of a model: axis, encoder, folds, branches and weights."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from massgraph._util.executor import Executor
+from massgraph._util.warnings import outside
+from massgraph.data.spectra import Spectra
+from massgraph.data.splits import default_groups, fold_by_group, published_split, split_by_group
+from massgraph.encode.axis import MassAxis
+from massgraph.encode.encoder import PeakEncoder
+from massgraph.encode.learn_axis import learn_axis
+from massgraph.encode.tolerance import difference_tolerance
+from massgraph.learn.branches import PartShape
+from massgraph.learn.checkpoints import Checkpoints
+from massgraph.learn.cross_fit import cross_fit, fit_single
+from massgraph.learn.objectives import Samples
+from massgraph.learn.settings import Settings
+from massgraph.learn.targets import Targets
+from massgraph.learn.versions import encode_versions
+
+__all__ = ["Learnt", "fit_classes"]
+
+WEIGHING_COPIES = 2
+# What a fit holds of one labelled peak for each version of it, measured: features and messages.
+BYTES_PER_PEAK = 135
+LARGE_SHARE = 0.5  # of the machine's memory: a fit that needs more is announced
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """What a fit gives.
+
+    Parameters
+    ----------
+    encoder, network, settings
+        As for `massgraph.fitted.FittedModel`.
+    held_out
+        bool, one per labelled pixel: held out to stop the training, and not learnt from.
+    history, contributions, n_nets
+        As for `massgraph.fitted.Origin`.
+    """
+
+    encoder: PeakEncoder
+    network: Any
+    settings: Settings
+    held_out: NDArray[np.bool_]
+    history: pd.DataFrame | None
+    contributions: pd.DataFrame | None
+    n_nets: int
+
+
+def fit_classes(
+    labelled: Spectra,
+    targets: Targets,
+    groups: NDArray[np.int64] | None,
+    settings: Settings,
+    *,
+    seed: int | None,
+    backend: str,
+    device: torch.device,
+    find_tolerance: bool,
+    checkpoints: Checkpoints | None = None,
+    executor: Executor | None = None,
+) -> Learnt:
+    """Fit a model to labelled pixels.
+
+    Parameters
+    ----------
+    labelled, targets
+        Preprocessed pixels, all with peaks, and their classes.
+    groups
+        Group of each pixel, never split between training and validation; None for
+        `massgraph.data.splits.default_groups`.
+    settings
+        Resolved.
+    seed
+        Of everything that is drawn; None for a fresh one.
+    backend, device
+        Who computes, and where nets are trained.
+    find_tolerance
+        Whether the tolerance of mass differences is found in the data.
+    checkpoints, executor
+        As for `massgraph.learn.cross_fit.cross_fit`.
+    """
+    _announce_memory(labelled, settings)
+    # Four streams: the split, the faults of copies, first weights, and what training draws.
+    seeds = np.random.SeedSequence(seed).spawn(4)
+    axis = None if settings.as_published else learn_axis(labelled)
+    if axis is not None and find_tolerance:
+        found = difference_tolerance(axis.mz, settings.relations)
+        settings = replace(settings, tolerance=found)
+    fit = _fit_folds if settings.folds > 1 else _fit_one
+    return fit(
+        labelled, targets, groups, settings, axis, seeds, backend, device, checkpoints, executor
+    )
+
+
+def _fit_folds(
+    labelled: Spectra,
+    targets: Targets,
+    groups: NDArray[np.int64] | None,
+    settings: Settings,
+    axis: MassAxis | None,
+    seeds: list[np.random.SeedSequence],
+    backend: str,
+    device: torch.device,
+    checkpoints: Checkpoints | None,
+    executor: Executor | None,
+) -> Learnt:
+    """Every pixel is learnt from, and held out by the parts of one fold."""
+    chosen = default_groups(labelled) if groups is None else groups
+    rng = np.random.default_rng(seeds[0])
+    fold = fold_by_group(targets.codes, chosen, settings.folds, rng)
+    encoder = PeakEncoder.learn(labelled, settings, axis)
+    several = len(settings.branches) > 1 and settings.augment
+    versions = encode_versions(
+        encoder,
+        labelled,
+        targets.codes,
+        seeds[1],
+        n_copies=settings.augment,
+        n_weighing=WEIGHING_COPIES if several else 0,
+    )
+    n_nets = int(fold.max()) + 1
+    network, history, contributions = cross_fit(
+        versions,
+        targets,
+        fold,
+        settings,
+        PartShape.of(settings, targets.n_classes, None if axis is None else len(axis), backend),
+        device=device,
+        seeds=seeds[2].spawn(len(settings.branches) * n_nets),
+        checkpoints=checkpoints,
+        executor=executor,
+    )
+    held_out = np.zeros(labelled.n_pixels, dtype=bool)
+    return Learnt(encoder, network, settings, held_out, history, contributions, n_nets)
+
+
+def _fit_one(
+    labelled: Spectra,
+    targets: Targets,
+    groups: NDArray[np.int64] | None,
+    settings: Settings,
+    axis: MassAxis | None,
+    seeds: list[np.random.SeedSequence],
+    backend: str,
+    device: torch.device,
+    checkpoints: Checkpoints | None,
+    executor: Executor | None,
+) -> Learnt:
+    """A single part: some pixels stop its training and are not learnt from."""
+    held_out = _hold_out(labelled, targets, groups, settings, np.random.default_rng(seeds[0]))
+    inside, outside_ = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    encoder = PeakEncoder.learn(labelled[~held_out], settings, axis)
+    learnt_from = targets.subset(inside)
+    versions = encode_versions(
+        encoder, labelled[~held_out], learnt_from.codes, seeds[1], n_copies=settings.augment
+    )
+    network, history = fit_single(
+        versions,
+        learnt_from,
+        Samples(encoder.encode(labelled[held_out]), targets.subset(outside_)),
+        settings,
+        PartShape.of(settings, targets.n_classes, None if axis is None else len(axis), backend),
+        device=device,
+        seeds=(seeds[2], seeds[3]),
+        checkpoints=checkpoints,
+    )
+    return Learnt(encoder, network, settings, held_out, history, None, 1)
+
+
+def _hold_out(
+    labelled: Spectra,
+    targets: Targets,
+    groups: NDArray[np.int64] | None,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> NDArray[np.bool_]:
+    if groups is None and settings.as_published:
+        return published_split(targets.codes, settings.validation_fraction, rng)
+    chosen = default_groups(labelled) if groups is None else groups
+    return split_by_group(targets.codes, chosen, settings.validation_fraction, rng)
+
+
+def _announce_memory(labelled: Spectra, settings: Settings) -> None:
+    """Warn before a fit begins that would fill the memory, and say what makes it smaller."""
+    n_versions = 1 + settings.augment + (WEIGHING_COPIES if settings.augment else 0)
+    needed = BYTES_PER_PEAK * labelled.n_peaks * n_versions
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # a system that does not say
+        return
+    if needed > LARGE_SHARE * memory:
+        msg = (
+            f"the {labelled.n_pixels} labelled pixels have {labelled.n_peaks} peaks, of which the "
+            f"fit will hold about {needed / 2**30:.1f} GB, and this machine has "
+            f"{memory / 2**30:.1f} GB: label fewer pixels, or set max_peaks or a smaller augment"
+        )
+        warnings.warn(msg, UserWarning, stacklevel=outside())

@@ -1,0 +1,69 @@
+"""From a fitted model and pixels to a segmentation, in one way through the pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from massgraph.data.sources import Pixels, without_peaks
+from massgraph.data.spectra import Spectra
+from massgraph.explain.explain import Explainer
+from massgraph.fitted import Reading, fitted_model
+from massgraph.segmentation import Segmentation
+
+__all__ = ["segment"]
+
+
+def segment(
+    model: Any, X: Pixels, reference: NDArray[Any] | None = None, *, explain: bool = True
+) -> Segmentation:
+    """Classes, probabilities, uncertainty and explanation of all pixels.
+
+    Parameters
+    ----------
+    model
+        A `FittedModel`, or an estimator that was fitted.
+    X
+        The pixels; where they are those of the fit, the held-out ones are marked. Of a source the
+        `spectra` of the result have the places of the pixels and no peaks: pictures of single ions
+        and the matrices of an h5ad file need the spectra in memory.
+    reference
+        Labels to compare with, as names of classes, missing where unlabelled.
+    explain
+        Whether to explain too.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.segment import segment
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> segment(clf, spectra, explain=False).n_pixels == spectra.n_pixels
+    True
+    """
+    model = fitted_model(model)
+    reading = Reading(model, X, "segment")
+    explainer = Explainer(model, reading) if explain else None
+    logits, places = [], []
+    description = "predicting and explaining" if explain else "predicting"
+    for found in model.outputs_of(reading, description, model.network.forward, cam=explain):
+        logits.append(found.values[0])
+        if explainer is not None:
+            explainer.add(found)
+        if not isinstance(X, Spectra):
+            places.append(without_peaks(found.part.spectra))
+    origin, trained_here = model.origin, model.was_fitted_to(X)
+    return Segmentation.from_probability(
+        X if isinstance(X, Spectra) else Spectra.concatenate(places),
+        model.outputs.names,
+        softmax(np.concatenate(logits), axis=1),
+        reference=reference,
+        training=origin.training if trained_here else None,
+        validation=origin.validation if trained_here else None,
+        explanation=None if explainer is None else explainer.explanation(),
+        history=origin.history,
+        parameters=model.summary(),
+    )
