@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from massgraph._util.errors import InputError
+from massgraph._util.scores import balanced_accuracy, recall
 from massgraph.data.spectra import Spectra
 from massgraph.versions import package_versions
 
@@ -214,8 +215,7 @@ class Segmentation:
             Over the classes present among the labels; NaN where there are none. A labelled pixel
             without peaks counts as missed.
         """
-        recall = self.recall(pixels)
-        return float(recall.mean()) if recall.notna().any() else float("nan")
+        return balanced_accuracy(*self._codes(pixels)) if self.reference is not None else np.nan
 
     def recall(self, pixels: ArrayLike | None = None) -> pd.Series[float]:
         """Share of the labelled pixels of each class that got their class, NaN where none are.
@@ -226,9 +226,7 @@ class Segmentation:
         if self.reference is None:
             return pd.Series(np.full(len(levels), np.nan), index=pd.Index(levels, dtype=object))
         given, found = self._codes(pixels)
-        total = np.bincount(given, minlength=len(levels))
-        right = np.bincount(given[given == found], minlength=len(levels))
-        share = np.where(total > 0, right / np.maximum(total, 1), np.nan)
+        share = recall(given, found, len(levels))
         return pd.Series(share, index=pd.Index(levels, dtype=object), name="recall")
 
     def confusion(self, pixels: ArrayLike | None = None) -> pd.DataFrame:

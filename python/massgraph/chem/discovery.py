@@ -42,7 +42,7 @@ from scipy.stats import nbinom, poisson
 from massgraph._util.errors import InputError
 from massgraph.chem.ion_pairs import MIN_MASS, STEPS, IonPairs, pair_ions
 from massgraph.chem.relations import Relations, default_relations
-from massgraph.data.spectra import Spectra
+from massgraph.data.sources import Pixels, sample
 
 __all__ = ["discover_relations", "relation_enrichment"]
 
@@ -82,7 +82,7 @@ class _Null:
 
 
 def discover_relations(
-    spectra: Spectra,
+    spectra: Pixels,
     *,
     max_mass: float = 300.0,
     tolerance: float = 3.0,
@@ -100,7 +100,9 @@ def discover_relations(
     Parameters
     ----------
     spectra
-        Centroided spectra, best of a thousand ions or more; a few dozen give the strongest only.
+        Centroided spectra, best of a thousand ions or more; a few dozen give the strongest only. Of
+        a source, as `massgraph.open_imzml` gives one, two million peaks are looked at, drawn evenly
+        from the image.
     max_mass
         Largest difference looked at, in Da (the smallest is 0.5).
     tolerance, tolerance_unit
@@ -149,6 +151,7 @@ def discover_relations(
     The FDR holds for the null of independent mass defects; masses on a grid that is neither regular
     nor proportional to the nominal mass may break it, which `min_enrichment` guards against.
     """
+    spectra = sample(spectra)
     _check_share("fdr", fdr)
     _check_share("min_frequency", min_frequency, least=0.0)
     _check_at_least("min_enrichment", min_enrichment, 1)
@@ -182,7 +185,7 @@ def discover_relations(
 
 
 def relation_enrichment(
-    spectra: Spectra,
+    spectra: Pixels,
     relations: Relations,
     *,
     tolerance: float = 3.0,
@@ -209,6 +212,7 @@ def relation_enrichment(
     ValueError
         For a parameter out of its range, or a relation below 0.5 Da.
     """
+    spectra = sample(spectra)
     _check_share("min_frequency", min_frequency, least=0.0)
     _check_at_least("n_null", n_null, MIN_NULL)
     _check_at_least("max_ions", max_ions, 2)

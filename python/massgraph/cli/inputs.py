@@ -10,27 +10,105 @@ from typing import TYPE_CHECKING, Any
 
 import massgraph as mg
 from massgraph._util.errors import InputError
+from massgraph.io.formats import find_format, known_formats
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from massgraph.data.sources import JoinedSpectra, SpectraSource
+    from massgraph.data.sources import JoinedSpectra, Pixels
     from massgraph.data.spectra import Spectra
 
-__all__ = ["find_labels", "inputs", "places", "read_all", "read_file"]
+__all__ = ["find_labels", "inputs", "read_all"]
 
-# Bytes of binary data from which imzML files are read block by block: some ten million peaks, which
-# with graphs and activations take more than 2 GB in memory.
-LARGE = 1 << 27
+# Graphs, activations and images hold 380 to 530 bytes for each peak of spectra that are predicted
+# and explained in memory. Any computer of today has 4 GB for them.
+BYTES_PER_PEAK, MEMORY = 500, 4_000_000_000
+LARGE = MEMORY // BYTES_PER_PEAK
+
+
+@contextmanager
+def inputs(arguments: argparse.Namespace) -> Iterator[Pixels]:
+    """All inputs, in memory or, where they hold many peaks, block by block: open within.
+
+    Parameters
+    ----------
+    arguments
+        As `massgraph.cli.options.add_inputs` makes them.
+
+    Yields
+    ------
+    Spectra or JoinedSpectra
+
+    Raises
+    ------
+    InputError
+        Where a file cannot be read, or the files cannot be joined.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> import tempfile
+    >>> import massgraph as mg
+    >>> from massgraph.cli.inputs import inputs
+    >>> from massgraph.cli.options import add_inputs
+    >>> spectra = mg.simulate("tiny", n_runs=1).spectra
+    >>> parser = argparse.ArgumentParser()
+    >>> add_inputs(parser)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     segmentation = mg.Segmentation.from_probability(spectra, "a", [[1.0]] * len(spectra))
+    ...     segmentation.write_h5ad(f"{folder}/run.h5ad")
+    ...     with inputs(parser.parse_args([f"{folder}/run.h5ad"])) as found:
+    ...         print(found.n_pixels == spectra.n_pixels)
+    True
+    """
+    from massgraph.data.sources import JoinedSpectra
+
+    if _n_values(arguments.input) > LARGE:
+        with ExitStack() as opened:
+            yield _open_all(arguments, opened)
+        return
+    spectra = read_all(arguments)
+    # What has no count before it is read is in memory now, but the work on it is not.
+    yield spectra if spectra.n_peaks <= LARGE else JoinedSpectra([spectra])
+
+
+def _n_values(paths: list[Path]) -> int:
+    """Count the peaks of those files that can be opened in place of being read."""
+    counts = ((find_format(path).n_values, path) for path in paths)
+    return sum(count(path) for count, path in counts if count is not None)
 
 
 def read_all(arguments: argparse.Namespace) -> Spectra:
-    """All inputs as one Spectra; each imzML file is a run of its own."""
+    """All inputs as one `Spectra`; each imzML file is a run of its own.
+
+    Parameters
+    ----------
+    arguments
+        As `massgraph.cli.options.add_inputs` makes them.
+
+    Raises
+    ------
+    InputError
+        Where a file cannot be read, is of another polarity than ``--polarity`` says, or holds a
+        run of the same name as another; where the files differ in what spectra must share.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.inputs import read_all
+    >>> from massgraph.cli.options import add_inputs
+    >>> parser = argparse.ArgumentParser()
+    >>> add_inputs(parser)
+    >>> try:
+    ...     read_all(parser.parse_args(["absent.h5ad"]))
+    ... except ValueError as error:
+    ...     print(error)
+    absent.h5ad does not exist
+    """
     from dataclasses import replace
 
-    options = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
-    parts = [read_file(path, **options) for path in arguments.input]
+    parts = [_read(path, arguments) for path in arguments.input]
     given = arguments.polarity
     for path, part in zip(arguments.input, parts, strict=True):
         if given and part.polarity not in (None, given):
@@ -45,59 +123,75 @@ def read_all(arguments: argparse.Namespace) -> Spectra:
         raise InputError(msg)
     try:
         return parts[0] if len(parts) == 1 else mg.Spectra.concatenate(parts)
-    except ValueError as error:
+    except InputError as error:
         msg = f"{', '.join(map(str, arguments.input))} cannot be joined: {error}"
         raise InputError(msg) from error
 
 
-@contextmanager
-def inputs(arguments: argparse.Namespace) -> Iterator[Spectra | JoinedSpectra]:
-    """All inputs in memory, or block by block where their imzML files are large: open within."""
-    if not _is_large(arguments.input):
-        yield read_all(arguments)
-        return
-    with ExitStack() as opened:
-        yield _open_all(arguments, opened)
+def _read(path: Path, arguments: argparse.Namespace) -> Spectra:
+    format_ = find_format(path)
+    return format_.read(path, **format_.taken(_options(arguments)))
 
 
-def places(spectra: Spectra | JoinedSpectra) -> Spectra:
-    """Where the pixels are, of which run and polarity."""
-    return spectra if isinstance(spectra, mg.Spectra) else spectra.places()
-
-
-def _is_large(paths: list[Path]) -> bool:
-    """Whether the imzML files together are better not read into memory."""
-    from massgraph.io._ibd import find_ibd
-
-    runs = [path for path in paths if path.suffix.lower() == ".imzml" and path.is_file()]
-    return sum(find_ibd(path).stat().st_size for path in runs) > LARGE
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the user said about reading; each format takes what it knows of it."""
+    return {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
 
 
 def _open_all(arguments: argparse.Namespace, opened: ExitStack) -> JoinedSpectra:
-    """All inputs as one source; imzML files stay open until `opened` is closed."""
+    """All inputs as one source; what is opened stays open until `opened` is closed."""
     from massgraph.data.sources import JoinedSpectra
 
-    sources: list[SpectraSource | Spectra] = []
-    options = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
+    sources: list[Pixels] = []
     for path in arguments.input:
-        if path.suffix.lower() == ".h5ad":
-            sources.append(read_file(path))
+        format_ = find_format(path)
+        if format_.open is None:
+            sources.append(_read(path, arguments))
         else:
-            sources.append(opened.enter_context(mg.open_imzml(path, **options)))
+            options = format_.taken(_options(arguments))
+            sources.append(opened.enter_context(format_.open(path, **options)))
     return JoinedSpectra(sources, polarity=arguments.polarity)
 
 
-def read_file(path: Path, **imzml_options: Any) -> Spectra:
-    """One file: h5ad by its name, else imzML."""
-    if path.suffix.lower() == ".h5ad":
-        from massgraph.io.anndata import read_anndata
-
-        return read_anndata(path)
-    return mg.read_imzml(path, **imzml_options)
+# -------------------------------------------------------------------- labels
 
 
-def find_labels(arguments: argparse.Namespace, spectra: Spectra) -> NDArray[np.object_]:
-    """Label of each pixel, None where it has none; of two classes at least."""
+def find_labels(arguments: argparse.Namespace, spectra: Pixels) -> NDArray[np.object_]:
+    """Find the label of each pixel, where ``--labels`` or ``--labels-column`` say.
+
+    Parameters
+    ----------
+    arguments
+        As `massgraph.cli.options.add_labels` and `add_inputs` make them.
+    spectra
+        What was read; of a source only the places are looked at.
+
+    Returns
+    -------
+    numpy.ndarray
+        Objects, shape ``(n_pixels,)``: text, or None for a pixel without a label.
+
+    Raises
+    ------
+    InputError
+        Where labels cannot be read or matched, or are of fewer than two classes.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> from massgraph.cli.inputs import find_labels
+    >>> spectra = mg.simulate("tiny", n_runs=1).spectra[:2]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = pd.DataFrame(spectra.coordinates, columns=["x", "y"]).assign(label=["a", "b"])
+    ...     table.to_csv(f"{folder}/labels.csv", index=False)
+    ...     arguments = argparse.Namespace(labels=Path(folder) / "labels.csv")
+    ...     print(find_labels(arguments, spectra))
+    ['a' 'b']
+    """
     if arguments.labels is not None:
         from massgraph.io.labels import match_labels, read_labels
 
@@ -112,15 +206,10 @@ def find_labels(arguments: argparse.Namespace, spectra: Spectra) -> NDArray[np.o
 
 
 def _labels_column(arguments: argparse.Namespace) -> NDArray[np.object_]:
-    from massgraph.io.anndata import AnnDataError, labels_from_obs, open_h5ad
-
     path = arguments.input[0]
-    if len(arguments.input) != 1 or path.suffix.lower() != ".h5ad":
-        msg = "--labels-column needs one h5ad file as input; use --labels with imzML files"
+    labels = find_format(path).labels
+    if len(arguments.input) != 1 or labels is None:
+        holding = " or ".join(one.name for one in known_formats() if one.labels is not None)
+        msg = f"--labels-column needs one {holding} file as input; use --labels with other files"
         raise InputError(msg)
-    adata = open_h5ad(path)
-    try:
-        return labels_from_obs(adata, arguments.labels_column)
-    except AnnDataError as error:
-        msg = f"{path}: {error}"
-        raise InputError(msg) from error
+    return labels(path, arguments.labels_column)

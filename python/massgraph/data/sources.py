@@ -24,6 +24,7 @@ __all__ = [
     "Pixels",
     "SpectraSource",
     "batches",
+    "check_pixels",
     "in_memory",
     "is_source",
     "parts",
@@ -87,6 +88,23 @@ Pixels: TypeAlias = "Spectra | SpectraSource"
 def is_source(X: Any) -> TypeGuard[SpectraSource]:
     """Whether spectra are to be read block by block."""
     return not isinstance(X, Spectra) and isinstance(X, SpectraSource)
+
+
+def check_pixels(X: Any) -> Pixels:
+    """Spectra or a source as they are.
+
+    Raises
+    ------
+    InputTypeError
+        For anything else.
+    """
+    if isinstance(X, (Spectra, SpectraSource)):
+        return X
+    msg = (
+        f"a {type(X).__name__} holds no pixels that can be read: give massgraph.Spectra, or an "
+        "object with n_pixels, read and blocks"
+    )
+    raise InputTypeError(msg)
 
 
 # -------------------------------------------------------------------- reading
@@ -179,6 +197,7 @@ def take(source: Pixels, pixels: NDArray[np.int64]) -> Spectra:
 
 def sample(source: Pixels) -> Spectra:
     """Spectra in memory as they are; of a source stretches drawn evenly until they have enough."""
+    check_pixels(source)
     if isinstance(source, Spectra):
         return source
     starts = np.random.default_rng(0).permutation(np.arange(0, source.n_pixels, STRETCH))
@@ -195,6 +214,7 @@ def sample(source: Pixels) -> Spectra:
 
 def in_memory(source: Pixels) -> Spectra:
     """All pixels at once, for what needs them together."""
+    check_pixels(source)
     if isinstance(source, Spectra):
         return source
     return Spectra.concatenate(list(blocks(source)) or [read(source, 0, 0)])
@@ -210,6 +230,7 @@ def without_peaks(spectra: Spectra) -> Spectra:
 
 def places(source: Pixels) -> Spectra:
     """All pixels without their peaks: where they are, of which run and polarity."""
+    check_pixels(source)
     if isinstance(source, Spectra):
         return without_peaks(source)
     if hasattr(source, "places"):

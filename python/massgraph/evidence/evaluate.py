@@ -10,22 +10,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from massgraph._util.errors import InputError
+from massgraph._util.executor import Joblib
 from massgraph._util.progress import progress
-from massgraph.data import degrade
 from massgraph.data.spectra import Spectra
-from massgraph.data.splits import default_groups, fold_by_group
-from massgraph.evidence.baselines import labels_of, make_baseline
+from massgraph.evidence.baselines import make_baseline
+from massgraph.evidence.faults import FAULTS, QUICK_FAULTS, Fault
 from massgraph.evidence.metrics import paired_test, prediction_scores
-from massgraph.simulation.family_sums import simulate_family_sums
-from massgraph.simulation.simulate import Simulation, simulate
+from massgraph.evidence.tasks import (
+    Task,
+    family_tasks,
+    simulated_tissue,
+    split_tasks,
+    synthetic_tasks,
+    thinned,
+)
+from massgraph.learn.branches import branch
 
 __all__ = [
     "FAULTS",
@@ -62,102 +70,7 @@ MODELS = (
 """Models of a full evaluation; the default's branches alone are reported too."""
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One fault at one strength.
-
-    Parameters
-    ----------
-    kind, strength, unit
-        What a table calls it.
-    apply
-        Degrades test spectra, given their labels and a generator.
-    """
-
-    kind: str
-    strength: float
-    unit: str
-    apply: Callable[[Spectra, NDArray[Any], np.random.Generator], Spectra]
-
-    @property
-    def name(self) -> str:
-        """Name in a table, such as "jitter 5 mDa"."""
-        return f"{self.kind} {self.strength:g} {self.unit}".strip() if self.unit else self.kind
-
-
-def _fault(kind: str, strength: float) -> Fault:
-    units = {"shift": "mDa", "jitter": "mDa", "drift": "mDa", "resolution": "mDa", "batch": "sd"}
-    share = strength / 100
-    makers: dict[str, Callable[..., Spectra]] = {
-        "clean": lambda s, y, rng: s,
-        "shift": lambda s, y, rng: degrade.shift_mz(s, strength / 1e3, "Da"),
-        "shift_ppm": lambda s, y, rng: degrade.shift_mz(s, strength, "ppm"),
-        "drift": lambda s, y, rng: degrade.drift_mz(s, strength / 1e3, "Da"),
-        "jitter": lambda s, y, rng: degrade.jitter_mz(s, strength / 1e3, "Da", rng),
-        "keep": lambda s, y, rng: degrade.remove_peaks(s, share, rng),
-        "top": lambda s, y, rng: degrade.keep_most_intense(s, share),
-        "noise": lambda s, y, rng: degrade.add_noise_peaks(s, share, rng),
-        "mix": lambda s, y, rng: degrade.mix_pixels(s, y, share, rng),
-        "scale": lambda s, y, rng: degrade.scale_intensity(s, strength),
-        "batch": lambda s, y, rng: degrade.batch_effect(s, strength, rng),
-        "resolution": lambda s, y, rng: degrade.merge_peaks(s, strength / 1e3, "Da"),
-    }
-    unit = {"clean": "", "shift_ppm": "ppm", "scale": "x"}.get(kind, units.get(kind, "%"))
-    return Fault("shift" if kind == "shift_ppm" else kind, strength, unit, makers[kind])
-
-
-FAULTS = tuple(
-    _fault(kind, strength)
-    for kind, strengths in (
-        ("clean", (0,)),
-        ("shift", (5, 50, 200)),
-        ("shift_ppm", (50,)),
-        ("drift", (50,)),
-        ("jitter", (1, 2, 5)),
-        ("keep", (75, 50, 25)),
-        ("top", (50, 25)),
-        ("noise", (50,)),
-        ("resolution", (20,)),
-        ("scale", (0.2,)),
-        ("batch", (0.2,)),
-        ("mix", (30,)),
-    )
-    for strength in strengths
-)
-"""All faults of a full evaluation; "keep" removes peaks at random, "top" the weakest ones."""
-
-QUICK_FAULTS = tuple(
-    fault
-    for fault in FAULTS
-    if fault.name in ("clean", "shift 50 mDa", "jitter 5 mDa", "keep 50 %")
-)
-
-
 QUICK_MODELS = ("massgraph", "shrinkage_lda")
-FAMILY_TEST_PIXELS = 200  # per class
-QUICK_PIXELS = 40  # per class, of training and of test pixels of a quick evaluation
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """Training and test pixels of one split.
-
-    Parameters
-    ----------
-    seed
-        Of the split and of the models.
-    train, y_train, groups
-        What models learn from, and the group of each of its pixels.
-    test, y_test
-        What they are scored on; scores of tasks with one seed are of their pixels together.
-    """
-
-    seed: int
-    train: Spectra
-    y_train: NDArray[Any]
-    groups: NDArray[Any] | None
-    test: Spectra
-    y_test: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,139 +136,6 @@ class Evaluation:
         return pd.DataFrame(rows)
 
 
-# -------------------------------------------------------------------- tasks
-
-
-def split_tasks(
-    spectra: Spectra,
-    y: ArrayLike,
-    groups: ArrayLike | None = None,
-    *,
-    folds: int = 5,
-    seeds: Sequence[int] = range(5),
-    held_out: int | None = None,
-) -> Iterator[Task]:
-    """Cross-validation by whole groups, dealt anew for each seed.
-
-    Parameters
-    ----------
-    spectra, y
-        Pixels and labels; those without a label are trained on by no model.
-    groups
-        Group of each pixel; default: `massgraph.data.splits.default_groups`.
-    folds
-        Number of folds.
-    seeds
-        One cross-validation each.
-    held_out
-        Number of folds that are tested, from the first; default all.
-
-    Raises
-    ------
-    ValueError
-        Where the groups cannot be split.
-    """
-    labels = labels_of(y, spectra.n_pixels)
-    rows = np.flatnonzero(~pd.isna(labels) & (spectra.peak_counts > 0))
-    spectra, labels = spectra[rows], labels[rows].astype(str)
-    if groups is None:
-        codes = default_groups(spectra)
-    else:
-        codes = np.unique(np.asarray(groups)[rows], return_inverse=True)[1].reshape(-1)
-    for seed in seeds:
-        fold = fold_by_group(
-            np.unique(labels, return_inverse=True)[1], codes, folds, np.random.default_rng(seed)
-        )
-        for k in range(int(fold.max()) + 1)[:held_out]:
-            out = fold == k
-            yield Task(seed, spectra[~out], labels[~out], codes[~out], spectra[out], labels[out])
-
-
-def simulated_tissue(
-    seed: int, *, shape: tuple[int, int] = (12, 12), effect: float = 0.2, **settings: Any
-) -> Simulation:
-    """The six runs that `synthetic_tasks` are cut from; parameters are the same."""
-    chosen = {"n_families": 14, "families_per_class": 4, **settings}
-    return simulate("medium", n_runs=6, shape=shape, effect=effect, random_state=seed, **chosen)
-
-
-def synthetic_tasks(
-    seeds: Sequence[int] = range(1000, 1005),
-    *,
-    shape: tuple[int, int] = (12, 12),
-    effect: float = 0.2,
-    per_class: int | None = None,
-    **settings: Any,
-) -> Iterator[Task]:
-    """Simulated tissue, anew for each seed: learn from three runs, test on three others.
-
-    Three classes, 300 to 900 peaks per pixel, four of fourteen lipid families shifted up or down
-    for each class, batch effects in every run.
-
-    Parameters
-    ----------
-    seeds
-        Of `massgraph.simulate`.
-    shape, effect
-        Pixels of a run, and shift of a planted family in log intensity.
-    per_class
-        Labelled training pixels per class, drawn at random; default all.
-    settings
-        Others of `massgraph.simulate`.
-    """
-    for seed in seeds:
-        truth = simulated_tissue(seed, shape=shape, effect=effect, **settings)
-        known = ~pd.isna(truth.labels)
-        spectra, labels = truth.spectra[known], truth.labels[known].astype(str)
-        run = np.asarray(spectra.run_codes)
-        rows = np.flatnonzero(run < 3)
-        if per_class is not None:
-            rng = np.random.default_rng(seed)
-            rows = np.concatenate(
-                [rng.permutation(rows[labels[rows] == name])[:per_class] for name in truth.classes]
-            )
-        yield Task(seed, spectra[rows], labels[rows], None, spectra[run >= 3], labels[run >= 3])
-
-
-def family_tasks(
-    seeds: Sequence[int] = range(1000, 1005), *, per_class: int = 100, **settings: Any
-) -> Iterator[Task]:
-    """Two classes that differ in the sum over a family alone (`massgraph.simulation.family_sums`).
-
-    Models learn from `per_class` pixels of each class and are tested on 200 of other runs;
-    `settings` are those of `simulate_family_sums`.
-    """
-    for seed in seeds:
-        parts = [
-            simulate_family_sums(n, random_state=[seed, part], families_from=seed, **settings)
-            for part, n in enumerate((per_class, FAMILY_TEST_PIXELS))
-        ]
-        (train, y_train), (test, y_test) = parts
-        # Pixels have no place, and all runs both classes: any pixel may be held out.
-        yield Task(seed, train, y_train, np.arange(len(y_train)), test, y_test)
-
-
-def thinned(task: Task, per_class: int = QUICK_PIXELS) -> Task:
-    """The task with at most so many training and test pixels of each class, drawn at random."""
-    rng = np.random.default_rng(task.seed)
-
-    def few(labels: NDArray[Any]) -> NDArray[np.int64]:
-        order = rng.permutation(len(labels))
-        return np.sort(
-            np.concatenate([order[labels[order] == one][:per_class] for one in np.unique(labels)])
-        )
-
-    train, test = few(task.y_train), few(task.y_test)
-    return Task(
-        task.seed,
-        task.train[train],
-        task.y_train[train],
-        None if task.groups is None else task.groups[train],
-        task.test[test],
-        task.y_test[test],
-    )
-
-
 # -------------------------------------------------------------------- measuring
 
 
@@ -367,6 +147,7 @@ def evaluate(
     augment: int = 4,
     window_da: float = 0.003,
     overlapping: bool = True,
+    n_jobs: int | None = None,
 ) -> Evaluation:
     """Fit every model on every task and score it under every fault.
 
@@ -388,10 +169,13 @@ def evaluate(
         Alignment window of the baselines.
     overlapping
         Whether tasks of different seeds share pixels.
+    n_jobs
+        Processes that fit models side by side, as joblib's `n_jobs`; None is one, or what
+        ``joblib.parallel_config`` says. Scores are the same, whoever runs them.
 
     Raises
     ------
-    ValueError
+    InputError
         For no tasks, or an unknown model.
     """
     tasks = list(tasks)
@@ -400,22 +184,25 @@ def evaluate(
         raise InputError(msg)
     makers = models if isinstance(models, dict) else named_models(models, augment, window_da)
     classes = tuple(np.unique(np.concatenate([task.y_train for task in tasks])).tolist())
+    jobs = [_Job(task, name, make) for task in tasks for name, make in makers.items()]
+    work = partial(_measure, tuple(faults), classes)
+    done = Joblib(n_jobs).map(work, jobs, name=_Job.title)
+    measured = list(progress(done, len(jobs), "evaluating"))
     found: dict[tuple[int, str, str], list[tuple[NDArray[Any], NDArray[np.float64]]]] = {}
-    costs, contributions = [], []
-    jobs = [(task, name) for task in tasks for name in makers]
-    worse: dict[str, Spectra] = {}
-    for task, name in progress(jobs, len(jobs), "evaluating"):
-        if name == next(iter(makers)):
-            worse = {fault.name: _degraded(task, fault) for fault in faults}
-        started = time.monotonic()
-        model = makers[name](task.seed).fit(task.train, task.y_train, task.groups)
-        costs.append({"seed": task.seed, "model": name, "seconds": time.monotonic() - started})
-        if name == DEFAULT and getattr(model, "contributions_", None) is not None:
-            contributions.append(model.contributions_.assign(seed=task.seed))
-        for fault, spectra in worse.items():
-            for part, given in _predictions(name, model, spectra):
-                probability = _for_all_classes(given, model.classes_, classes)
-                found.setdefault((task.seed, part, fault), []).append((task.y_test, probability))
+    for job, one in zip(jobs, measured, strict=True):
+        for part, fault, probability in one.probabilities:
+            found.setdefault((job.task.seed, part, fault), []).append(
+                (job.task.y_test, probability)
+            )
+    costs = [
+        {"seed": job.task.seed, "model": job.name, "seconds": one.seconds}
+        for job, one in zip(jobs, measured, strict=True)
+    ]
+    contributions = [
+        one.contributions.assign(seed=job.task.seed)
+        for job, one in zip(jobs, measured, strict=True)
+        if one.contributions is not None
+    ]
     scores, confusion = _score(found, classes, {fault.name: fault for fault in faults})
     ratio = len(tasks[0].y_test) / len(tasks[0].y_train) if overlapping else 0.0
     return Evaluation(
@@ -426,6 +213,66 @@ def evaluate(
         contributions=pd.concat(contributions) if contributions else pd.DataFrame(),
         ratio=ratio,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One model on one task."""
+
+    task: Task
+    name: str
+    make: Callable[[int], Any]
+
+    def title(self) -> str:
+        return f"evaluating {self.name} with seed {self.task.seed}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """Seconds of the fit, and probabilities by (model or part of it, fault)."""
+
+    seconds: float
+    contributions: pd.DataFrame | None
+    probabilities: list[tuple[str, str, NDArray[np.float64]]]
+
+
+def _measure(faults: tuple[Fault, ...], classes: tuple[str, ...], job: _Job) -> _Measured:
+    """Fit one model on one task, and let it say what the pixels with faults are."""
+    task, worse = _PREPARED.of(job.task, faults)
+    started = time.monotonic()
+    model = job.make(task.seed).fit(task.train, task.y_train, task.groups)
+    seconds = time.monotonic() - started
+    contributions = getattr(model, "contributions_", None) if job.name == DEFAULT else None
+    probabilities = [
+        (part, fault, _for_all_classes(given, model.classes_, classes))
+        for fault, spectra in worse.items()
+        for part, given in _predictions(job.name, model, spectra)
+    ]
+    return _Measured(seconds, contributions, probabilities)
+
+
+class _Prepared:
+    """The task that was asked for last, with its degraded test pixels.
+
+    The models of a task come one after the other, in another process as copies of it: what they
+    share (faults, and what `massgraph.baselines` remembers of the same spectra) is made once.
+    """
+
+    def __init__(self) -> None:
+        self.key: tuple[Any, ...] = ()
+        self.task: Task | None = None
+        self.worse: dict[str, Spectra] = {}
+
+    def of(self, task: Task, faults: tuple[Fault, ...]) -> tuple[Task, dict[str, Spectra]]:
+        names = tuple(fault.name for fault in faults)
+        key = (task.seed, task.train.fingerprint(), task.test.fingerprint(), names)
+        if self.task is None or key != self.key:
+            self.worse = {fault.name: _degraded(task, fault) for fault in faults}
+            self.key, self.task = key, task
+        return self.task, self.worse
+
+
+_PREPARED = _Prepared()
 
 
 def quick_models(names: Sequence[str]) -> dict[str, Callable[[int], Any]]:
@@ -497,9 +344,9 @@ def _predictions(
         return
     logits = model.branch_logits(spectra)
     yield name, softmax(logits.sum(axis=1), axis=1)
-    for index, branch in enumerate(branches):
-        yield f"{name}: {branch} alone", softmax(logits[:, index], axis=1)
-    without = [index for index, branch in enumerate(branches) if branch in ("axis", "peak")]
+    for index, one in enumerate(branches):
+        yield f"{name}: {one} alone", softmax(logits[:, index], axis=1)
+    without = [index for index, name in enumerate(branches) if not branch(name).reads_relations]
     if 0 < len(without) < len(branches):
         yield f"{name}: no relations", softmax(logits[:, without].sum(axis=1), axis=1)
 

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from massgraph._util.scores import balanced_accuracy
+
 __all__ = ["LOW_IS_GOOD", "calibration_error", "paired_test", "prediction_scores"]
 
 LOW_IS_GOOD = ("log_loss", "calibration_error")
@@ -37,11 +39,10 @@ def prediction_scores(
     predicted = probability.argmax(axis=1)
     n_classes = probability.shape[1]
     present = np.unique(truth)
-    recall, f1, area = [], [], []
+    f1, area = [], []
     for code in present:
         own, said = truth == code, predicted == code
         hits = int((own & said).sum())
-        recall.append(hits / own.sum())
         f1.append(2 * hits / max(own.sum() + said.sum(), 1))
         if present.size > 1:
             rank = stats.rankdata(probability[:, code])
@@ -51,7 +52,7 @@ def prediction_scores(
     clipped = np.maximum(probability, SMALLEST)
     entropy = -(probability * np.log(clipped)).sum(axis=1) / np.log(n_classes)
     return {
-        "balanced_accuracy": float(np.mean(recall)),
+        "balanced_accuracy": balanced_accuracy(truth, predicted),
         "macro_f1": float(np.mean(f1)),
         "auc": float(np.mean(area)) if area else float("nan"),
         "log_loss": float(-np.log(clipped[np.arange(truth.size), truth]).mean()),

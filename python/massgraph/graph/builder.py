@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from massgraph._util.errors import InputError
 from massgraph.chem.relations import Relations
 from massgraph.data.alignment import tolerance_in_da
+from massgraph.data.sources import Pixels, in_memory
 from massgraph.data.spectra import Spectra
 from massgraph.graph.compiled import build_edges
 from massgraph.graph.compiled import build_messages as build_compact
@@ -173,7 +174,7 @@ class Graph:
 
 
 def build_graph(
-    spectra: Spectra,
+    spectra: Pixels,
     relations: Relations,
     *,
     tolerance: float = 5.0,
@@ -189,7 +190,7 @@ def build_graph(
     Parameters
     ----------
     spectra, relations
-        The peaks, and the mass differences to look for.
+        The peaks, and the mass differences to look for. A source is read into memory as a whole.
     tolerance, tolerance_unit
         Largest deviation, in ``"ppm"`` or ``"Da"``.
     rule
@@ -212,6 +213,7 @@ def build_graph(
         For an unknown rule, a tolerance that is not finite and above zero, or one that reaches
         half the smallest relation, where nearly everything would be joined.
     """
+    spectra = in_memory(spectra)
     _check_rule(rule)
     _check_tolerance(spectra, relations, tolerance, tolerance_unit)
     allowed = _allowed(spectra.mz, tolerance, tolerance_unit)

@@ -23,6 +23,7 @@ __all__ = [
     "PartShape",
     "branch",
     "branch_names",
+    "branch_titles",
     "default_branches",
     "forget_branch",
     "register_branch",
@@ -90,6 +91,8 @@ class Branch:
     ----------
     name
         By which `branches=` knows it.
+    title
+        What the report calls what it looks at.
     make
         Makes an untrained part: a torch module with ``take``, ``forward``, ``cam``, ``intercept``
         and ``embedding`` whose outputs are the mean of its ``cam`` over the nodes of a pixel plus
@@ -106,6 +109,7 @@ class Branch:
     """
 
     name: str
+    title: str
     make: Callable[[PartShape], Any]
     usual_weight: float
     reads_relations: bool
@@ -133,6 +137,7 @@ _BRANCHES: dict[str, Branch] = {
     for one in (
         Branch(
             "axis",
+            "axis",
             lambda shape: AxisBranch(shape.n_ions or 0, shape.n_outputs),
             usual_weight=1.0,
             reads_relations=False,
@@ -141,14 +146,15 @@ _BRANCHES: dict[str, Branch] = {
         ),
         Branch(
             "family",
+            "molecules",
             lambda shape: FamilyBranch(shape.n_ions or 0, shape.n_outputs),
             usual_weight=1.0,
             reads_relations=True,
             fit=fit_discriminants,
             is_default=True,
         ),
-        Branch("relational", _relational, 0.35, reads_relations=True, is_default=True),
-        Branch("peak", _peak, 0.1, reads_relations=False, is_default=True),
+        Branch("relational", "relations", _relational, 0.35, reads_relations=True, is_default=True),
+        Branch("peak", "peaks", _peak, 0.1, reads_relations=False, is_default=True),
     )
 }
 
@@ -185,6 +191,18 @@ def branch_names() -> tuple[str, ...]:
     return tuple(_BRANCHES)
 
 
+def branch_titles() -> dict[str, str]:
+    """What the report calls each branch, by name.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import branch_titles
+    >>> branch_titles()["family"]
+    'molecules'
+    """
+    return {name: one.title for name, one in _BRANCHES.items()}
+
+
 def default_branches() -> tuple[str, ...]:
     """Names of the branches that a model has where nobody chooses.
 
@@ -214,7 +232,8 @@ def register_branch(new: Branch) -> None:
     --------
     >>> from massgraph.learn.branches import Branch, branch, branch_names
     >>> from massgraph.learn.branches import forget_branch, register_branch
-    >>> register_branch(Branch("axis again", branch("axis").make, 1.0, False, branch("axis").fit))
+    >>> axis = branch("axis")
+    >>> register_branch(Branch("axis again", "axis, again", axis.make, 1.0, False, axis.fit))
     >>> branch_names()[-1]
     'axis again'
     >>> forget_branch("axis again")

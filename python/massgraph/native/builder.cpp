@@ -18,6 +18,11 @@ std::vector<int64_t> pixel_chunks(const Spectra& spectra) {
     });
 }
 
+template <class Scratch, class Work>
+bool grown(int n_threads, const Scratch& scratch, const Work& work) {
+    return for_chunks<Memory::GROWING>(RESULT_CHUNKS, n_threads, scratch, work);
+}
+
 // ---------------------------------------------------------------- edges as a Graph holds them
 
 struct EdgeChunk {
@@ -85,7 +90,7 @@ EdgeResult* build_edges(const Spectra& spectra, const double* masses, int n_rela
         Edges edges;
     };
     const auto scratch = [&] { return Scratch{Searcher(masses, rule), {}, {}}; };
-    const bool done = for_chunks(RESULT_CHUNKS, n_threads, scratch, [&](Scratch& mine, int chunk) {
+    const bool done = grown(n_threads, scratch, [&](Scratch& mine, int chunk) {
         auto& [searcher, by_source, edges] = mine;
         const int64_t begin = bounds[size_t(chunk)], end = bounds[size_t(chunk) + 1];
         EdgeChunk& out = result->chunks[size_t(chunk)];
@@ -124,7 +129,7 @@ MessageResultBase* build_messages(const Spectra& spectra, const double* masses, 
     const auto scratch = [&] {
         return Scratch{Searcher(masses, rule), {}, std::vector<Edges>(size_t(n_relations))};
     };
-    const bool done = for_chunks(RESULT_CHUNKS, n_threads, scratch, [&](Scratch& mine, int chunk) {
+    const bool done = grown(n_threads, scratch, [&](Scratch& mine, int chunk) {
         auto& [searcher, appender, edges] = mine;
         const int64_t begin = bounds[size_t(chunk)], end = bounds[size_t(chunk) + 1];
         auto& out = result->chunks[size_t(chunk)];

@@ -46,9 +46,15 @@ int infer(const MgBatch& batch_in, const MgInput& features, const Layers& layers
           float* nodes, int n_threads) {
     const Batch batch(batch_in, INFERENCE_CHUNKS);
     const size_t n_out = size_t(layers.back().n_out()), wide = size_t(layers.back().width());
-    const auto scratch = [&] { return Pixel(layers, batch.most_peaks()); };
-    return for_chunks(batch.n_chunks(), n_threads, scratch, [&](Pixel& pixel, int chunk) {
-        std::vector<double> total(wide);
+    struct Scratch {
+        Pixel pixel;
+        std::vector<double> total;
+    };
+    const auto scratch = [&] {
+        return Scratch{Pixel(layers, batch.most_peaks()), std::vector<double>(wide)};
+    };
+    return for_chunks(batch.n_chunks(), n_threads, scratch, [&](Scratch& own, int chunk) {
+        auto& [pixel, total] = own;
         for (int64_t p = batch.begin(chunk); p < batch.end(chunk); ++p) {
             const int n = batch.n_peaks(p);
             const float* h = pixel.forward(batch.messages(p), batch.input(features, p), n);
@@ -93,20 +99,19 @@ class Step {
           n_out_(size_t(layers.back().n_out())),
           n_classes_(size_t(head.n_classes)),
           weight_(1.0f / float(std::max<int64_t>(batch.n_pixels, 1))),
-          parts_(size_t(batch_.n_chunks())),
           losses_(size_t(batch_.n_chunks()), 0.0) {
         for (const PackedLayer& layer : layers) {
             offsets_.push_back(head_at_);
             head_at_ += layer.gradient_size();
             widest_ = std::max(widest_, layer.width());
         }
+        parts_ = gradient_parts(batch_.n_chunks(), head_at_ + n_classes_ * (n_out_ + 1));
     }
 
     bool run(int n_threads) {
         const auto scratch = [&] { return Scratch(*this); };
         return for_chunks(batch_.n_chunks(), n_threads, scratch, [&](Scratch& own, int chunk) {
             Buffer<float>& sum = parts_[size_t(chunk)];
-            sum.resize(head_at_ + n_classes_ * (n_out_ + 1));
             sum.zero();
             for (int64_t p = batch_.begin(chunk); p < batch_.end(chunk); ++p) {
                 const Messages messages = batch_.messages(p);

@@ -104,6 +104,13 @@ inline void spread(const float* pooled, int n_out, int n, Buffer<float>& row) {
     for (int j = 0; j < n_out; ++j) row[size_t(j)] = pooled[j] / float(n);
 }
 
+// Room for the gradients of each chunk, not filled: the thread that takes a chunk does that.
+inline std::vector<Buffer<float>> gradient_parts(int n_chunks, size_t size) {
+    std::vector<Buffer<float>> parts;
+    for (int chunk = 0; chunk < n_chunks; ++chunk) parts.emplace_back(size);
+    return parts;
+}
+
 // Sum of the chunks' gradients, in their order, without the padding.
 inline void unpack_gradients(const PackedLayer& layer, const Buffer<float>* parts, int n_parts,
                       size_t offset, const MgGradients& out) {

@@ -71,9 +71,17 @@ int pool(const MgBatch& batch_in, const MgInput& z, int n_out, float* pooled, in
     const Batch batch(batch_in, CHUNKS);
     const Affine norm(z, n_out);
     const int wide = z.stride;
-    const auto scratch = [&] { return Buffer<float>(size_t(batch.most_peaks()) * size_t(wide)); };
-    const auto work = [&](Buffer<float>& h, int chunk) {
-        std::vector<double> total(static_cast<size_t>(wide));
+    struct Scratch {
+        Buffer<float> h;
+        std::vector<double> total;
+    };
+    const auto scratch = [&] {
+        return Scratch{Buffer<float>(size_t(batch.most_peaks()) * size_t(wide)),
+                       std::vector<double>(size_t(wide))};
+    };
+    const auto work = [&](Scratch& own, int chunk) {
+        Buffer<float>& h = own.h;
+        std::vector<double>& total = own.total;
         for (int64_t p = batch.begin(chunk); p < batch.end(chunk); ++p) {
             const int n = batch.n_peaks(p);
             kernels().activate(batch.input(z, p).data, n, wide, norm.scale.data(),
@@ -130,7 +138,7 @@ class Backward {
           p_(back.p, layer.n_out),
           q_(back.q, layer.n_out),
           s_(back.s, layer.n_out),
-          parts_(size_t(batch_.n_chunks())),
+          parts_(gradient_parts(batch_.n_chunks(), layer_.gradient_size())),
           with_sums_(sums),
           totals_(batch_.n_chunks(), sums ? size_t(padded(layer.n_in)) : 0) {}
 
@@ -143,7 +151,6 @@ class Backward {
         };
         return for_chunks(batch_.n_chunks(), n_threads, scratch, [&](Scratch& own, int chunk) {
             Buffer<float>& part = parts_[size_t(chunk)];
-            part.resize(layer_.gradient_size());
             part.zero();
             for (int64_t p = batch_.begin(chunk); p < batch_.end(chunk); ++p)
                 pixel(p, own, layer_.gradients(part.data()), chunk);

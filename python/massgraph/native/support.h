@@ -57,11 +57,19 @@ template <class T> class Buffer {
     size_t size_ = 0;
 };
 
+// Makes this thread ready to throw. What a thread needs for that is allocated by its first exception,
+// and where there is no memory for it the process ends: too late when it is memory that ran out.
+inline void expect_exceptions() {
+    const volatile int under_way = std::uncaught_exceptions();  // asking is enough
+    static_cast<void>(under_way);
+}
+
 // The body of a function that Python calls: what it gives, or zero (null) where memory ran out. An
 // exception that left `extern "C"` would end the process, as there is nobody beyond to catch it; all
 // that can be thrown here (bad_alloc, length_error, system_error) says that there is too little of
 // something for batches of this size.
 template <class Body> auto guarded(const Body& body) noexcept -> decltype(body()) {
+    expect_exceptions();
     try {
         return body();
     } catch (...) {
@@ -69,33 +77,55 @@ template <class Body> auto guarded(const Body& body) noexcept -> decltype(body()
     }
 }
 
+// Whether the work of a chunk keeps to the memory that it is given, or may ask for more and throw.
+enum class Memory { GIVEN, GROWING };
+
 // `work(scratch, chunk)` for every chunk on some threads, each with a scratch of its own. Which
 // thread takes a chunk does not matter: chunks are fixed, each writes its own results, and these are
 // put together in the chunks' order. Returns whether all had memory enough.
-template <class Scratch, class Work>
-bool for_chunks(int n_chunks, int n_threads, const Scratch& make_scratch, const Work& work) {
+template <Memory memory = Memory::GIVEN, class MakeScratch, class Work>
+bool for_chunks(int n_chunks, int n_threads, const MakeScratch& make_scratch, const Work& work) {
+    // Made here, where an exception is caught: one for each thread, or for as many as fit.
+    std::vector<decltype(make_scratch())> scratches;
+    const int most = n_threads < n_chunks ? n_threads : n_chunks;
+    try {
+        do scratches.push_back(make_scratch());
+        while (int(scratches.size()) < most);
+    } catch (const std::bad_alloc&) {
+        if (scratches.empty()) return false;
+    }
     std::atomic<int> next{0};
-    std::atomic<bool> failed{false};
+    std::atomic<size_t> ready{0};
+    std::atomic<bool> go{memory == Memory::GIVEN}, failed{false};
     // Nothing may leave this: on another thread it would end the process, and on this one the others
     // would be destroyed while they run, which ends it too.
-    const auto run = [&]() noexcept {
+    const auto run = [&](size_t place) noexcept {
         try {
-            auto scratch = make_scratch();
             for (int chunk = next++; chunk < n_chunks && !failed; chunk = next++)
-                work(scratch, chunk);
+                work(scratches[place], chunk);
         } catch (...) {
             failed = true;
         }
     };
+    const auto start = [&](size_t place) noexcept {
+        if constexpr (memory == Memory::GROWING) {
+            expect_exceptions();
+            ++ready;
+            while (!go) std::this_thread::yield();  // or one would take what another needs for this
+        }
+        run(place);
+    };
     std::vector<std::thread> threads;
-    const int others = (n_threads < n_chunks ? n_threads : n_chunks) - 1;
     try {
-        for (int i = 0; i < others; ++i) threads.emplace_back(run);
+        for (size_t place = 1; place < scratches.size(); ++place) threads.emplace_back(start, place);
     } catch (...) {
         // A machine that gives no more threads, or no memory for them: those that there are do the
         // work.
     }
-    run();
+    while (!go)
+        if (ready == threads.size()) go = true;
+        else std::this_thread::yield();
+    run(0);
     for (std::thread& thread : threads) thread.join();
     return !failed;
 }

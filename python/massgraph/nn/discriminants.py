@@ -13,7 +13,6 @@ from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakBatch, PeakGraphs
 
 __all__ = [
-    "DISCRIMINANTS",
     "N_FAULTS",
     "N_STRENGTHS",
     "AxisBranch",
@@ -151,8 +150,6 @@ class FamilyBranch(Discriminants):
     LOST = (0.0, 1.0)
 
 
-DISCRIMINANTS: dict[str, type[Discriminants]] = {"axis": AxisBranch, "family": FamilyBranch}
-"""Branches in closed form, by their names; the others are nets."""
 
 
 def _pixel_sum(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_file
+from massgraph.learn.branches import branch_titles
 from massgraph.report.template import Picture, embed, environment
 from massgraph.segmentation import Segmentation
 
@@ -227,16 +228,9 @@ def _pixel_size(segmentation: Segmentation) -> str | None:
 
 def _labelled(segmentation: Segmentation) -> dict[str, NDArray[np.bool_]]:
     """Masks of the labelled pixels by what the model knew of them; only those that hold any."""
-    if segmentation.reference is None:
-        return {}
-    labelled = np.asarray(segmentation.reference.codes) >= 0
-    if segmentation.training is None or segmentation.validation is None:
-        masks = {"labelled": labelled}
-    else:
-        seen = segmentation.training | segmentation.validation
-        parts = (~seen, segmentation.validation, segmentation.training)
-        masks = {name: labelled & part for name, part in zip(SUBSETS, parts, strict=True)}
-    return {name: mask for name, mask in masks.items() if mask.any()}
+    found = segmentation.subsets()
+    names = [name for name in (*SUBSETS, "labelled") if name in found and found[name].any()]
+    return {name: found[name] for name in names}
 
 
 def _accuracy(segmentation: Segmentation) -> dict[str, dict[str, Any] | None]:
@@ -533,8 +527,6 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
 
 # -------------------------------------------------------------------- branches
 
-BRANCH_NAMES = {"axis": "axis", "family": "molecules", "relational": "relations", "peak": "peaks"}
-
 
 def _branches(segmentation: Segmentation) -> dict[str, Any] | None:
     """What each branch of the model contributed; None for a model of one branch."""
@@ -542,7 +534,8 @@ def _branches(segmentation: Segmentation) -> dict[str, Any] | None:
     shares = parameters.get("branch_shares")
     if not shares:
         return None
-    names = [BRANCH_NAMES.get(name, name) for name in parameters["branches"]]
+    titles = branch_titles()  # of those known here: a model may have been fitted elsewhere
+    names = [titles.get(name, name) for name in parameters["branches"]]
     without = parameters["balanced_accuracy_without_branch"]
     return {
         "sentence": ", ".join(

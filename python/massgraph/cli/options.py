@@ -1,0 +1,172 @@
+"""Arguments and words that commands have in common."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from massgraph.cli.inputs import LARGE
+from massgraph.io.formats import known_formats
+
+__all__ = [
+    "BLOCKWISE",
+    "EXIT_CODES",
+    "MODEL",
+    "RESULTS",
+    "TABLES",
+    "add_inputs",
+    "add_labels",
+    "add_model",
+    "add_output",
+    "files",
+    "seed",
+]
+
+EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input (one line on stderr says where)"
+TABLES = "ions.csv, families.csv, family_edges.csv"
+RESULTS = f"""writes into DIR, all or nothing:
+  report.html            everything on one page
+  segmentation.h5ad      classes, probabilities and activations, for AnnData
+  {TABLES}
+  figures/               each picture as PNG and PDF"""
+MODEL = "  model/                 the fitted model, for predict and explain"
+BLOCKWISE = f"""\
+Files of more than {LARGE / 1e6:g} million peaks together are worked on block by block, in little
+memory: their segmentation.h5ad holds no matrices, and there are no images of single ions."""
+
+
+def files() -> str:
+    """What an input may be, from the table of formats.
+
+    Examples
+    --------
+    >>> from massgraph.cli.options import files
+    >>> files()
+    'imzML or h5ad'
+    """
+    return " or ".join(one.name for one in known_formats())
+
+
+def add_inputs(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
+    """Add the files that are read, and how to read them.
+
+    Parameters
+    ----------
+    parser
+        Of a command.
+    nargs
+        ``"+"``: at least one file; ``"*"``: any number.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.options import add_inputs
+    >>> parser = argparse.ArgumentParser()
+    >>> add_inputs(parser)
+    >>> found = parser.parse_args(["a.imzML", "b.imzML", "--profile", "centroid"])
+    >>> [path.name for path in found.input], found.profile, found.ignore_uuid
+    (['a.imzML', 'b.imzML'], 'centroid', False)
+    """
+    parser.add_argument("input", type=Path, nargs=nargs, help=f"{files()} file(s), one per run")
+    parser.add_argument(
+        "--profile",
+        choices=("refuse", "centroid"),
+        default="refuse",
+        help="what to do with profile spectra (refuse)",
+    )
+    parser.add_argument(
+        "--ignore-uuid",
+        action="store_true",
+        help="read imzML whose ibd carries another UUID, once you are sure that it belongs to it",
+    )
+    parser.add_argument(
+        "--polarity", choices=("positive", "negative"), help="where the file does not say"
+    )
+
+
+def add_labels(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """Add where labels are read from, and return the group of these choices.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.options import add_labels
+    >>> parser = argparse.ArgumentParser()
+    >>> _ = add_labels(parser)
+    >>> parser.parse_args(["--labels-column", "region"]).labels_column
+    'region'
+    """
+    labels = parser.add_mutually_exclusive_group(required=True)
+    labels.add_argument("--labels", type=Path, help="CSV file: x, y, label[, run]")
+    holding = " or ".join(one.name for one in known_formats() if one.labels is not None)
+    labels.add_argument("--labels-column", metavar="NAME", help=f"column of a {holding} file")
+    return labels
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the folder of a fitted model.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.options import add_model
+    >>> parser = argparse.ArgumentParser()
+    >>> add_model(parser)
+    >>> parser.parse_args(["results/model"]).model.name
+    'model'
+    """
+    parser.add_argument("model", type=Path, help="the folder results/model of a fit")
+
+
+def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add the folder that is written.
+
+    Parameters
+    ----------
+    parser
+        Of a command.
+    default
+        Its name where none is given; None: one must be given.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.options import add_output
+    >>> parser = argparse.ArgumentParser()
+    >>> add_output(parser, default="demo")
+    >>> parser.parse_args(["--overwrite"])
+    Namespace(out=PosixPath('demo'), overwrite=True)
+    """
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=default is None,
+        default=None if default is None else Path(default),
+        metavar="DIR",
+        help="the folder to make" + (f" ({default})" if default else ""),
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace an existing folder of results"
+    )
+
+
+def seed(text: str) -> int:
+    """Read a seed: a whole number that every generator of random numbers takes.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        Where it is below 0 or does not fit 32 bits.
+
+    Examples
+    --------
+    >>> from massgraph.cli.options import seed
+    >>> seed("7")
+    7
+    """
+    number = int(text)
+    if not 0 <= number < 2**32:
+        # scikit-learn takes no larger one.
+        msg = f"{number} is below 0" if number < 0 else f"{number} is above {2**32 - 1}"
+        raise argparse.ArgumentTypeError(msg)
+    return number
