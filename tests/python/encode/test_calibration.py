@@ -11,6 +11,7 @@ import massgraph as mg
 from massgraph.data import degrade
 from massgraph.encode.axis import NEAR, MassAxis
 from massgraph.encode.calibration import SMALLEST_WIDTH_DA, calibrate
+from massgraph.encode.learn_axis import learn_axis
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def spectra() -> mg.Spectra:
 
 @pytest.fixture(scope="module")
 def axis(spectra: mg.Spectra) -> MassAxis:
-    return MassAxis.learn(spectra)
+    return learn_axis(spectra)
 
 
 def rng() -> np.random.Generator:
@@ -79,7 +80,7 @@ def test_nothing_to_go_by() -> None:
 def test_exact_masses_stay_as_they_are() -> None:
     mz = 300 + 14.01565 * np.arange(20)
     spectra = mg.Spectra.from_matrix(rng().random((30, 20)) + 0.1, mz)
-    found = MassAxis.learn(spectra)
+    found = learn_axis(spectra)
     np.testing.assert_allclose(found.mz, mz, rtol=0, atol=1e-9)
     np.testing.assert_allclose(calibrated_mz(found, spectra), spectra.mz, rtol=0, atol=1e-9)
 
@@ -89,7 +90,7 @@ def test_exact_masses_stay_as_they_are() -> None:
 
 def test_the_axis_holds_the_common_ions() -> None:
     truth = mg.simulate("tiny")
-    found = MassAxis.learn(truth.spectra)
+    found = learn_axis(truth.spectra)
     common = np.bincount(truth.ion[truth.ion >= 0], minlength=len(truth.axis))
     wanted = truth.axis[common > 0.3 * len(truth.spectra)]
     distance = np.abs(found.mz[:, None] - wanted).min(axis=0) / wanted * 1e6
@@ -101,7 +102,7 @@ def test_the_axis_holds_the_common_ions() -> None:
 def test_runs_that_are_shifted_against_each_other_make_one_axis(spectra: mg.Spectra) -> None:
     second = np.asarray(spectra.run_codes) == 1
     moved = degrade.shift_mz(spectra, np.where(second, 0.04, 0.0), "Da")
-    one, other = MassAxis.learn(spectra), MassAxis.learn(moved)
+    one, other = learn_axis(spectra), learn_axis(moved)
     assert other.shift == pytest.approx(0.04, abs=5e-3)
     assert abs(len(one) - len(other)) <= 0.05 * len(one)
 
@@ -133,7 +134,7 @@ def test_snapping_keeps_the_order_and_pulls_to_the_ions(
 
 def test_an_axis_of_nothing() -> None:
     empty = mg.Spectra.from_peaks([([], [])])
-    found = MassAxis.learn(empty)
+    found = learn_axis(empty)
     assert len(found) == 0
     calibrated = found.calibrate(empty)
     assert found.snap(calibrated, found.assign(calibrated)).n_peaks == 0

@@ -11,6 +11,7 @@ import massgraph as mg
 from massgraph.data import degrade
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.ions import LEAST, N_CONTEXT, context, ion_nodes, spread
+from massgraph.encode.learn_axis import learn_axis
 
 
 def rng() -> np.random.Generator:
@@ -24,7 +25,7 @@ def spectra() -> mg.Spectra:
 
 @pytest.fixture(scope="module")
 def axis(spectra: mg.Spectra) -> MassAxis:
-    return MassAxis.learn(spectra)
+    return learn_axis(spectra)
 
 
 def sharp(axis: MassAxis, *pixels: tuple[list[float], list[float]]) -> CalibratedSpectra:
@@ -132,7 +133,7 @@ def test_peaks_near_no_ion_have_no_part(axis: MassAxis) -> None:
 
 def test_levels_do_not_depend_on_the_gain_of_pixels(axis: MassAxis, spectra: mg.Spectra) -> None:
     gains = np.exp(rng().normal(size=spectra.n_pixels))
-    other = MassAxis.learn(degrade.scale_intensity(spectra, gains))
+    other = learn_axis(degrade.scale_intensity(spectra, gains))
     assert len(other) == len(axis)
     difference = other.level - axis.level
     assert np.ptp(difference) < 0.05
@@ -143,7 +144,7 @@ def test_levels_do_not_depend_on_the_gain_of_pixels(axis: MassAxis, spectra: mg.
 
 def test_nothing_to_merge() -> None:
     empty = mg.Spectra.from_peaks([([], []), ([], [])])
-    axis = MassAxis.learn(empty)
+    axis = learn_axis(empty)
     for part in (empty, mg.Spectra.from_peaks([([500.0], [1.0]), ([], [])])):
         calibrated = axis.calibrate(part)
         nodes = ion_nodes(axis, calibrated)

@@ -9,9 +9,9 @@ import pytest
 
 import massgraph as mg
 from massgraph.data import degrade
-from massgraph.encode.axis import MassAxis
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.ions import ion_nodes, relative_intensity
+from massgraph.encode.learn_axis import learn_axis
 from massgraph.encode.molecules import molecule_amounts
 from massgraph.evidence.evaluate import family_tasks
 from massgraph.graph.addresses import ADDRESS_WIDTH
@@ -29,7 +29,7 @@ def families() -> mg.Spectra:
 @pytest.fixture(scope="module")
 def encoder(families: mg.Spectra) -> PeakEncoder:
     settings = resolve_settings("default", "positive", {})
-    return PeakEncoder.learn(families, settings, MassAxis.learn(families))
+    return PeakEncoder.learn(families, settings, learn_axis(families))
 
 
 def test_relations_of_one_molecule() -> None:
@@ -76,7 +76,7 @@ def test_another_split_of_a_molecule_is_the_same_molecule() -> None:
     ]
     spectra = mg.Spectra.from_peaks(peaks, polarity="positive")
     settings = resolve_settings("default", "positive", {})
-    encoder = PeakEncoder.learn(spectra, settings, MassAxis.learn(spectra))
+    encoder = PeakEncoder.learn(spectra, settings, learn_axis(spectra))
     columns = encoder.encode(spectra).features.reshape(5, 3, -1)
     np.testing.assert_allclose(columns[:, 0, MOLECULE], columns[:, 1, MOLECULE], rtol=1e-6)
     assert np.ptp(columns[:, 0, -ADDRESS_WIDTH]) > 10 * np.ptp(columns[:, 0, MOLECULE])
