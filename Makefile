@@ -59,17 +59,18 @@ setup: $(READY) r ## make the Python environment in .venv/ and install R where t
 r: ## install R and testthat where that can be done, otherwise name the packages
 	@tools/r_packages.sh
 
-lint: $(READY) ## ruff and mypy only
+lint: $(READY) ## ruff, mypy and the linter of imports only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(READY) ## put the Python files into the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## remove what demo, tests and builds leave behind; keep the environments
-	rm -rf demo build dist *.Rcheck massgraph_*.tar.gz .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf demo build dist *.Rcheck massgraph_*.tar.gz .pytest_cache .mypy_cache .import_linter_cache .ruff_cache .hypothesis
 	rm -f python/massgraph/_native.so
 	find python tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -103,6 +103,16 @@ def r_part() -> Part:
     return Part("R", command, environment={"RETICULATE_PYTHON": sys.executable})
 
 
+def imports_part() -> Part:
+    """Make the part that holds the rooms apart; its linter needs Python 3.11."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    if linter.exists():
+        return Part("imports", [str(linter), "--no-cache"])
+    part = Part("imports", [sys.executable, "-c", ""])
+    part.omitted.append("linter of imports: import-linter is not installed (it needs Python 3.11)")
+    return part
+
+
 def summary(parts: Sequence[Part]) -> str:
     """Put the outcome of every part, and then what could not run, into lines."""
     lines = ["\n== summary"]
@@ -126,6 +136,7 @@ def main() -> int:
             Part("ruff check", [*python, "ruff", "check", "."]),
             Part("ruff format --check", [*python, "ruff", "format", "--check", "."]),
             Part("mypy", [*python, "mypy"]),
+            imports_part(),
             r_part(),
             Part("pytest", [*pytest, f"--junitxml={report}"]),
         ]

@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from massgraph._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from massgraph import pl, r
     from massgraph._util.errors import InputError
@@ -80,9 +82,6 @@ __all__ = [
     "simulate",
     "write_report",
 ]
-
-__version__ = "0.1.0"
-
 
 # Documented modules, as attributes that are loaded when they are asked for.
 _MODULES = {

@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from massgraph._util.threads import n_threads
+from massgraph._version import __version__
 from massgraph.native.library import levels, library, status
 
 __all__ = ["package_versions", "show_versions", "versions"]
@@ -27,8 +28,6 @@ def versions() -> dict[str, str]:
         why it does not run; `simd`, its instruction set and in parentheses the others that this
         machine has; `threads`; `python`, `machine` and packages.
     """
-    from massgraph import __version__
-
     loaded = library()
     running = "none" if loaded is None else loaded.mg_level().decode()
     others = [level for level in levels() if level != running]
@@ -60,8 +59,6 @@ def package_versions() -> dict[str, str]:
     >>> list(package_versions())[:2]
     ['massgraph', 'python']
     """
-    from massgraph import __version__  # not in the metadata where the sources are used as they lie
-
     found = {"massgraph": __version__, "python": platform.python_version()}
     for name in DECIDING:
         try:

@@ -8,11 +8,18 @@ from numpy.typing import ArrayLike, NDArray
 from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 
-__all__ = ["default_groups", "fold_by_group", "published_split", "split_by_group"]
+__all__ = [
+    "default_groups",
+    "fold_by_group",
+    "published_split",
+    "raster_pitch",
+    "split_by_group",
+]
 
 RUNS_ENOUGH = 5  # fewer runs: holding out a whole one would cost too much of the training data
 BLOCKS_ACROSS = 6  # spatial blocks along the longer side of a run
 ATTEMPTS = 200
+ROUNDING = 1e-6  # of the extent of a run: columns nearer than that are one
 
 
 def default_groups(spectra: Spectra, enough: int = RUNS_ENOUGH) -> NDArray[np.int64]:
@@ -30,9 +37,45 @@ def default_groups(spectra: Spectra, enough: int = RUNS_ENOUGH) -> NDArray[np.in
     for code in range(int(keys[:, 2].max(initial=-1)) + 1):
         rows = keys[:, 2] == code
         place = spectra.coordinates[rows, :2] - spectra.coordinates[rows, :2].min(axis=0)
-        edge = max(float(place.max() + 1) / BLOCKS_ACROSS, 1.0)
+        # Counted in pixels, so that no rounding of a unit moves one across the edge of a block.
+        place = np.round(place / raster_pitch(place), 6)
+        edge = max((float(place.max(initial=0.0)) + 1) / BLOCKS_ACROSS, 1.0)
         keys[rows, :2] = place // edge
     return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def raster_pitch(place: NDArray[np.float64]) -> float:
+    """Distance of neighbouring pixels, in whatever unit their coordinates are.
+
+    Whole numbers are multiples of their greatest common divisor: 1 where pixels are counted, 50
+    where they are 50 micrometres apart. Of others the smallest gap between two columns or two rows
+    counts, above rounding.
+
+    Parameters
+    ----------
+    place
+        Coordinates of the pixels of a run, less the smallest, shape ``(n_pixels, 2)``.
+
+    Returns
+    -------
+    float
+        1 where all pixels are at one place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.splits import raster_pitch
+    >>> raster_pitch(np.array([[0.0, 0.0], [100.0, 50.0]]))
+    50.0
+    >>> raster_pitch(np.array([[0.0, 0.0], [0.02, 0.0], [0.04, 0.02]]))
+    0.02
+    """
+    if not place.any():
+        return 1.0
+    if (place == np.round(place)).all() and place.max() < 2**53:
+        return float(np.gcd.reduce(place.astype(np.int64).ravel()))
+    gaps = np.concatenate([np.diff(np.unique(column)) for column in place.T])
+    return float(gaps[gaps > ROUNDING * place.max()].min())
 
 
 def split_by_group(

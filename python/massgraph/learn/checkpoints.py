@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 
-from massgraph import __version__
 from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_file
 from massgraph._util.text import one_line
 from massgraph._util.warnings import outside
+from massgraph._version import __version__
 from massgraph.data.spectra import Spectra
 from massgraph.learn.settings import Settings
 from massgraph.learn.training_state import MOMENTS, Tensors, TrainingState

@@ -19,11 +19,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from massgraph import __version__
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph._util.files import atomic_directory
 from massgraph._util.text import one_line
 from massgraph._util.warnings import outside
+from massgraph._version import __version__
 from massgraph.data.validation import check_axis
 from massgraph.encode.axis import MassAxis
 from massgraph.encode.encoder import PeakEncoder
