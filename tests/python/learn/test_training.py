@@ -1,8 +1,7 @@
-"""Training: what is drawn, when it stops, which weights are kept."""
+"""Training: when it stops, which weights are kept, and that it knows no classes."""
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,16 @@ import pytest
 import torch
 
 import massgraph as mg
-from massgraph.encode.encoder import PeakEncoder, degraded_copy
-from massgraph.graph.batch import PeakGraphs
-from massgraph.learn import settings as settings_module
-from massgraph.learn import training
-from massgraph.learn.settings import PRESETS, Settings, resolve_settings
-from massgraph.learn.training import LabelledGraphs, batches
-from massgraph.nn import rgcn as model_module
+from massgraph.encode.encoder import PeakEncoder
+from massgraph.learn.branches import PartShape
+from massgraph.learn.inference import torch_device
+from massgraph.learn.objectives import CrossEntropy, Evaluate, Objective, Samples
+from massgraph.learn.parts import new_part
+from massgraph.learn.settings import Settings, resolve_settings
+from massgraph.learn.targets import Targets
+from massgraph.learn.training import train
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -27,84 +29,87 @@ def tissue() -> Any:
 
 
 @pytest.fixture(scope="module")
-def settings() -> Settings:
-    return resolve_settings("default", "positive", {"hidden": (8, 8), "epochs": 3})
+def samples(tissue: Any) -> Samples:
+    spectra, y = tissue
+    encoder = PeakEncoder.learn(spectra, resolve_settings("default", "positive", {}))
+    return Samples(encoder.encode(spectra), Targets.of_codes(y))
 
 
-@pytest.fixture(scope="module")
-def graphs(tissue: Any, settings: Settings) -> PeakGraphs:
-    spectra, _ = tissue
-    return PeakEncoder.learn(spectra, settings).encode(spectra)
+def settings_of(preset: str = "default", **given: Any) -> Settings:
+    return resolve_settings(preset, "positive", {"hidden": (8, 8), **given})
 
 
-# -------------------------------------------------------------------- drawing
+def new_net(settings: Settings) -> Any:
+    """The network as published, of the width that the settings say."""
+    return new_part("relational", PartShape.of(settings, 3, None, "auto"), seed=0)
 
 
-def test_draws_are_balanced_over_classes(graphs: PeakGraphs) -> None:
-    y = np.zeros(len(graphs), dtype=np.int64)
-    y[:5] = 1
-    y[5:15] = 2
-    drawn = LabelledGraphs(graphs, y).draw(6000, np.random.default_rng(0))
-    share = np.bincount(y[drawn]) / 6000
-    np.testing.assert_allclose(share, 1 / 3, atol=0.03)
-    # Within a class every pixel is as likely as another.
-    counts = np.bincount(drawn, minlength=len(graphs))[:5]
-    assert counts.min() > 300
-    assert counts.max() < 500
+def run(net: Any, objective: Objective, settings: Settings) -> Any:
+    return train(net, objective, settings, device=CPU, rng=np.random.default_rng(0))
 
 
-def test_versions_of_a_pixel_are_drawn_alike(graphs: PeakGraphs) -> None:
-    n = len(graphs)
-    y = np.arange(n) % 2
-    many = LabelledGraphs(PeakGraphs.concatenate([graphs] * 3), y)
-    drawn = many.draw(3000, np.random.default_rng(0))
-    assert drawn.max() < 3 * n
-    np.testing.assert_allclose(np.bincount(drawn // n) / 3000, 1 / 3, atol=0.04)
+# -------------------------------------------------------------------- batches and steps
 
 
-def test_draws_repeat_with_the_seed(graphs: PeakGraphs) -> None:
-    labelled = LabelledGraphs(graphs, np.arange(len(graphs)) % 3)
-    first, again = (labelled.draw(50, np.random.default_rng(4)) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
+class Plain(Objective):
+    """Weights of a linear layer towards a target; notes the sizes of its batches."""
+
+    def __init__(self, n: int = 4) -> None:
+        self.n, self.sizes = n, list[int]()
+
+    @property
+    def epoch_size(self) -> int:
+        return self.n
+
+    def draw(self, n: int, rng: np.random.Generator) -> Any:
+        return np.arange(n)
+
+    def loss(self, net: Any, drawn: Any, device: torch.device) -> Any:
+        self.sizes.append(len(drawn))
+        scale = torch.arange(1.0, 5.0).reshape(2, 2) ** 3
+        loss = (scale * (net.weight - 1) ** 2).sum() + net.bias.pow(2).sum()
+        return loss, net.bias.expand(len(drawn), -1)
+
+    def validate(self, evaluate: Evaluate, rng: np.random.Generator) -> dict[str, float]:
+        return {"valid_loss": 1.0 / len(self.sizes)}
 
 
-def test_a_class_without_pixels_is_never_drawn(graphs: PeakGraphs) -> None:
-    y = np.where(np.arange(len(graphs)) < 9, 0, 2)
-    drawn = LabelledGraphs(graphs, y).draw(100, np.random.default_rng(0))
-    assert set(y[drawn]) == {0, 2}
+def sizes_of(n: int, settings: Settings) -> list[int]:
+    objective = Plain(n)
+    run(torch.nn.Linear(2, 2), objective, settings)
+    return objective.sizes
 
 
-# -------------------------------------------------------------------- batches
-
-
-@pytest.mark.parametrize(
-    ("counts", "expected"),
-    [
-        ([], []),
-        ([3], [(0, 1)]),
-        ([3, 3, 3], [(0, 2), (2, 3)]),
-        ([9, 1, 1], [(0, 1), (1, 3)]),
-        ([0, 0, 0], [(0, 3)]),
-        ([7, 0, 7], [(0, 1), (1, 2), (2, 3)]),
-    ],
-)
-def test_batches_of_bounded_size(counts: list[int], expected: list[tuple[int, int]]) -> None:
-    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-    found = [(part.start, part.stop) for part in batches(offsets, max_peaks=6)]
-    assert found == expected
-
-
-def test_minibatches_cover_all_and_never_hold_one_pixel_under_batch_norm(
-    settings: Settings,
-) -> None:
+def test_minibatches_cover_all_and_never_hold_one_pixel_under_batch_norm() -> None:
+    settings = settings_of(epochs=1)
     assert settings.batch_norm
     for n in (1, 2, 63, 64, 65, 66, 128, 129, 200):
-        parts = training._minibatches(n, settings)
-        rows = np.concatenate([np.arange(n)[part] for part in parts])
-        np.testing.assert_array_equal(rows, np.arange(n))
-        assert n == 1 or min(part.stop - part.start for part in parts) > 1
-    published = resolve_settings("published", None, {})
-    assert [p.stop - p.start for p in training._minibatches(65, published)] == [64, 1]
+        sizes = sizes_of(n, settings)
+        assert sum(sizes) == n
+        assert n == 1 or min(sizes) > 1
+        assert max(sizes) <= 65
+    assert sizes_of(65, settings_of("published", epochs=1)) == [64, 1]
+
+
+@pytest.mark.parametrize("preset", ["default", "published"])
+def test_the_steps_are_those_of_adam(preset: str) -> None:
+    """AdamW by default; as published Adam with the epsilon of Keras, and no decay of weights."""
+    settings = settings_of(preset, epochs=6)
+    torch.manual_seed(0)
+    net = torch.nn.Linear(2, 2)
+    by_hand = torch.nn.Linear(2, 2)
+    by_hand.load_state_dict(net.state_dict())
+    weights, rate = list(by_hand.parameters()), settings.learning_rate
+    optimizer: torch.optim.Optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=1e-4)
+    if preset == "published":
+        optimizer = torch.optim.Adam(weights, lr=1e-3, betas=(0.9, 0.999), eps=1e-7)
+    for _ in range(6):
+        optimizer.zero_grad()
+        Plain().loss(by_hand, np.arange(4), CPU)[0].backward()
+        optimizer.step()
+    run(net, Plain(), settings)
+    for ours, expected in zip(net.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-6, atol=1e-7)
 
 
 # -------------------------------------------------------------------- the course of training
@@ -177,123 +182,47 @@ def test_training_learns_what_can_be_learnt(tissue: Any) -> None:
     assert learnt.mean() > 0.9
 
 
-# -------------------------------------------------------------------- encoding
+# -------------------------------------------------------------------- losses that are none
 
 
-def test_features_are_standardised_over_the_training_peaks(tissue: Any, settings: Settings) -> None:
-    spectra, _ = tissue
-    encoder = PeakEncoder.learn(spectra, settings)
-    features = encoder.encode(spectra).features
-    np.testing.assert_allclose(features.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(features.std(axis=0), 1, atol=1e-3)
-    assert encoder.feature_range == (spectra.mz.min(), spectra.mz.max())
-
-
-def test_a_constant_feature_is_not_blown_up(settings: Settings) -> None:
-    one_peak = mg.Spectra.from_peaks([([700.5], [1.0]), ([700.5], [2.0])])
-    features = PeakEncoder.learn(one_peak, settings).encode(one_peak).features
-    assert np.isfinite(features).all()
-    assert np.abs(features).max() < 1e-3
-
-
-def test_degraded_copies_have_faults_and_the_same_pixels(tissue: Any) -> None:
-    spectra, _ = tissue
-    worse = degraded_copy(spectra, np.random.default_rng(0))[0]
-    again = degraded_copy(spectra, np.random.default_rng(0))[0]
-    assert len(worse) == len(spectra)
-    np.testing.assert_array_equal(worse.run, spectra.run)
-    np.testing.assert_array_equal(worse.mz, again.mz)
-    kept = worse.peak_counts / spectra.peak_counts
-    assert 0.2 < np.mean(kept == 1) < 0.5  # a third lose nothing
-    assert kept.min() < 0.5
-    moved = ~np.isin(worse.mz, spectra.mz)
-    assert 0.2 < moved.mean() < 0.6  # four pixels in ten are jittered
-
-
-def test_no_copy_loses_all_its_peaks() -> None:
-    """There is nothing to learn from a pixel without peaks but how often its class is drawn."""
-    few = mg.Spectra.from_peaks([([700.5], [1.0]), ([700.5, 714.5], [1.0, 2.0])] * 100)
-    for seed in range(3):
-        worse = degraded_copy(few, np.random.default_rng(seed))[0]
-        assert worse.peak_counts.min() == 1
-        assert (worse.peak_counts[1::2] == 1).any()
-        assert len(worse) == len(few)
-
-
-def test_the_loss_on_held_out_pixels_must_be_finite(
-    tissue: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_loss_on_held_out_pixels_must_be_finite(samples: Samples) -> None:
     """Weights may become infinite in the last batch of an epoch: they are never kept."""
-    measured = training._validate
-    epochs = []
 
-    def broken(*arguments: Any) -> dict[str, float]:
-        epochs.append(1)
-        found = measured(*arguments)
-        return found if len(epochs) < 3 else {**found, "valid_loss": float("nan")}
+    class Broken(CrossEntropy):
+        epochs = 0
 
-    monkeypatch.setattr(training, "_validate", broken)
+        def validate(self, evaluate: Evaluate, rng: np.random.Generator) -> dict[str, float]:
+            self.epochs += 1
+            found = super().validate(evaluate, rng)
+            return found if self.epochs < 3 else {**found, "valid_loss": float("nan")}
+
+    settings = settings_of(epochs=5)
     wanted = "the loss is nan in epoch 3, on the held-out pixels, at learning rate 0.01: try a"
     with pytest.raises(FloatingPointError, match=wanted):
-        fit(tissue, epochs=5)
+        run(new_net(settings), Broken(samples, samples), settings)
 
 
-def test_an_infinite_training_loss_names_its_batch(
-    tissue: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
+def test_an_infinite_training_loss_names_its_batch(samples: Samples) -> None:
+    class Infinite(CrossEntropy):
+        batches = 0
 
-    def infinite(logits: Any, y: Any, **_: Any) -> Any:
-        calls.append(1)
-        return (logits * (float("inf") if len(calls) == 2 else 1.0)).pow(2).sum()
+        def loss(self, net: Any, drawn: Any, device: torch.device) -> Any:
+            self.batches += 1
+            loss, outputs = super().loss(net, drawn, device)
+            return loss * (float("inf") if self.batches == 2 else 1.0), outputs
 
-    monkeypatch.setattr(model_module, "cross_entropy", infinite)
+    settings = settings_of(epochs=2, batch_size=16)
     with pytest.raises(FloatingPointError, match=r"inf in epoch 1, batch 2, at learning rate 0.01"):
-        fit(tissue, epochs=2, batch_size=16)
+        run(new_net(settings), Infinite(samples, samples), settings)
 
 
-def test_balanced_accuracy_is_the_mean_recall_of_any_number_of_classes() -> None:
-    y = np.array([0, 0, 0, 0, 2, 2, 3])
-    found = np.array([0, 0, 0, 1, 2, 1, 3])
-    assert training._balanced_accuracy(y, found) == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
-
-
-def test_classes_weigh_the_same_in_validation(tissue: Any, settings: Settings) -> None:
-    """Nine pixels of one class and one of another: their mean losses count the same."""
-    spectra, y = tissue
-    classifier = fit(tissue, epochs=1)
-    rows = np.concatenate([np.flatnonzero(y == 0)[:9], np.flatnonzero(y == 1)[:1]])
-    graphs = classifier.encoder_.encode(spectra[rows])
-    found = training._validate(
-        classifier.model_,
-        LabelledGraphs(graphs, y[rows]),
-        settings,
-        torch.device("cpu"),
-        np.random.default_rng(0),
-        100,
-    )
-    losses = -np.log(classifier.predict_proba(spectra[rows])[np.arange(10), y[rows]])
-    assert found["valid_loss"] == pytest.approx((losses[:9].mean() + losses[9]) / 2, abs=1e-6)
-
-
-def test_every_setting_has_a_type() -> None:
-    """A setting that is not checked would be taken from a file or a user as it comes."""
-    checked = {name for _, names in settings_module.TYPES.values() for name in names}
-    assert checked | {"relations"} == {field.name for field in fields(Settings)}
-
-
-def test_settings_of_the_default_preset() -> None:
-    settings = resolve_settings("default", "negative", {"tolerance": 3, "epochs": None})
-    assert settings.tolerance == 3
-    assert settings.epochs == 24
-    assert settings.relations == mg.default_relations("negative")
-    assert set(PRESETS) == {"default", "published"}
-    assert not settings.as_published
+# -------------------------------------------------------------------- machines
 
 
 def test_device_auto_is_a_device(tissue: Any) -> None:
     expected = "cuda" if torch.cuda.is_available() else "cpu"
-    assert mg.RGCNClassifier().device_().type == expected
+    assert torch_device("auto").type == expected
+    assert fit(tissue, epochs=1, device="auto").fitted_.torch_device.type == expected
 
 
 def test_the_number_of_threads_does_not_matter_and_is_given_back(tissue: Any) -> None:
