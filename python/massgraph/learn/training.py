@@ -211,7 +211,15 @@ def _epoch(
         total += loss.item() * len(drawn[rows])
         seen.append(outputs.detach().cpu().numpy())
     scores = objective.train_scores(drawn, np.concatenate(seen))
-    return {"train_loss": total / len(drawn), **scores}
+    return {"train_loss": total / len(drawn), **_numbers(scores, objective.train_columns)}
+
+
+def _numbers(found: dict[str, float], names: tuple[str, ...]) -> dict[str, float]:
+    """Scores as Python's own numbers, which a checkpoint can hold, in the order of their names."""
+    if set(found) != set(names):
+        msg = f"the objective measured {sorted(found)}, but says that it measures {sorted(names)}"
+        raise ValueError(msg)
+    return {name: float(found[name]) for name in names}
 
 
 def _check_finite(loss: float, where: str, rate: float) -> None:
@@ -232,6 +240,7 @@ def _validate(
     net: Any, objective: Objective, device: torch.device, rng: np.random.Generator
 ) -> dict[str, float]:
     """What the objective measures on what is held out."""
-    return objective.validate(
+    found = objective.validate(
         lambda graphs, rows: model_output(net, graphs, rows, device, net.forward), rng
     )
+    return _numbers(found, ("valid_loss", *objective.valid_columns))
