@@ -22,8 +22,10 @@ from sklearn.base import clone
 
 import massgraph as mg
 from massgraph.learn import checkpoints as module
-from massgraph.learn import training
-from massgraph.learn.checkpoints import Checkpoint, CheckpointError, TrainingState, open_checkpoints
+from massgraph.learn import inference
+from massgraph.learn.checkpoints import Checkpoint, CheckpointError, open_checkpoints
+from massgraph.learn.objectives import SMALLEST_EPOCH, CrossEntropy
+from massgraph.learn.training_state import TrainingState
 from massgraph.nn.rgcn import RGCN
 
 FILE = "net-1.safetensors"
@@ -67,27 +69,29 @@ def assert_same_end(one: mg.RGCNClassifier, other: mg.RGCNClassifier) -> None:
     assert list(one.history_.columns) == list(other.history_.columns)
 
 
-def stop_before(
-    monkeypatch: pytest.MonkeyPatch, epoch: int, error: type[BaseException] = KeyboardInterrupt
-) -> None:
-    """Let something happen in the second batch of an epoch."""
-    original, seen = training._epoch, RGCN.loss
+def stop_before(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Let Ctrl-C come in the second batch of an epoch of a fit with checkpoints."""
+    read, write, loss = Checkpoint.read, Checkpoint.write, RGCN.loss
+    at = {"epoch": 1, "batch": 0}
 
-    def interrupted(*arguments: Any) -> Any:
-        calls = []
+    def reading(self: Checkpoint, *given: Any) -> TrainingState | None:
+        state = read(self, *given)
+        at.update(epoch=1 if state is None else len(state.rows) + 1, batch=0)
+        return state
 
-        def loss(*inner: Any) -> Any:
-            calls.append(1)
-            if len(calls) == 2:
-                raise error
-            return seen(*inner)
+    def writing(self: Checkpoint, state: TrainingState) -> None:
+        write(self, state)
+        at.update(epoch=len(state.rows) + 1, batch=0)
 
-        with pytest.MonkeyPatch.context() as patch:
-            if arguments[-1] == epoch:
-                patch.setattr(RGCN, "loss", loss)
-            return original(*arguments)
+    def interrupted(self: RGCN, *given: Any) -> Any:
+        at["batch"] += 1
+        if at == {"epoch": epoch, "batch": 2}:
+            raise KeyboardInterrupt
+        return loss(self, *given)
 
-    monkeypatch.setattr(training, "_epoch", interrupted)
+    monkeypatch.setattr(Checkpoint, "read", reading)
+    monkeypatch.setattr(Checkpoint, "write", writing)
+    monkeypatch.setattr(RGCN, "loss", interrupted)
 
 
 # -------------------------------------------------------------------- going on
@@ -119,10 +123,10 @@ def test_79_an_interrupted_fit_goes_on_to_the_same_end(
         with pytest.warns(UserWarning, match="no checkpoint yet: the fit starts from its beg"):
             resumed = classifier(batch_size=16).fit(*tissue, checkpoint=folder, resume=True)
     else:
-        ran = []
-        original = training._epoch
+        ran: list[int] = []
+        write = Checkpoint.write
         monkeypatch.setattr(
-            training, "_epoch", lambda *given: ran.append(given[-1]) or original(*given)
+            Checkpoint, "write", lambda one, state: ran.append(len(state.rows)) or write(one, state)
         )
         resumed = classifier(batch_size=16).fit(*tissue, checkpoint=folder, resume=True)
         assert ran == [*range(epoch, 7)]
@@ -181,7 +185,7 @@ def test_a_finished_fit_is_not_trained_again(
     tissue: Tissue, whole: tuple[Any, Path], copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = (copy / FILE).read_bytes()
-    monkeypatch.setattr(training, "_epoch", None)
+    monkeypatch.setattr(CrossEntropy, "draw", None)  # what every epoch begins with
     assert_same_end(classifier().fit(*tissue, checkpoint=copy, resume=True), whole[0])
     assert (copy / FILE).read_bytes() == before
 
@@ -271,6 +275,33 @@ def test_80_other_groups(tissue: Tissue, copy: Path) -> None:
     groups = np.arange(len(tissue[1])) // 4
     with pytest.raises(CheckpointError, match=r"\(groups None there, [0-9a-f]{8}\.\.\. now\)"):
         classifier().fit(*tissue, groups, checkpoint=copy, resume=True)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_80_other_weights_of_the_pixels(tissue: Tissue, tmp_path: Path, soft: bool) -> None:
+    spectra, labels = tissue
+    codes = np.unique(labels, return_inverse=True)[1]
+    y = np.eye(3)[codes] if soft else labels
+    first = {"epochs": 1, "hidden": (4,), "augment": 0}
+    folder = tmp_path / "checkpoints"
+    weight = np.ones(len(labels))
+    weight[3] = 2
+    classifier(**first).fit(spectra, y, sample_weight=weight, checkpoint=folder)
+    classifier(**first).fit(spectra, y, sample_weight=weight, checkpoint=folder, resume=True)
+    weight[3] = 3
+    for other in (weight, None):
+        with pytest.raises(CheckpointError, match=r"another fit \(labels [0-9a-f]{8}"):
+            classifier(**first).fit(spectra, y, sample_weight=other, checkpoint=folder, resume=True)
+
+
+def test_80_other_shares(tissue: Tissue, tmp_path: Path) -> None:
+    spectra, labels = tissue
+    shares = np.eye(3)[np.unique(labels, return_inverse=True)[1]]
+    first = {"epochs": 1, "hidden": (4,), "augment": 0}
+    classifier(**first).fit(spectra, shares, checkpoint=tmp_path / "checkpoints")
+    shares[0] = [0.5, 0.25, 0.25]
+    with pytest.raises(CheckpointError, match=r"another fit \(labels [0-9a-f]{8}"):
+        classifier(**first).fit(spectra, shares, checkpoint=tmp_path / "checkpoints", resume=True)
 
 
 def test_80_another_version(tissue: Tissue, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,7 +524,7 @@ def test_78_the_half_is_resumed_too(
 ) -> None:
     """Memory runs out in the third epoch; a fit that goes on knows that, and ends the same."""
     n_training = int(classifier(epochs=1).fit(*tissue).training_.sum())
-    per_epoch = -(-max(n_training, training.SMALLEST_EPOCH) // 16)
+    per_epoch = -(-max(n_training, SMALLEST_EPOCH) // 16)
 
     def fit(folder: Path, resume: bool = False) -> mg.RGCNClassifier:
         return classifier(batch_size=16).fit(*tissue, checkpoint=folder, resume=resume)
@@ -521,15 +552,14 @@ def test_78_prediction_halves_its_batches(
 ) -> None:
     fitted, spectra = whole[0], tissue[0]
     before = fitted.logits(spectra)
-    original = training.batches
+    original = inference.batches
 
-    def guarded(offsets: Any, most: int = 0) -> Any:
-        if most >= 1 << 17 or (most and not fits):
+    def guarded(offsets: Any, most: int) -> Any:
+        if most >= 1 << 17 or not fits:
             raise MemoryError
-        return original(offsets, most or 1 << 20)
+        return original(offsets, most)
 
-    monkeypatch.setattr(training, "batches", guarded)
-    monkeypatch.setattr(training, "EVALUATION_PEAKS", 1 << 17)
+    monkeypatch.setattr(inference, "batches", guarded)
     caught: list[MemoryError] = []
 
     def predict() -> Any:
