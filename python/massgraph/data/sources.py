@@ -272,7 +272,7 @@ class JoinedSpectra:
     Examples
     --------
     >>> import massgraph as mg
-    >>> first, second = (mg.simulate("tiny", n_runs=1, random_state=k)[0] for k in (0, 1))
+    >>> first, second = (mg.simulate("tiny", n_runs=1, random_state=k).spectra for k in (0, 1))
     >>> mg.streaming.JoinedSpectra([first, second]).n_pixels == first.n_pixels + second.n_pixels
     True
     """
