@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ import pandas as pd
 import pytest
 
 from imzml_builder import Builder, Pixel
-from massgraph.cli import BAD_INPUT, main
-from massgraph.report.page import results
+from massgraph.cli import main, program
+from massgraph.cli.command import Command
+from massgraph.cli.faults import BAD_INPUT
+from massgraph.report import results
 from massgraph.simulation.simulate import Simulation, simulate
 
 
@@ -45,6 +48,23 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Outcome(code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def replace_command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], None]:
+    """Puts a command named `try`, with an argument and `--out`, into the place of all others."""
+
+    def replace(does: Callable[[argparse.Namespace], Any]) -> None:
+        command = Command(
+            name="try", help="Try.", writes="nothing", add_arguments=add_arguments, run=does
+        )
+        monkeypatch.setattr(program, "COMMANDS", (command,))
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("input")
+        parser.add_argument("--out")
+
+    return replace
 
 
 def write_run(

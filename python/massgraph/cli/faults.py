@@ -19,6 +19,7 @@ from pathlib import Path
 
 from massgraph._util.errors import InputError
 from massgraph._util.text import one_line
+from massgraph._version import __version__
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "report", "say"]
 
@@ -96,7 +97,7 @@ def report(error: Exception, words: Sequence[str]) -> int:
     try:
         path = _write_log(text)
     except OSError:
-        say(f"{line}; please report it with what follows\n{text}")
+        say(f"{line}; please report it with what follows\n{text.rstrip()}")
     else:
         say(f"{line}; the trace is in {path}, please report it")
     return FAILED
@@ -129,8 +130,6 @@ def _log_text(error: Exception, line: str, words: Sequence[str]) -> str:
 
 
 def _versions() -> dict[str, str]:
-    from massgraph import __version__
-
     try:
         from massgraph.versions import versions
 

@@ -1,4 +1,4 @@
-"""The command line meets bad input, bad options and faults, and says so in one line."""
+"""The command line meets bad input and bad options, or is interrupted, and says so in one line."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from cli_runs import (
 )
 from imzml_builder import resize
 from massgraph.classifier import RGCNClassifier
-from massgraph.cli import BAD_INPUT, FAILED, INTERRUPTED
-from massgraph.cli import program as cli
+from massgraph.cli.faults import BAD_INPUT, FAILED, INTERRUPTED
 from massgraph.io.labels import match_labels, read_labels
 from massgraph.learn import training
 from massgraph.simulation.simulate import Simulation
@@ -91,7 +90,7 @@ def test_labels_must_say_the_run(run: Run, data: Path, tmp_path: Path) -> None:
     [
         ("absent.imzML", None, ("cannot be read",)),
         ("absent.h5ad", None, ("does not exist",)),
-        ("notes.txt", "hello", ("is no imzML file",)),
+        ("notes.txt", "hello", ("of a known format", "imzML, h5ad")),
         ("broken.h5ad", "hello", ("cannot be read as h5ad",)),
         ("empty.imzML", "", ("empty",)),
     ],
@@ -235,39 +234,7 @@ def test_polarity_where_the_file_does_not_say(
     assert not out.exists()
 
 
-# ------------------------------------------------------------------------ faults
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (ValueError("a bad\n  value"), BAD_INPUT),
-        (FileExistsError("there already"), BAD_INPUT),
-        (PermissionError("no permission"), FAILED),
-        (OSError("disk full"), FAILED),
-        (MemoryError(), FAILED),
-        (FloatingPointError("loss is nan"), FAILED),
-        (RuntimeError("out of memory"), FAILED),
-    ],
-)
-def test_exit_codes_of_faults(
-    error: Exception, code: int, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_: object) -> dict[str, Any]:
-        raise error
-
-    monkeypatch.setattr(cli, "_validate", fail)
-    outcome = run("validate", "x.imzML")
-    text = "a bad value" if isinstance(error, ValueError) else str(error) or "MemoryError"
-    assert_refused(outcome, text, code=code)
-
-
-def test_traceback_for_those_who_ask(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MASSGRAPH_TRACEBACK", "1")
-    with pytest.raises(ValueError, match=r"absent\.imzML"):
-        run("validate", tmp_path / "absent.imzML")
+# ------------------------------------------------------------------------ interrupted
 
 
 def test_interrupted(run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,17 +307,3 @@ def test_a_failed_overwrite_keeps_the_old_results(
     predict = ["predict", fitted / "model", data / "run1.imzML", "--out", out, "--overwrite"]
     assert_refused(run(*predict), "disk full", code=FAILED)
     assert tree(tmp_path) == before
-
-
-def test_warnings_are_lines_on_stderr(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    import warnings
-
-    def warn(_: object) -> dict[str, Any]:
-        warnings.warn("the pixel size is unknown", UserWarning, stacklevel=1)
-        return {"pixels": 3, "share": 0.123456, "names": [], "classes": {"a": 0.5}}
-
-    monkeypatch.setattr(cli, "_validate", warn)
-    outcome = run("validate", "x.imzML")
-    assert outcome.code == 0
-    assert outcome.err == "massgraph: warning: the pixel size is unknown\n"
-    assert outcome.out == "pixels   3\nshare    0.1235\nnames    none\nclasses  a 0.5\n"

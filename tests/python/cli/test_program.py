@@ -23,8 +23,10 @@ from cli_runs import (
     assert_refused,
 )
 from imzml_builder import Builder
+from massgraph._util.errors import InputError
 from massgraph.classifier import RGCNClassifier
-from massgraph.cli import BAD_INPUT, main
+from massgraph.cli import main
+from massgraph.cli.faults import BAD_INPUT
 from massgraph.simulation.simulate import Simulation
 
 COMMANDS = ("demo", "validate", "fit", "predict", "explain")
@@ -318,7 +320,7 @@ def test_the_published_preset_and_its_tolerance(
 
     def fit(self: RGCNClassifier, *_: object, **given: object) -> None:
         seen.update(self.get_params(), **given)
-        raise ValueError("far enough")
+        raise InputError("far enough")
 
     monkeypatch.setattr(RGCNClassifier, "fit", fit)
     options = ["--preset", "published", "--tolerance", "0.002", "--unit", "Da", "--seed", "7"]
@@ -366,7 +368,7 @@ def test_demo(
 def shell(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     source = str(Path(massgraph.__file__).parents[1])
     return subprocess.run(
-        [sys.executable, "-m", "massgraph.cli.program", *map(str, arguments)],
+        [sys.executable, "-m", "massgraph.cli", *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
