@@ -93,104 +93,98 @@ def fit_classes(
         As for `massgraph.learn.cross_fit.cross_fit`.
     """
     _announce_memory(labelled, settings)
-    # Four streams: the split, the faults of copies, first weights, and what training draws.
-    seeds = np.random.SeedSequence(seed).spawn(4)
     axis = None if settings.as_published else learn_axis(labelled)
     if axis is not None and find_tolerance:
         found = difference_tolerance(axis.mz, settings.relations)
         settings = replace(settings, tolerance=found)
-    fit = _fit_folds if settings.folds > 1 else _fit_one
-    return fit(
-        labelled, targets, groups, settings, axis, seeds, backend, device, checkpoints, executor
-    )
+    # Four streams: the split, the faults of copies, first weights, and what training draws.
+    seeds = np.random.SeedSequence(seed).spawn(4)
+    fit = _Fit(labelled, targets, groups, settings, axis, seeds, backend, device, checkpoints)
+    return fit.by_folds(executor) if settings.folds > 1 else fit.at_once()
 
 
-def _fit_folds(
-    labelled: Spectra,
-    targets: Targets,
-    groups: NDArray[np.int64] | None,
-    settings: Settings,
-    axis: MassAxis | None,
-    seeds: list[np.random.SeedSequence],
-    backend: str,
-    device: torch.device,
-    checkpoints: Checkpoints | None,
-    executor: Executor | None,
-) -> Learnt:
-    """Every pixel is learnt from, and held out by the parts of one fold."""
-    chosen = default_groups(labelled) if groups is None else groups
-    rng = np.random.default_rng(seeds[0])
-    fold = fold_by_group(targets.codes, chosen, settings.folds, rng)
-    encoder = PeakEncoder.learn(labelled, settings, axis)
-    several = len(settings.branches) > 1 and settings.augment
-    versions = encode_versions(
-        encoder,
-        labelled,
-        targets.codes,
-        seeds[1],
-        n_copies=settings.augment,
-        n_weighing=WEIGHING_COPIES if several else 0,
-    )
-    n_nets = int(fold.max()) + 1
-    network, history, contributions = cross_fit(
-        versions,
-        targets,
-        fold,
-        settings,
-        PartShape.of(settings, targets.n_classes, None if axis is None else len(axis), backend),
-        device=device,
-        seeds=seeds[2].spawn(len(settings.branches) * n_nets),
-        checkpoints=checkpoints,
-        executor=executor,
-    )
-    held_out = np.zeros(labelled.n_pixels, dtype=bool)
-    return Learnt(encoder, network, settings, held_out, history, contributions, n_nets)
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A fit whose axis and settings are known; fields as the parameters of `fit_classes`."""
 
+    labelled: Spectra
+    targets: Targets
+    groups: NDArray[np.int64] | None
+    settings: Settings
+    axis: MassAxis | None
+    seeds: list[np.random.SeedSequence]
+    backend: str
+    device: torch.device
+    checkpoints: Checkpoints | None
 
-def _fit_one(
-    labelled: Spectra,
-    targets: Targets,
-    groups: NDArray[np.int64] | None,
-    settings: Settings,
-    axis: MassAxis | None,
-    seeds: list[np.random.SeedSequence],
-    backend: str,
-    device: torch.device,
-    checkpoints: Checkpoints | None,
-    executor: Executor | None,
-) -> Learnt:
-    """A single part: some pixels stop its training and are not learnt from."""
-    held_out = _hold_out(labelled, targets, groups, settings, np.random.default_rng(seeds[0]))
-    inside, outside_ = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    encoder = PeakEncoder.learn(labelled[~held_out], settings, axis)
-    learnt_from = targets.subset(inside)
-    versions = encode_versions(
-        encoder, labelled[~held_out], learnt_from.codes, seeds[1], n_copies=settings.augment
-    )
-    network, history = fit_single(
-        versions,
-        learnt_from,
-        Samples(encoder.encode(labelled[held_out]), targets.subset(outside_)),
-        settings,
-        PartShape.of(settings, targets.n_classes, None if axis is None else len(axis), backend),
-        device=device,
-        seeds=(seeds[2], seeds[3]),
-        checkpoints=checkpoints,
-    )
-    return Learnt(encoder, network, settings, held_out, history, None, 1)
+    @property
+    def _shape(self) -> PartShape:
+        n_ions = None if self.axis is None else len(self.axis)
+        return PartShape.of(self.settings, self.targets.n_classes, n_ions, self.backend)
 
+    @property
+    def _chosen_groups(self) -> NDArray[np.int64]:
+        return default_groups(self.labelled) if self.groups is None else self.groups
 
-def _hold_out(
-    labelled: Spectra,
-    targets: Targets,
-    groups: NDArray[np.int64] | None,
-    settings: Settings,
-    rng: np.random.Generator,
-) -> NDArray[np.bool_]:
-    if groups is None and settings.as_published:
-        return published_split(targets.codes, settings.validation_fraction, rng)
-    chosen = default_groups(labelled) if groups is None else groups
-    return split_by_group(targets.codes, chosen, settings.validation_fraction, rng)
+    def by_folds(self, executor: Executor | None) -> Learnt:
+        """Every pixel is learnt from, and held out by the parts of one fold."""
+        settings, targets = self.settings, self.targets
+        rng = np.random.default_rng(self.seeds[0])
+        fold = fold_by_group(targets.codes, self._chosen_groups, settings.folds, rng)
+        encoder = PeakEncoder.learn(self.labelled, settings, self.axis)
+        several = len(settings.branches) > 1 and settings.augment
+        versions = encode_versions(
+            encoder,
+            self.labelled,
+            targets.codes,
+            self.seeds[1],
+            n_copies=settings.augment,
+            n_weighing=WEIGHING_COPIES if several else 0,
+        )
+        n_nets = int(fold.max()) + 1
+        network, history, contributions = cross_fit(
+            versions,
+            targets,
+            fold,
+            settings,
+            self._shape,
+            device=self.device,
+            seeds=self.seeds[2].spawn(len(settings.branches) * n_nets),
+            checkpoints=self.checkpoints,
+            executor=executor,
+        )
+        held_out = np.zeros(self.labelled.n_pixels, dtype=bool)
+        return Learnt(encoder, network, settings, held_out, history, contributions, n_nets)
+
+    def at_once(self) -> Learnt:
+        """A single part: some pixels stop its training and are not learnt from."""
+        settings, labelled = self.settings, self.labelled
+        held_out = self._held_out()
+        encoder = PeakEncoder.learn(labelled[~held_out], settings, self.axis)
+        learnt_from = self.targets.subset(np.flatnonzero(~held_out))
+        stopping = self.targets.subset(np.flatnonzero(held_out))
+        n_copies = settings.augment
+        versions = encode_versions(
+            encoder, labelled[~held_out], learnt_from.codes, self.seeds[1], n_copies=n_copies
+        )
+        network, history = fit_single(
+            versions,
+            learnt_from,
+            Samples(encoder.encode(labelled[held_out]), stopping),
+            settings,
+            self._shape,
+            device=self.device,
+            seeds=(self.seeds[2], self.seeds[3]),
+            checkpoints=self.checkpoints,
+        )
+        return Learnt(encoder, network, settings, held_out, history, None, 1)
+
+    def _held_out(self) -> NDArray[np.bool_]:
+        fraction, codes = self.settings.validation_fraction, self.targets.codes
+        rng = np.random.default_rng(self.seeds[0])
+        if self.groups is None and self.settings.as_published:
+            return published_split(codes, fraction, rng)
+        return split_by_group(codes, self._chosen_groups, fraction, rng)
 
 
 def _announce_memory(labelled: Spectra, settings: Settings) -> None:
