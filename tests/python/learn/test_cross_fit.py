@@ -15,13 +15,9 @@ from sklearn.base import clone
 import massgraph as mg
 from massgraph.data import degrade
 from massgraph.data.splits import fold_by_group
-from massgraph.encode.axis import MassAxis
-from massgraph.encode.encoder import PeakEncoder, weighing_copy
 from massgraph.graph.batch import PeakGraphs
 from massgraph.graph.messages import Messages
-from massgraph.learn import cross_fit as fitting
-from massgraph.learn.settings import BRANCHES, resolve_settings
-from massgraph.learn.training import model_output
+from massgraph.learn.inference import model_output
 from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.discriminants import AxisBranch
 from massgraph.nn.nets import PeakNet, RelationalNet
@@ -193,36 +189,7 @@ def test_without_copies_there_is_one_discriminant(tissue: Any) -> None:
     np.testing.assert_allclose(gate, np.tile([1.0, 0, 0], (9, 1)))
 
 
-# -------------------------------------------------------------------- weights and folds
-
-
-def test_weights_favour_the_branch_that_is_right() -> None:
-    rng = np.random.default_rng(0)
-    y = np.repeat([0, 1, 2], 50)
-    right = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
-    noise = 3 * rng.normal(size=(150, 3))
-    both, even, one = np.stack([right, noise], axis=1), np.ones(2), np.ones(1)
-    weights = fitting._fit_weights(both, y, even, 0.0)
-    assert weights[0] > 10 * weights[1]
-    sure = fitting._fit_weights(10 * right[:, None], y, one, 0.0)
-    alone = fitting._fit_weights(right[:, None], y, one, 0.0)
-    assert sure[0] == pytest.approx(0.1 * alone[0], rel=0.01)
-
-
-def test_few_pixels_leave_the_weights_as_usual() -> None:
-    rng = np.random.default_rng(0)
-    y = np.repeat([0, 1, 2], 50)
-    right = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
-    both = np.stack([right, 3 * rng.normal(size=(150, 3))], axis=1)
-    spread = (both - both.mean(axis=2, keepdims=True)).std(axis=(0, 2))
-    usual = np.array([1.0, 0.5])
-    ratios = []
-    for penalty in (0.0, 0.3, 1e3):
-        weights = fitting._fit_weights(both, y, usual, penalty) * spread
-        ratios.append(weights[1] / weights[0])
-    assert ratios[0] < 0.1 < ratios[1] < ratios[2]
-    assert ratios[2] == pytest.approx(0.5, rel=0.01)
-    assert set(fitting.USUAL_WEIGHTS) == set(BRANCHES)
+# -------------------------------------------------------------------- folds
 
 
 def test_folds_are_whole_groups_with_all_classes() -> None:
@@ -307,36 +274,7 @@ def test_the_report_says_what_each_branch_contributed(
     np.testing.assert_array_equal(again.logits(spectra[:9]), alone.logits(spectra[:9]))
 
 
-# -------------------------------------------------------------------- copies and weights
-
-
-def test_copies_to_weigh_by_are_worse_and_not_trained_on(tissue: Any) -> None:
-    spectra, labels = tissue
-    y = np.unique(labels, return_inverse=True)[1]
-    copy = weighing_copy(spectra, y, np.random.default_rng(0))
-    assert copy.n_pixels == spectra.n_pixels
-    assert (copy.peak_counts > spectra.peak_counts).mean() > 0.05  # mixed in
-    assert (copy.peak_counts < spectra.peak_counts).mean() > 0.3  # lost
-    three = PeakGraphs.concatenate([quick_graphs(spectra[:4])] * 4)
-    versions = fitting.Versions(three, np.zeros(8, dtype=np.int64), np.arange(4) % 2)
-    assert versions.of(np.array([1])).tolist() == [1, 5]
-    assert versions.weighing.tolist() == [0, 8, 12]
-
-
-def quick_graphs(spectra: mg.Spectra) -> PeakGraphs:
-    settings = resolve_settings("default", "positive", {})
-    return PeakEncoder.learn(spectra, settings, MassAxis.learn(spectra)).encode(spectra)
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_weights_do_not_depend_on_the_scale_of_a_branch(scale: float) -> None:
-    rng = np.random.default_rng(1)
-    y = np.repeat([0, 1, 2], 60)
-    logits = np.stack([np.eye(3)[y] + rng.normal(size=(180, 3)) for _ in range(2)], axis=1)
-    usual = np.array([1.0, 0.5])
-    first = fitting._fit_weights(logits, y, usual, 0.1)
-    other = fitting._fit_weights(logits * np.array([scale, 1.0])[None, :, None], y, usual, 0.1)
-    np.testing.assert_allclose(other * [scale, 1.0], first, rtol=1e-3)
+# -------------------------------------------------------------------- other intensities
 
 
 def test_intensities_in_another_unit_change_nothing(fitted: mg.RGCNClassifier, tissue: Any) -> None:

@@ -1,0 +1,133 @@
+"""Weights of branches: what held-out pixels say, and what is usual where they say little."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import log_softmax
+
+from massgraph.learn import weights as module
+from massgraph.learn.branches import branch, branch_names
+from massgraph.learn.targets import Targets
+from massgraph.learn.weights import weigh
+
+
+def weights_of(
+    logits: np.ndarray, targets: Targets, usual: np.ndarray, pixels_of_usual: float = 0.0
+) -> np.ndarray:
+    """Weights for ``(n_pixels, n_branches, n_classes)`` logits.
+
+    `pixels_of_usual`: how many pixels the usual weights count as much as.
+    """
+    names = tuple(f"branch{number}" for number in range(logits.shape[1]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "USUAL_PIXELS", pixels_of_usual)
+        return weigh(np.swapaxes(logits, 0, 1)[None], targets, names, usual)[0]
+
+
+@pytest.fixture(scope="module")
+def y() -> np.ndarray:
+    return np.repeat([0, 1, 2], 50)
+
+
+@pytest.fixture(scope="module")
+def both(y: np.ndarray) -> np.ndarray:
+    """Logits of a branch that is right, and of one that is noise."""
+    rng = np.random.default_rng(0)
+    right = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
+    return np.stack([right, 3 * rng.normal(size=(150, 3))], axis=1)
+
+
+def test_weights_favour_the_branch_that_is_right(both: np.ndarray, y: np.ndarray) -> None:
+    targets, one = Targets.of_codes(y), np.ones(1)
+    weights = weights_of(both, targets, np.ones(2))
+    assert weights[0] > 10 * weights[1]
+    sure = weights_of(10 * both[:, :1], targets, one)
+    alone = weights_of(both[:, :1], targets, one)
+    assert sure[0] == pytest.approx(0.1 * alone[0], rel=0.01)
+
+
+def test_few_pixels_leave_the_weights_as_usual(both: np.ndarray, y: np.ndarray) -> None:
+    spread = (both - both.mean(axis=2, keepdims=True)).std(axis=(0, 2))
+    usual = np.array([1.0, 0.5])
+    ratios = []
+    for pixels in (0.0, 0.3 * y.size, 1e3 * y.size):
+        weights = weights_of(both, Targets.of_codes(y), usual, pixels) * spread
+        ratios.append(weights[1] / weights[0])
+    assert ratios[0] < 0.1 < ratios[1] < ratios[2]
+    assert ratios[2] == pytest.approx(0.5, rel=0.01)
+
+
+def test_every_branch_has_a_usual_weight() -> None:
+    assert all(branch(name).usual_weight > 0 for name in branch_names())
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_weights_do_not_depend_on_the_scale_of_a_branch(scale: float) -> None:
+    rng = np.random.default_rng(1)
+    y = np.repeat([0, 1, 2], 60)
+    logits = np.stack([np.eye(3)[y] + rng.normal(size=(180, 3)) for _ in range(2)], axis=1)
+    usual, targets = np.array([1.0, 0.5]), Targets.of_codes(y)
+    first = weights_of(logits, targets, usual, 18)
+    other = weights_of(logits * np.array([scale, 1.0])[None, :, None], targets, usual, 18)
+    np.testing.assert_allclose(other * [scale, 1.0], first, rtol=1e-3)
+
+
+def test_pixels_that_were_never_held_out_say_nothing(both: np.ndarray, y: np.ndarray) -> None:
+    some = both.copy()
+    some[::7] = np.nan
+    kept = np.flatnonzero(np.isfinite(some).all(axis=(1, 2)))
+    found = weights_of(some, Targets.of_codes(y), np.ones(2))
+    np.testing.assert_array_equal(
+        found, weights_of(both[kept], Targets.of_codes(y[kept]), np.ones(2))
+    )
+
+
+def test_a_sum_is_as_sure_as_the_pixels_as_measured_say(both: np.ndarray, y: np.ndarray) -> None:
+    """Degraded copies decide which branch weighs more, and not how sure all are."""
+    noise = np.random.default_rng(2).normal(size=both.shape)
+    versions = np.stack([np.swapaxes(part, 0, 1) for part in (both, 3 * noise)])
+    weights, _ = weigh(versions, Targets.of_codes(y), ("right", "noise"), np.ones(2))
+    total = np.einsum("b,nbc->nc", weights, both)
+
+    def loss(scale: float) -> float:
+        return float(-log_softmax(scale * total, axis=1)[np.arange(y.size), y].mean())
+
+    assert loss(1.0) < min(loss(0.9), loss(1.1))
+
+
+# -------------------------------------------------------------------- weights of pixels
+
+
+def contributions(
+    logits: np.ndarray, targets: Targets, usual: np.ndarray
+) -> tuple[np.ndarray, pd.DataFrame]:
+    return weigh(np.swapaxes(logits, 0, 1)[None], targets, ("right", "noise"), usual)
+
+
+def test_a_heavy_pixel_counts_as_several(y: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from the bounds and from what is usual, which are of logits of one spread.
+
+    That spread is of the pixels, however heavy.
+    """
+    monkeypatch.setattr(module, "USUAL_PIXELS", 0.0)
+    rng = np.random.default_rng(3)
+    both = np.stack([np.eye(3)[y] + rng.normal(size=(150, 3)) for _ in range(2)], axis=1)
+    times = rng.integers(1, 6, y.size)
+    repeated = np.repeat(np.arange(y.size), times)
+    weighted = Targets.of_shares(np.eye(3)[y], times.astype(np.float64))
+    first, table = contributions(both, weighted, np.ones(2))
+    second, other = contributions(both[repeated], Targets.of_codes(y[repeated]), np.ones(2))
+    np.testing.assert_allclose(first, second, rtol=1e-3)
+    for name in ("balanced_accuracy_alone", "balanced_accuracy_without"):
+        np.testing.assert_allclose(table[name], other[name], rtol=1e-12)
+    unweighted, _ = contributions(both, Targets.of_codes(y), np.ones(2))
+    assert np.abs(unweighted / first - 1).max() > 0.01
+
+
+def test_soft_pixels_make_a_sum_less_sure(both: np.ndarray, y: np.ndarray) -> None:
+    hard = np.eye(3)[y]
+    sure, _ = contributions(both, Targets.of_shares(hard), np.ones(2))
+    soft, _ = contributions(both, Targets.of_shares(0.7 * hard + 0.1), np.ones(2))
+    assert soft[0] < 0.6 * sure[0]
