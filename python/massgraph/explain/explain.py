@@ -12,7 +12,7 @@ from massgraph.data.alignment import assign_to_axis, tolerance_in_da
 from massgraph.data.sources import Pixels
 from massgraph.data.spectra import Spectra
 from massgraph.explain.activation import Explanation, StreamedExplanation
-from massgraph.explain.families import build_ion_network
+from massgraph.explain.ion_network import build_ion_network
 from massgraph.explain.ion_sums import IonSums
 from massgraph.explain.tables import ion_tables
 from massgraph.fitted import FittedModel, Part, PartOutputs, Reading, fitted_model

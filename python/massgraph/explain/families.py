@@ -26,10 +26,9 @@ from massgraph.chem.relations import (
     default_relations,
     parse_formula,
 )
-from massgraph.explain.ion_network import build_ion_network
 from massgraph.explain.roles import Reading, describe, envelopes
 
-__all__ = ["build_ion_network", "family_table", "find_families"]
+__all__ = ["family_table", "find_families"]
 
 SAME_MOLECULE = ("isotope", "adduct")
 
@@ -89,7 +88,7 @@ def find_families(
     score
         How much each ion speaks for its class, at least zero, shape ``(n_ions,)``.
     edges
-        Relations between ions, as `build_ion_network` gives them.
+        Relations between ions, as `massgraph.explain.ion_network.build_ion_network` gives them.
     relations
         The relations that the codes in `edges` name.
     polarity

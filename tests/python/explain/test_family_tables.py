@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from family_builder import FAMILY_COLUMNS, POSITIVE, families_of, pair_up
-from massgraph.explain.families import build_ion_network, family_table, find_families
+from massgraph.explain.families import family_table, find_families
+from massgraph.explain.ion_network import build_ion_network
 from massgraph.graph.builder import build_graph
 from massgraph.simulation.simulate import simulate
 
