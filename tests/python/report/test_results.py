@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from massgraph.classifier import RGCNClassifier
+from massgraph.classifier import RGCNClassifier, load
 from massgraph.explain.activation import Explanation
 from massgraph.explain.faithfulness import deletion_curve
-from massgraph.report.page import results
+from massgraph.report import results
 from massgraph.report.results import NAMES, check_output, write_explanation, write_results
 from massgraph.segmentation import Segmentation
 from massgraph.simulation.simulate import Simulation, simulate
-from massgraph.store.folder import load
 
 TABLES = {"ions.csv", "families.csv", "family_edges.csv"}
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import massgraph as mg
+from massgraph.learn.provenance import check_provenance
 from massgraph.store.card import model_card, plain
-from massgraph.store.provenance import check_provenance
 
 SECTIONS = [
     "What it is for",
