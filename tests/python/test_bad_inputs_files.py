@@ -278,7 +278,7 @@ def test_90_of_two_models_saved_together_one_is_there_whole(
 
 def run_cli(arguments: list[Any], **environment: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [sys.executable, "-m", "massgraph.cli.program", *arguments],
+        [sys.executable, "-m", "massgraph.cli", *arguments],
         capture_output=True,
         check=False,
         env={
