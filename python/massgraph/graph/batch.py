@@ -117,7 +117,7 @@ class GraphBatch:
         place = np.concatenate(([0], np.cumsum(counts)))
         return {
             "graph": np.ascontiguousarray(self.pixels, dtype=np.int64),
-            "first_peak": place if self.own_rows else self.offsets[self.pixels],
+            "first_peak": place[:-1] if self.own_rows else self.offsets[self.pixels],
             "place": place,
             "first_message": self.messages.offsets[self.pixels],
             "kind_offsets": self.messages.kind_offsets,
@@ -125,6 +125,28 @@ class GraphBatch:
             "receiver": self.messages.receiver,
             "senders": self.messages.senders,
         }
+
+    def typed_messages(self) -> TypedMessages:
+        """The messages of the batch as plain torch reads them, between the peaks of the batch."""
+        messages, place = self.messages, self.arrays["place"]
+        counts = np.diff(messages.offsets)[self.pixels]
+        rows = ranges(self.arrays["first_message"], counts)
+        kind, base = messages.kind[rows], np.repeat(place[:-1], counts)
+        # Within a pixel messages are sorted by (type, receiver): one stable sort by type is enough.
+        order = np.argsort(kind, kind="stable")
+        rows, base = rows[order], base[order]
+        return TypedMessages(
+            sender=torch.from_numpy(base + messages.sender[rows]),
+            receiver=torch.from_numpy(base + messages.receiver[rows]),
+            senders=torch.from_numpy(messages.senders[rows].astype(np.float32)[:, None]),
+            per_kind=tuple(np.bincount(kind, minlength=messages.n_kinds).tolist()),
+        )
+
+    def peak_batch(self) -> PeakBatch:
+        """The same graphs as plain torch reads them: copied, and with messages of their own."""
+        counts = np.diff(self.arrays["place"])
+        peaks = ranges(self.arrays["first_peak"], counts)
+        return _peak_batch(self.features[peaks], counts, self.typed_messages())
 
 
 @dataclass(frozen=True)
@@ -221,32 +243,27 @@ class PeakGraphs:
         edges
             ``"typed"`` messages, ``"native"`` for what the compiled library reads, or ``"none"``.
         """
+        if edges == "typed":
+            return self.view(pixels).peak_batch()
+        graphs = self.view(pixels) if edges == "native" else None
         counts = np.diff(self.offsets)[pixels]
         peaks = ranges(self.offsets[:-1][pixels], counts)
-        first = np.cumsum(counts) - counts
-        typed = edges == "typed"
-        return PeakBatch(
-            features=torch.from_numpy(self.features[peaks]),
-            pixel=torch.from_numpy(np.repeat(np.arange(len(pixels)), counts)),
-            counts=torch.from_numpy(counts.astype(np.float32)[:, None]),
-            messages=self._typed_messages(pixels, first) if typed else TypedMessages.none(),
-            graphs=self.view(pixels) if edges == "native" else None,
-        )
+        return _peak_batch(self.features[peaks], counts, TypedMessages.none(), graphs)
 
-    def _typed_messages(self, pixels: NDArray[np.int64], first: NDArray[np.int64]) -> TypedMessages:
-        messages = self.compact
-        counts = np.diff(messages.offsets)[pixels]
-        rows = ranges(messages.offsets[:-1][pixels], counts)
-        kind, base = messages.kind[rows], np.repeat(first, counts)
-        # Within a pixel messages are sorted by (type, receiver): one stable sort by type is enough.
-        order = np.argsort(kind, kind="stable")
-        rows, base = rows[order], base[order]
-        return TypedMessages(
-            sender=torch.from_numpy(base + messages.sender[rows]),
-            receiver=torch.from_numpy(base + messages.receiver[rows]),
-            senders=torch.from_numpy(messages.senders[rows].astype(np.float32)[:, None]),
-            per_kind=tuple(np.bincount(kind, minlength=messages.n_kinds).tolist()),
-        )
+
+def _peak_batch(
+    features: NDArray[np.float32],
+    counts: NDArray[np.int64],
+    messages: TypedMessages,
+    graphs: GraphBatch | None = None,
+) -> PeakBatch:
+    return PeakBatch(
+        features=torch.from_numpy(features),
+        pixel=torch.from_numpy(np.repeat(np.arange(len(counts)), counts)),
+        counts=torch.from_numpy(counts.astype(np.float32)[:, None]),
+        messages=messages,
+        graphs=graphs,
+    )
 
 
 def _join_offsets(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

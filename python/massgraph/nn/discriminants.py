@@ -150,8 +150,6 @@ class FamilyBranch(Discriminants):
     LOST = (0.0, 1.0)
 
 
-
-
 def _pixel_sum(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
     return values.new_zeros(batch.n_pixels).index_add(0, batch.pixel, values)
 

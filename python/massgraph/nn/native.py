@@ -97,10 +97,13 @@ class NativeNetwork:
                 base = base.base
             self._free.append(base)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> NativeNetwork:
-        import copy
+    def release(self) -> None:
+        """Free what was given back; the next step of training takes new memory."""
+        self._free = []
 
-        return NativeNetwork(copy.deepcopy(self.layers, memo), copy.deepcopy(self.norms, memo))
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies and pickles leave it out: it holds nothing, and is many times the weights.
+        return {**self.__dict__, "_free": []}
 
 
 def _layer(layer: RelationalConv, scale: Floats | None, shift: Floats | None) -> Layer:

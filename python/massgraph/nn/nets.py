@@ -71,38 +71,46 @@ class RelationalNet(RGCN):
 
     def nodes(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
         """Peak features after the last ReLU, shape ``(n_peaks, hidden[-1])``."""
-        return super().nodes(self._joined(batch)[1])
+        return super().nodes(self._evaluated(batch))
 
     def embedding(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
         """Mean over the peaks of each pixel, in evaluation mode, ``(n_pixels, hidden[-1])``."""
-        joined = self._joined(batch)[1]
+        joined = self._evaluated(batch)
         if isinstance(joined, GraphBatch):
             return super().embedding(joined)
         return self.pool(super().nodes(joined).double(), joined)
 
     def _pooled(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
-        features, joined = self._joined(batch)
-        if isinstance(joined, GraphBatch):
-            return self._native.pooled(joined, features)
-        return self.pool(super().nodes(joined), joined)
+        batch, known = self._joined(batch)
+        if batch.graphs is not None:
+            return self._native.pooled(self._native_batch(batch.graphs, known), known)
+        return self.pool(super().nodes(self._torch_batch(batch, known)), batch)
 
-    def _joined(self, batch: PeakBatch | GraphBatch) -> tuple[torch.Tensor, PeakBatch | GraphBatch]:
-        """Features with the vectors of the ions in place of the addresses, and the batch of them.
+    def _evaluated(self, batch: PeakBatch | GraphBatch) -> PeakBatch | GraphBatch:
+        """The batch that the layers read, as `RGCN` says of gradients in evaluation mode."""
+        batch, known = self._joined(batch)
+        if batch.graphs is not None and not self._keeps_gradients(known):
+            return self._native_batch(batch.graphs, known)
+        return self._torch_batch(batch, known)
 
-        The batch is in the form that the backend reads; the features have gradients.
+    def _joined(self, batch: PeakBatch | GraphBatch) -> tuple[PeakBatch, torch.Tensor]:
+        """The batch, and its features with the vectors of the ions in place of the addresses.
+
+        The features know their gradients.
         """
         if isinstance(batch, GraphBatch):
             msg = "graphs without the addresses of their peaks: use what `take` gives"
             raise TypeError(msg)
         where = addresses(batch)
         vectors = functional.embedding(where.ion, self.ion_vectors) * where.weight[:, None]
-        known = torch.cat([batch.features[:, :-ADDRESS_WIDTH], vectors], dim=1)
-        if batch.graphs is not None:
-            return known, self._native_batch(batch.graphs, known)
-        return known, replace(batch, features=known)
+        return batch, torch.cat([batch.features[:, :-ADDRESS_WIDTH], vectors], dim=1)
 
     def _native_batch(self, graphs: GraphBatch, features: torch.Tensor) -> GraphBatch:
         return replace(graphs, features=features.detach().numpy(), own_rows=True)
+
+    def _torch_batch(self, batch: PeakBatch, features: torch.Tensor) -> PeakBatch:
+        messages = batch.messages if batch.graphs is None else batch.graphs.typed_messages()
+        return replace(batch, features=features, messages=messages, graphs=None)
 
 
 class PeakNet(RelationalNet):
@@ -136,3 +144,6 @@ class PeakNet(RelationalNet):
         offsets = np.concatenate(([0], np.cumsum(counts)))
         rows = np.arange(graphs.n_pixels)
         return GraphBatch(features.detach().numpy(), offsets, messages, rows)
+
+    def _torch_batch(self, batch: PeakBatch, features: torch.Tensor) -> PeakBatch:
+        return replace(batch, features=features, graphs=None)

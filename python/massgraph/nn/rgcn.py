@@ -36,6 +36,13 @@ class RGCN(nn.Module):
         Whether layers and the pooled features are normalised (the published network does not).
     backend
         As for `RelationalConv`.
+
+    Notes
+    -----
+    The compiled library takes prediction through all layers at once and keeps nothing to find
+    gradients by. Where torch keeps gradients in evaluation mode (for a saliency, say) the layers
+    run one by one instead, which gives them, at several times the cost and with other rounding
+    (1e-6). Predict under ``torch.inference_mode()`` or ``torch.no_grad()``, as massgraph does.
     """
 
     reads: ClassVar[int] = 2
@@ -92,8 +99,9 @@ class RGCN(nn.Module):
     def nodes(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
         """Peak features after the last ReLU, shape ``(n_peaks, hidden[-1])``.
 
-        Of a `GraphBatch` in evaluation mode, and without gradients.
+        Of a `GraphBatch` in evaluation mode: see the notes on gradients.
         """
+        batch = self._readable(batch)
         if isinstance(batch, GraphBatch):
             return self._native.infer(batch, nodes=True)
         x = batch.features
@@ -109,8 +117,9 @@ class RGCN(nn.Module):
     def embedding(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
         """Mean over the peaks of each pixel, in evaluation mode, ``(n_pixels, hidden[-1])``.
 
-        float64, without gradients where the compiled library takes it.
+        float64.
         """
+        batch = self._readable(batch)
         if isinstance(batch, GraphBatch):
             return self._native.infer(batch, nodes=False)
         return self.pool(self.nodes(batch).double(), batch)
@@ -123,6 +132,18 @@ class RGCN(nn.Module):
         # After the last ReLU all is sums: in float64 they add up to the class activations exactly.
         weight, bias = self.affine_head()
         return self.embedding(batch) @ weight.T + bias
+
+    def _readable(self, batch: PeakBatch | GraphBatch) -> PeakBatch | GraphBatch:
+        """The batch in the form that gives what is wanted in evaluation mode: see the notes."""
+        if isinstance(batch, GraphBatch) and self._keeps_gradients():
+            return batch.peak_batch()
+        return batch
+
+    def _keeps_gradients(self, *inputs: torch.Tensor) -> bool:
+        """Whether torch would note how an output came from the parameters or these inputs."""
+        return torch.is_grad_enabled() and any(
+            tensor.requires_grad for tensor in (*inputs, *self.parameters())
+        )
 
     def _pooled(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
         """Mean over the peaks of each pixel in training mode, float32."""
@@ -146,6 +167,10 @@ class RGCN(nn.Module):
             return self._native.loss(batch, self.head, y)
         logits = self(batch)
         return cross_entropy(logits, torch.from_numpy(y).to(logits.device)), logits
+
+    def release(self) -> None:
+        """Free the memory that training keeps from step to step; the weights stay."""
+        self._native.release()
 
     def affine_head(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Weight ``(n_classes, hidden[-1])`` and bias of all that follows the pooling.

@@ -166,22 +166,27 @@ def test_there_are_no_levels_without_the_library(without: None) -> None:
 # -------------------------------------------------------------------- the sources
 
 
+def included(path: Path) -> set[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {line.split()[1] for line in lines if line.startswith("#include")}
+
+
 def test_every_source_is_shipped() -> None:
     folder = Path(mg.__file__).parent / "native"
     names = {path.name for path in folder.iterdir()}
     assert {"kernels.inl", "kernels.h", "library.cpp", "builder.cpp", "network.cpp"} <= names
     for level in ("baseline", "avx2", "avx512"):
         assert f"level_{level}.cpp" in names
+    for path in folder.iterdir():
+        if path.suffix in {".cpp", ".h", ".inl"}:
+            assert {name[1:-1] for name in included(path) if name[0] == '"'} <= names
 
 
 def test_levels_hold_no_code_of_the_standard_library() -> None:
     """The linker would keep one copy of it, perhaps one that the machine cannot run."""
     folder = Path(mg.__file__).parent / "native"
-    for path in (*folder.glob("level_*.cpp"), folder / "kernels.inl", folder / "kernels.h"):
-        included = [
-            line.split()[1]
-            for line in path.read_text(encoding="utf-8").splitlines()
-            if line.startswith("#include")
-        ]
-        allowed = {"<cstddef>", "<cstdint>", "<immintrin.h>", '"kernels.h"', '"kernels.inl"'}
-        assert set(included) <= allowed
+    parts = list(folder.glob("*.inl"))
+    allowed = {"<cstddef>", "<cstdint>", "<immintrin.h>", '"kernels.h"'}
+    allowed |= {f'"{path.name}"' for path in parts}
+    for path in (*folder.glob("level_*.cpp"), *parts, folder / "kernels.h"):
+        assert included(path) <= allowed

@@ -485,8 +485,9 @@ def test_no_memory_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(network, "library", Full)
     model = make_model("native", batch_norm=False).eval()
-    with pytest.raises(MemoryError, match="infer of these pixels does not fit into memory"):
+    failed = pytest.raises(MemoryError, match="infer of these pixels does not fit into memory")
+    with torch.inference_mode(), failed:
         model(take(model, make_graphs([3])))
     monkeypatch.setattr(network, "library", lambda: None)
-    with pytest.raises(RuntimeError, match="is not there any more"):
+    with torch.inference_mode(), pytest.raises(RuntimeError, match="is not there any more"):
         model(take(model, make_graphs([3])))
