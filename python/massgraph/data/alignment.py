@@ -24,6 +24,13 @@ def tolerance_in_da(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDA
     ------
     ValueError
         For a tolerance that is not finite and above zero, or a unit other than "ppm" and "Da".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.alignment import tolerance_in_da
+    >>> tolerance_in_da(np.array([400.0, 800.0]), 5.0, "ppm").round(6).tolist()
+    [0.002, 0.004]
     """
     if unit not in UNITS:
         msg = f"tolerance unit {unit!r} is none of {UNITS}"
@@ -35,9 +42,16 @@ def tolerance_in_da(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDA
 
 
 def alignment_tolerance(tolerance: float, unit: str) -> tuple[float, str]:
-    """Within which peaks are one ion, for a tolerance of mass differences: that, at least 5 ppm.
+    """Tolerance within which peaks count as one ion: that of mass differences, at least 5 ppm.
 
-    Differences of ions are as exact as the ions' means, which are over many peaks.
+    Mass differences are between ions, which are means over many peaks and so far more exact than
+    a single peak.
+
+    Examples
+    --------
+    >>> from massgraph.data.alignment import alignment_tolerance
+    >>> alignment_tolerance(1.0, "ppm")
+    (5.0, 'ppm')
     """
     return (max(tolerance, LEAST_PPM) if unit == "ppm" else tolerance), unit
 
@@ -50,6 +64,14 @@ def find_axis(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[n
     mean of the peaks within a tolerance of it; but where the windows of two maxima overlap, a
     maximum less than half as dense as the other is its tail. Peaks farther than two tolerances from
     every ion are pooled again until none is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.alignment import find_axis
+    >>> peaks = np.array([500.0000, 500.0004, 500.0008, 703.5750])
+    >>> find_axis(peaks, 5.0, "ppm").round(4).tolist()
+    [500.0004, 703.575]
     """
     tolerance_in_da(mz[:1], tolerance, unit)
     left, axis = np.sort(mz), np.empty(0)
@@ -64,6 +86,7 @@ def find_axis(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[n
         sums = np.bincount(nearest[core], weights=left[core], minlength=maxima.size)
         axis = np.union1d(axis, sums[counts > 0] / counts[counts > 0])
         distance = np.abs(left - axis[assign_to_axis(left, axis)])
+        # Rounding alone must put no peak out of reach: it would become an ion of its own.
         far = distance > tolerance_in_da(left, 2 * tolerance, unit) * (1 + 1e-9)
         if far.all():
             return np.union1d(axis, left)
@@ -106,7 +129,15 @@ def _stand_out(place: NDArray[np.int64], height: NDArray[np.float64]) -> NDArray
 
 
 def assign_to_axis(mz: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Index of the nearest value of the ascending axis (ties: the lower), for each m/z."""
+    """Index of the nearest value of the ascending axis (ties: the lower), for each m/z.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.alignment import assign_to_axis
+    >>> assign_to_axis(np.array([500.001, 699.9]), np.array([500.0, 600.0, 700.0])).tolist()
+    [0, 2]
+    """
     if axis.size == 0:
         return np.zeros(mz.shape, dtype=np.int64)
     middles = (axis[1:] + axis[:-1]) / 2

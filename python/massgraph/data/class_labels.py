@@ -1,4 +1,4 @@
-"""Labels as users give them, as classes and codes; groups and seeds likewise."""
+"""Labels as users give them, turned into classes and codes; groups and seeds likewise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,20 @@ __all__ = [
 
 
 def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Sorted classes and the code of each pixel, -1 where the label is missing."""
+    """Sorted classes and the code of each pixel, -1 where the label is missing.
+
+    Raises
+    ------
+    InputError
+        Where there is no label, or not one for each pixel, or labels are of several types.
+
+    Examples
+    --------
+    >>> from massgraph.data.class_labels import encode_labels
+    >>> classes, codes = encode_labels(["tumour", None, "stroma", "tumour"], 4)
+    >>> classes.tolist(), codes.tolist()
+    (['stroma', 'tumour'], [1, -1, 0, 1])
+    """
     if y is None:
         msg = "a classifier requires y to be passed, but the target y is None"
         raise InputError(msg)
@@ -60,7 +73,14 @@ def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64
 
 
 def is_shares(y: Any) -> bool:
-    """Whether labels are shares of classes: a table of numbers with two columns or more."""
+    """Whether labels are shares of classes: a table of two columns or more.
+
+    Examples
+    --------
+    >>> from massgraph.data.class_labels import is_shares
+    >>> is_shares([[0.3, 0.7], [1.0, 0.0]]), is_shares(["stroma", "tumour"])
+    (True, False)
+    """
     shape = getattr(y, "shape", None)
     if shape is None and isinstance(y, (list, tuple)) and y and isinstance(y[0], (list, tuple)):
         shape = np.asarray(y).shape
@@ -83,6 +103,15 @@ def encode_shares(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.float
     InputError
         For another shape, a share below zero, or a row that does not sum to one: it names pixel
         and value.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from massgraph.data.class_labels import encode_shares
+    >>> table = pd.DataFrame({"tumour": [0.25, 1.0], "stroma": [0.75, 0.0]})
+    >>> classes, shares = encode_shares(table, 2)
+    >>> classes.tolist(), shares.tolist()
+    (['stroma', 'tumour'], [[0.75, 0.25], [0.0, 1.0]])
     """
     names = list(y.columns) if isinstance(y, pd.DataFrame) else list(range(np.shape(y)[1]))
     try:
@@ -95,6 +124,7 @@ def encode_shares(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.float
         raise InputError(msg)
     missing = np.isnan(shares).all(axis=1)
     shares[missing] = 0.0
+    # Shares that were float32 once add up to one but for the last digits.
     wrong = ~missing & ~((shares >= 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) < 1e-6))
     if wrong.any():
         pixel = int(np.argmax(wrong))
@@ -105,6 +135,7 @@ def encode_shares(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.float
     if missing.all():
         msg = "no pixel has a label"
         raise InputError(msg)
+    # Sorted as labels are, so that predictions have the same columns whichever of the two is given.
     order = sorted(range(len(names)), key=lambda place: names[place])
     classes, _ = encode_labels([names[place] for place in order], len(names))
     if len(classes) != len(names):
@@ -119,7 +150,13 @@ def check_weights(sample_weight: Any, n_pixels: int) -> NDArray[np.float64] | No
     Raises
     ------
     InputError
-        For other than one finite number of zero or more for each pixel, or nothing but zeros.
+        Unless there is one finite number of zero or more for each pixel, and one above zero.
+
+    Examples
+    --------
+    >>> from massgraph.data.class_labels import check_weights
+    >>> check_weights([1, 0, 2], 3).tolist()
+    [1.0, 0.0, 2.0]
     """
     if sample_weight is None:
         return None
@@ -139,7 +176,15 @@ def check_weights(sample_weight: Any, n_pixels: int) -> NDArray[np.float64] | No
 
 
 def label_array(y: Any) -> NDArray[Any]:
-    """Labels as an array in which the missing stay missing and whole numbers whole."""
+    """Labels as an array in which missing values stay missing, and whole numbers whole.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from massgraph.data.class_labels import label_array
+    >>> label_array(pd.array([3, None, 5], dtype="Int64")).tolist()
+    [3, <NA>, 5]
+    """
     if isinstance(y, np.ma.MaskedArray):
         labels: NDArray[Any] = y.data.astype(object)
         labels[np.ma.getmaskarray(y)] = None
@@ -172,11 +217,25 @@ def _check_one_type(labels: NDArray[Any]) -> None:
 
 
 def group_codes(groups: Any, rows: NDArray[np.int64], n_pixels: int) -> NDArray[np.int64]:
-    """Codes of the groups of the labelled pixels `rows`."""
+    """Codes of the groups of the labelled pixels `rows`.
+
+    Raises
+    ------
+    InputError
+        Where there is not one group for each pixel, or a labelled pixel has none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.class_labels import group_codes
+    >>> group_codes(["slide2", "slide1", None], np.array([0, 1]), 3).tolist()
+    [1, 0]
+    """
     values = label_array(groups)
     if values.shape != (n_pixels,):
         msg = f"groups have shape {values.shape}, need one for each of {n_pixels} pixels"
         raise InputError(msg)
+    # Of labelled pixels alone: the others take part in no fold and need no group.
     codes = pd.factorize(values[rows], sort=True)[0]
     if (codes < 0).any():
         pixel = rows[np.argmin(codes)]
@@ -186,12 +245,21 @@ def group_codes(groups: Any, rows: NDArray[np.int64], n_pixels: int) -> NDArray[
 
 
 def check_classes(codes: NDArray[np.int64], classes: NDArray[Any]) -> None:
-    """Refuse labels of one class only, or of a class that one pixel alone has.
+    """Refuse labels of one class only, or a class that fewer than two pixels have.
 
     Raises
     ------
     ValueError
         Naming the class.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.class_labels import check_classes
+    >>> check_classes(np.array([0, 0, 1]), np.array(["stroma", "tumour"]))
+    Traceback (most recent call last):
+    ...
+    massgraph._util.errors.InputError: class 'tumour' has 1 labelled pixel with peaks: ...
     """
     counts = np.bincount(codes, minlength=len(classes))
     if len(counts) < 2:
@@ -210,9 +278,22 @@ def check_classes(codes: NDArray[np.int64], classes: NDArray[Any]) -> None:
 
 
 def seed_of(random_state: Any) -> int | None:
-    """An integer to seed from; only a given generator is advanced."""
+    """Whole number to seed from, or None for none; a generator that is given is advanced.
+
+    Raises
+    ------
+    InputError
+        For anything but a whole number of 0 or more, a RandomState or None.
+
+    Examples
+    --------
+    >>> from massgraph.data.class_labels import seed_of
+    >>> seed_of(7)
+    7
+    """
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31 - 1))
+    # Not scikit-learn's check_random_state: of None it makes numpy's global state, the caller's.
     if random_state is None:
         return None
     if not isinstance(random_state, (int, np.integer)) or random_state < 0:
@@ -222,5 +303,13 @@ def seed_of(random_state: Any) -> int | None:
 
 
 def seed_number(random_state: Any) -> int | None:
-    """The seed as JSON can hold it; None where there is no number."""
+    """The seed as JSON can hold it; None where there is no number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.class_labels import seed_number
+    >>> seed_number(np.int64(7)), seed_number(np.random.RandomState(7))
+    (7, None)
+    """
     return int(random_state) if isinstance(random_state, (int, np.integer)) else None

@@ -1,4 +1,4 @@
-"""Faults of real measurements, acting on peak lists: to train models that bear them, and to test.
+"""Faults of real measurements, done to peak lists: to train models that bear them, and to test.
 
 Every strength may be one number or one per pixel. Graphs are built from the degraded peaks, so that
 lost peaks lose their edges.
@@ -40,6 +40,15 @@ def remove_peaks(spectra: Spectra, keep: ArrayLike, rng: np.random.Generator) ->
     ------
     ValueError
         For a probability outside [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> half = mg.degrade.remove_peaks(spectra, 0.5, np.random.default_rng(0))
+    >>> round(half.n_peaks / spectra.n_peaks, 1)
+    0.5
     """
     probability = _per_pixel(spectra, keep, "keep")
     _check_share(probability)
@@ -53,9 +62,18 @@ def keep_most_intense(spectra: Spectra, share: ArrayLike) -> Spectra:
     ------
     ValueError
         For a share outside [0, 1].
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> top = mg.degrade.keep_most_intense(spectra, 0.25)
+    >>> bool((top.peak_counts == spectra.peak_counts // 4).all())
+    True
     """
     shares = _per_pixel(spectra, share, "share")
     _check_share(shares)
+    # Of 100 peaks 0.29 are 29, though 100 * 0.29 is 28.999... in binary.
     limit = np.floor(spectra.peak_counts * shares + 1e-9)
     return spectra.keep_peaks(spectra.intensity_rank() < limit[spectra.pixel_of_peak])
 
@@ -67,6 +85,15 @@ def jitter_mz(spectra: Spectra, sd: ArrayLike, unit: str, rng: np.random.Generat
     ------
     ValueError
         For a deviation below zero or not finite, an unknown unit, or an m/z that falls to zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> moved = mg.degrade.jitter_mz(spectra, 2.0, "ppm", np.random.default_rng(0))
+    >>> round(float(np.std(moved.mz / spectra.mz - 1) * 1e6), 1)
+    2.0
     """
     deviation = _per_pixel(spectra, sd, "sd")
     if not (deviation >= 0).all():
@@ -84,13 +111,21 @@ def shift_mz(spectra: Spectra, shift: ArrayLike, unit: str) -> Spectra:
     ------
     ValueError
         For a shift that is not finite, an unknown unit, or an m/z that falls to zero.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> moved = mg.degrade.shift_mz(spectra, 0.05, "Da")
+    >>> round(float(moved.mz[0] - spectra.mz[0]), 4)
+    0.05
     """
     scale = tolerance_in_da(spectra.mz, 1.0, unit)
     return _moved(spectra, scale * _per_pixel(spectra, shift, "shift")[spectra.pixel_of_peak])
 
 
 def drift_mz(spectra: Spectra, span: float, unit: str) -> Spectra:
-    """Shift m/z by what grows evenly over the pixels of a run, from ``-span / 2`` to ``span / 2``.
+    """Shift m/z by an error that grows evenly over a run, from ``-span / 2`` to ``span / 2``.
 
     Pixels are taken in their order, which is that of the measurement; `unit` is ``"ppm"`` or
     ``"Da"``.
@@ -99,6 +134,14 @@ def drift_mz(spectra: Spectra, span: float, unit: str) -> Spectra:
     ------
     ValueError
         For a span that is not finite, an unknown unit, or an m/z that falls to zero.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> moved = mg.degrade.drift_mz(spectra, 0.05, "Da")
+    >>> [round(float(moved.mz[peak] - spectra.mz[peak]), 4) for peak in (0, -1)]
+    [-0.025, 0.025]
     """
     run = np.asarray(spectra.run_codes)
     order = np.argsort(run, kind="stable")
@@ -109,7 +152,7 @@ def drift_mz(spectra: Spectra, span: float, unit: str) -> Spectra:
 
 
 def add_noise_peaks(spectra: Spectra, share: ArrayLike, rng: np.random.Generator) -> Spectra:
-    """Add random peaks, a Poisson number of `share` times as many as a pixel has.
+    """Add random peaks: in the mean, `share` times as many as a pixel has (a Poisson number).
 
     Their m/z are even between the lowest and highest of all; their intensities are those of random
     peaks among the weaker half of the pixel.
@@ -118,6 +161,15 @@ def add_noise_peaks(spectra: Spectra, share: ArrayLike, rng: np.random.Generator
     ------
     ValueError
         For a share below zero or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> noisy = mg.degrade.add_noise_peaks(spectra, 0.5, np.random.default_rng(0))
+    >>> round(noisy.n_peaks / spectra.n_peaks, 1)
+    1.5
     """
     wanted = _positive(spectra, share, "share", zero=True) * spectra.peak_counts
     if spectra.n_peaks == 0:
@@ -138,8 +190,17 @@ def scale_intensity(spectra: Spectra, factor: ArrayLike) -> Spectra:
     ------
     ValueError
         For a factor that is not finite and above zero, or that takes an intensity out of range.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> weak = mg.degrade.scale_intensity(spectra, 0.2)
+    >>> round(float(weak.tic()[0] / spectra.tic()[0]), 3)
+    0.2
     """
     factors = _positive(spectra, factor, "factor")
+    # `replace` checks the result: a float32 that overflows or falls to zero is no intensity.
     return replace(
         spectra,
         intensity=(spectra.intensity * factors[spectra.pixel_of_peak]).astype(np.float32),
@@ -166,10 +227,21 @@ def batch_effect(
     ------
     ValueError
         For a deviation below zero or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> other = mg.degrade.batch_effect(spectra, 0.2, np.random.default_rng(0))
+    >>> gain = np.log(other.intensity / spectra.intensity)
+    >>> round(float(gain.std()), 1)
+    0.2
     """
     if not 0 <= sd < np.inf:
         msg = f"sd {sd} is below zero or not finite"
         raise InputError(msg)
+    # The gain is the instrument's: peaks of one ion share it in all pixels of a run.
     axis, ion = spectra.align(tolerance_ppm, "ppm")
     run = np.asarray(spectra.run_codes)[spectra.pixel_of_peak]
     gain = np.exp(sd * rng.standard_normal((len(spectra.run_names), axis.size)))
@@ -185,10 +257,19 @@ def merge_peaks(spectra: Spectra, distance: float, unit: str) -> Spectra:
     ------
     ValueError
         For a distance that is not finite and above zero, or an unknown unit.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> coarse = mg.degrade.merge_peaks(spectra, 0.1, "Da")
+    >>> coarse.n_peaks < spectra.n_peaks
+    True
     """
     reach = tolerance_in_da(spectra.mz, distance, unit)
     new = np.ones(spectra.n_peaks, dtype=bool)
     new[1:] = np.diff(spectra.mz) > reach[1:]
+    # The first peak of a pixel is a new one, however near it is to the last of the pixel before.
     new[spectra.offsets[:-1][spectra.peak_counts > 0]] = True
     group = np.cumsum(new) - 1
     intensity = np.bincount(group, weights=spectra.intensity)
@@ -214,7 +295,16 @@ def mix_pixels(
     Raises
     ------
     ValueError
-        For other than one label per pixel, or a weight below zero or not finite.
+        Unless there is one label per pixel, or for a weight below zero or not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> mixed = mg.degrade.mix_pixels(spectra, labels, 0.3, np.random.default_rng(0))
+    >>> bool((mixed.tic() >= spectra.tic()).all())
+    True
     """
     weights = _positive(spectra, weight, "weight", zero=True)
     values = np.asarray(labels, dtype=object)
@@ -224,6 +314,7 @@ def mix_pixels(
     codes = np.asarray(pd.factorize(values)[0])
     run = np.asarray(spectra.run_codes)
     donor = _others(np.flatnonzero((codes >= 0) & (weights > 0)), codes, run, rng)
+    # A pixel that is its own donor has no other: its peaks must not come twice.
     given = np.flatnonzero(donor != np.arange(spectra.n_pixels))
     added = spectra[donor[given]]
     receiver = given[added.pixel_of_peak]
@@ -236,7 +327,10 @@ def _others(
     run: NDArray[np.int32],
     rng: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """For each pixel itself; for these a random one of another class, of their run if there is."""
+    """Donor of each pixel: itself, but for `pixels` a random one of another class.
+
+    It is from the same run where that has one.
+    """
     donor = np.arange(codes.size)
     order = np.argsort(run, kind="stable")
     counts = np.bincount(run, minlength=1)

@@ -38,9 +38,9 @@ __all__ = [
 BATCH_PEAKS = 1 << 17  # peaks per batch where no gradients are kept
 # Peaks in memory at a time; about 300 bytes each with graph and activations.
 PART_PEAKS = 1 << 19
-# Peaks that the ions and the relations between them are found on.
+# Ions, and the relations between them, are found on a sample of about this many peaks.
 SAMPLE_PEAKS = 1 << 21
-# Neighbouring pixels that such a sample is read by.
+# Such a sample is read in stretches of this many neighbouring pixels.
 STRETCH = 64
 
 
@@ -86,17 +86,34 @@ Pixels: TypeAlias = "Spectra | SpectraSource"
 
 
 def is_source(X: Any) -> TypeGuard[SpectraSource]:
-    """Whether spectra are to be read block by block."""
+    """Whether spectra are to be read block by block.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> source = mg.streaming.JoinedSpectra([spectra])
+    >>> mg.streaming.is_source(spectra), mg.streaming.is_source(source)
+    (False, True)
+    """
     return not isinstance(X, Spectra) and isinstance(X, SpectraSource)
 
 
 def check_pixels(X: Any) -> Pixels:
-    """Spectra or a source as they are.
+    """Give spectra or a source back as they are.
 
     Raises
     ------
     InputTypeError
         For anything else.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> mg.streaming.check_pixels([[500.1, 3.0]])
+    Traceback (most recent call last):
+    ...
+    massgraph._util.errors.InputTypeError: a list holds no pixels that can be read: ...
     """
     if isinstance(X, (Spectra, SpectraSource)):
         return X
@@ -141,7 +158,7 @@ def _checked(found: Any, source: SpectraSource) -> Spectra:
 
 
 def blocks(source: Pixels) -> Iterator[Spectra]:
-    """All pixels in order; of spectra in memory one block.
+    """Give all pixels in order; spectra in memory are one block.
 
     Raises
     ------
@@ -161,7 +178,17 @@ def blocks(source: Pixels) -> Iterator[Spectra]:
 
 
 def batches(offsets: NDArray[np.int64], max_peaks: int = BATCH_PEAKS) -> Iterator[slice]:
-    """Consecutive ranges of pixels with at most `max_peaks` peaks each (or one pixel)."""
+    """Consecutive ranges of pixels with at most `max_peaks` peaks each, or of one pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> offsets = np.array([0, 3, 5, 14])
+    >>> [(rows.start, rows.stop) for rows in mg.streaming.batches(offsets, max_peaks=6)]
+    [(0, 2), (2, 3)]
+    """
+    # A pixel of more peaks than that goes by itself: its graph is one.
     start, n = 0, len(offsets) - 1
     while start < n:
         stop = int(np.searchsorted(offsets, offsets[start] + max_peaks, side="right")) - 1
@@ -171,7 +198,7 @@ def batches(offsets: NDArray[np.int64], max_peaks: int = BATCH_PEAKS) -> Iterato
 
 
 def parts(source: Pixels, description: str = "predicting") -> Iterator[Spectra]:
-    """All pixels in order, at most `PART_PEAKS` peaks at a time (or one pixel), with a bar.
+    """All pixels in order, at most `PART_PEAKS` peaks at a time (or one pixel); shows progress.
 
     Raises
     ------
@@ -179,13 +206,31 @@ def parts(source: Pixels, description: str = "predicting") -> Iterator[Spectra]:
         For pixels that `Spectra` refuses, by their index among all.
     InputError
         As `blocks` does.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> source = mg.streaming.JoinedSpectra([spectra])
+    >>> sum(part.n_peaks for part in mg.streaming.parts(source)) == spectra.n_peaks
+    True
     """
     cut = (block[rows] for block in blocks(source) for rows in batches(block.offsets, PART_PEAKS))
     return progress_by(cut, len, source.n_pixels, description)
 
 
 def take(source: Pixels, pixels: NDArray[np.int64]) -> Spectra:
-    """Some pixels, by ascending index; the others are not read."""
+    """Some pixels, by ascending index; the others are not read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> source = mg.streaming.JoinedSpectra([spectra])
+    >>> mg.streaming.take(source, np.array([3, 4, 100])).n_pixels
+    3
+    """
     if isinstance(source, Spectra):
         return source[pixels]
     # Neighbours are read in one go: a call for each pixel would cost more than the reading.
@@ -196,10 +241,20 @@ def take(source: Pixels, pixels: NDArray[np.int64]) -> Spectra:
 
 
 def sample(source: Pixels) -> Spectra:
-    """Spectra in memory as they are; of a source stretches drawn evenly until they have enough."""
+    """Spectra in memory as they are; of a source, stretches of pixels drawn evenly until enough.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> source = mg.streaming.JoinedSpectra([spectra])
+    >>> mg.streaming.sample(source).n_pixels  # all of so small an image
+    144
+    """
     check_pixels(source)
     if isinstance(source, Spectra):
         return source
+    # A seed of its own: what the ions are found on depends on the image and nothing else.
     starts = np.random.default_rng(0).permutation(np.arange(0, source.n_pixels, STRETCH))
     found: dict[int, Spectra] = {}
     n_peaks = 0
@@ -213,7 +268,16 @@ def sample(source: Pixels) -> Spectra:
 
 
 def in_memory(source: Pixels) -> Spectra:
-    """All pixels at once, for what needs them together."""
+    """All pixels at once, for what needs them together.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> source = mg.streaming.JoinedSpectra([spectra])
+    >>> mg.streaming.in_memory(source).fingerprint() == spectra.fingerprint()
+    True
+    """
     check_pixels(source)
     if isinstance(source, Spectra):
         return source
@@ -224,24 +288,55 @@ def in_memory(source: Pixels) -> Spectra:
 
 
 def without_peaks(spectra: Spectra) -> Spectra:
-    """The same pixels, empty."""
+    """The same pixels, without a peak.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> mg.streaming.without_peaks(spectra)
+    Spectra(144 pixels, 0 peaks, 1 run, polarity positive)
+    """
     return spectra.keep_peaks(np.zeros(spectra.n_peaks, dtype=bool))
 
 
 def places(source: Pixels) -> Spectra:
-    """All pixels without their peaks: where they are, of which run and polarity."""
+    """All pixels without their peaks: where they are, of which run and polarity.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> source = mg.streaming.JoinedSpectra([spectra])
+    >>> mg.streaming.places(source).coordinates[-1].tolist()
+    [12.0, 12.0]
+    """
     check_pixels(source)
     if isinstance(source, Spectra):
         return without_peaks(source)
     if hasattr(source, "places"):
         return _checked(source.places(), source)
+    # Block by block, so that the peaks are never in memory together.
     return Spectra.concatenate(
         [without_peaks(block) for block in blocks(source)] or [read(source, 0, 0)]
     )
 
 
 def runs(source: Pixels) -> NDArray[np.str_]:
-    """Name of the run of each pixel, shape ``(n_pixels,)``."""
+    """Name of the run of each pixel, shape ``(n_pixels,)``.
+
+    Raises
+    ------
+    InputError
+        Where a source gives other than one name for each pixel.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> sorted(set(mg.streaming.runs(mg.streaming.JoinedSpectra([spectra])).tolist()))
+    ['run1']
+    """
     found = source.run if hasattr(source, "run") else places(source).run
     names = np.asarray(found, dtype=np.str_)
     if names.shape != (source.n_pixels,):
@@ -266,8 +361,8 @@ class JoinedSpectra:
     Raises
     ------
     InputError
-        Where there is no source; while reading, for one of another polarity, or for a run of the
-        same name in two.
+        Where there is no source. While reading: for a source of another polarity, or where two
+        sources have a run of the same name.
 
     Examples
     --------
@@ -312,6 +407,7 @@ class JoinedSpectra:
         if part.polarity not in (None, self.polarity):
             msg = f"a file is of {part.polarity} polarity, but the others of {self.polarity}"
             raise InputError(msg)
+        # Joined, runs of one name are one run: their pixels would share a calibration and a group.
         for name in np.unique(part.run).tolist():
             if self._source_of_run.setdefault(name, number) != number:
                 msg = f"two inputs hold a run named {name!r}: rename one of the files"

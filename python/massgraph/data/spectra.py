@@ -78,6 +78,16 @@ class Spectra:
     Notes
     -----
     Arrays of the right type are kept as they are, never copied; treat them as read-only.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> peaks = [([500.1, 703.6], [3.0, 1.0]), ([500.1], [2.0])]
+    >>> spectra = mg.Spectra.from_peaks(peaks, coordinates=[[1, 1], [2, 1]])
+    >>> spectra
+    Spectra(2 pixels, 3 peaks, m/z 500.1000-703.6000, 1 run, polarity unknown)
+    >>> spectra[0].mz.tolist()
+    [500.1, 703.6]
     """
 
     mz: NDArray[np.float64]
@@ -184,6 +194,7 @@ class Spectra:
         bounds = np.asarray(offsets, dtype=np.int64)
         absent = intensity <= 0
         if absent.any():
+            # Now, not only in the class: wrong offsets would lead out of `kept` below.
             check_offsets(mz, intensity, bounds)
             negative = int(np.count_nonzero(intensity < 0))
             if negative:
@@ -242,7 +253,7 @@ class Spectra:
             raise InputError(msg)
         check_axis(axis)
         if not matrix.has_canonical_format:
-            matrix = matrix.copy()
+            matrix = matrix.copy()  # it may be the caller's own, and is changed in place
             matrix.sum_duplicates()
         spectra = cls.from_arrays(
             axis[matrix.indices],
@@ -341,6 +352,7 @@ class Spectra:
     def fingerprint(self) -> str:
         """SHA-256 over offsets, m/z and intensities: equal only for the same peaks."""
         digest = hashlib.sha256()
+        # Offsets too: the same peaks dealt to other pixels are other data.
         for array in (self.offsets, self.mz, self.intensity):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -378,6 +390,7 @@ class Spectra:
             if key.ndim != 1:
                 msg = f"pixels are chosen by an index or a mask, not an array of shape {key.shape}"
                 raise IndexError(msg)
+            # numpy makes floats of an empty list, and takes no floats for indices.
             key = key if key.size else key.astype(np.int64)
         return self._take(np.arange(self.n_pixels)[key])
 
@@ -440,11 +453,12 @@ class Spectra:
             msg = f"top_peaks needs n of at least 1, got {n}"
             raise InputError(msg)
         if self.peak_counts.max(initial=0) <= n:
-            return self
+            return self  # ranking sorts all peaks
         return self.keep_peaks(self.intensity_rank() < n)
 
     def intensity_rank(self) -> NDArray[np.int64]:
         """Rank of each peak in its pixel, 0 the most intense (ties: lower m/z first)."""
+        # lexsort is stable and m/z ascend in a pixel: of equal peaks the lower m/z comes first.
         order = np.lexsort((-self.intensity, self.pixel_of_peak))
         rank = np.empty(self.n_peaks, dtype=np.int64)
         rank[order] = np.arange(self.n_peaks) - np.repeat(self.offsets[:-1], self.peak_counts)
@@ -525,6 +539,7 @@ class Spectra:
         so that nothing is lost: the row sums are the total ion currents.
         """
         axis, ion = self.align(tolerance, unit)
+        # Copied, as the sums are taken in place: these intensities and offsets are the spectra's.
         matrix = sp.csr_matrix(
             (self.intensity, ion, self.offsets), shape=(self.n_pixels, axis.size), copy=True
         )

@@ -27,6 +27,13 @@ def default_groups(spectra: Spectra, enough: int = RUNS_ENOUGH) -> NDArray[np.in
 
     The runs where there are `enough` (five) or more; else square blocks of neighbouring pixels
     within each run, six along its longer side; without coordinates every pixel by itself.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> len(set(mg.splits.default_groups(spectra).tolist()))
+    36
     """
     if len(np.unique(spectra.run)) >= enough:
         return np.unique(spectra.run, return_inverse=True)[1]
@@ -81,7 +88,7 @@ def raster_pitch(place: NDArray[np.float64]) -> float:
 def split_by_group(
     y: NDArray[np.int64], groups: ArrayLike, fraction: float, rng: np.random.Generator
 ) -> NDArray[np.bool_]:
-    """Choose whole groups to hold out, near `fraction` of every class.
+    """Choose whole groups to hold out, as near to `fraction` of every class as they come.
 
     Parameters
     ----------
@@ -104,6 +111,15 @@ def split_by_group(
     ValueError
         Where `groups` has another length, or no choice of whole groups leaves every class in
         training and holds something out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> y, groups = np.array([0, 1] * 4), np.repeat(["a", "b", "c", "d"], 2)
+    >>> held_out = mg.splits.split_by_group(y, groups, 0.25, np.random.default_rng(0))
+    >>> int(held_out.sum()), len(set(groups[held_out].tolist()))
+    (2, 1)
     """
     codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
     classes = np.unique(y, return_inverse=True)[1].reshape(-1)
@@ -138,6 +154,14 @@ def published_split(
     """Split as published: rows shuffled, then the last `fraction` of each class held out.
 
     Neighbouring pixels land on both sides; this exists to reproduce the published training.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> held_out = mg.splits.published_split(np.repeat([0, 1], 10), 0.2, np.random.default_rng(0))
+    >>> int(held_out[:10].sum()), int(held_out[10:].sum())
+    (2, 2)
     """
     order = rng.permutation(len(y))
     held_out = np.zeros(len(y), dtype=bool)
@@ -173,6 +197,15 @@ def fold_by_group(
     ------
     ValueError
         Where `groups` has another length, or fewer than two folds can be held out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> y, groups = np.array([0, 1] * 4), np.repeat(["a", "b", "c", "d"], 2)
+    >>> fold = mg.splits.fold_by_group(y, groups, 2, np.random.default_rng(0))
+    >>> np.bincount(fold).tolist()
+    [4, 4]
     """
     codes = np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
     classes = np.unique(y, return_inverse=True)[1].reshape(-1)
@@ -204,5 +237,6 @@ def fold_by_group(
             "label pixels in more groups, or pass groups= with smaller ones"
         )
         raise InputError(msg)
+    # A fold that got no group would be a fit that holds nothing out.
     fold_of[fold_of >= 0] = np.unique(fold_of[fold_of >= 0], return_inverse=True)[1]
     return np.asarray(fold_of[codes], dtype=np.int64)
