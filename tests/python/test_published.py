@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import massgraph as mg
-from massgraph import classifier as classifier_module
 from massgraph.data.splits import published_split
-from massgraph.learn import training
+from massgraph.learn import supervised
+from massgraph.learn.objectives import PublishedCrossEntropy, Samples
 from massgraph.learn.settings import resolve_settings
 
 
@@ -95,32 +96,35 @@ def test_numbers_of_draws(tissue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     spectra, labels = tissue
     some = np.concatenate([np.flatnonzero(labels == name)[:50] for name in np.unique(labels)])
     drawn: list[int] = []
-    original = training.LabelledGraphs.draw
+    original = Samples.draw
 
     def counted(self: Any, n: int, rng: Any) -> Any:
         drawn.append(n)
         return original(self, n, rng)
 
-    monkeypatch.setattr(training.LabelledGraphs, "draw", counted)
+    monkeypatch.setattr(Samples, "draw", counted)
     published(epochs=2).fit(spectra[some], labels[some])
     assert drawn == [80, 19, 80, 19]
 
 
-def test_the_last_weights_are_kept(tissue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_weights_are_kept(
+    tissue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where the first epoch had the lowest validation loss."""
-    spectra, labels = tissue
-    weights: list[Any] = []
+    losses: list[float] = []
 
-    def rising(model: Any, *_: Any) -> dict[str, float]:
-        weights.append(copy.deepcopy(model.state_dict()))
-        return {"valid_loss": float(len(weights)), "valid_balanced_accuracy": 0.5}
+    def rising(*_: Any) -> dict[str, float]:
+        losses.append(1.0 + len(losses))
+        return {"valid_loss": losses[-1], "valid_balanced_accuracy": 0.5}
 
-    monkeypatch.setattr(training, "_validate", rising)
-    classifier = published(epochs=4).fit(spectra, labels)
+    monkeypatch.setattr(PublishedCrossEntropy, "validate", rising)
+    classifier = published(epochs=4).fit(*tissue, checkpoint=tmp_path / "checkpoints")
+    assert classifier.history_["valid_loss"].tolist() == [1, 2, 3, 4]
     assert classifier.history_["best"].tolist() == [False, False, False, True]
+    state = load_file(tmp_path / "checkpoints" / "net-1.safetensors")
     kept = classifier.model_.state_dict()
-    assert all(torch.equal(kept[name], weights[-1][name]) for name in kept)
-    assert not torch.equal(kept["head.weight"], weights[0]["head.weight"])
+    assert all(torch.equal(kept[name], state[f"weights.{name}"]) for name in kept)
+    assert not torch.equal(kept["head.weight"], state["best.head.weight"])
 
 
 def test_the_rate_falls_by_ten_after_five_epochs_without_gain(tissue: Any) -> None:
@@ -136,18 +140,6 @@ def test_the_rate_falls_by_ten_after_five_epochs_without_gain(tissue: Any) -> No
     assert (np.diff(falls) >= 5).all()
 
 
-def test_the_optimiser() -> None:
-    settings = resolve_settings("published", None, {})
-    model = torch.nn.Linear(2, 2)
-    optimizer = training._optimizer(model, settings)  # type: ignore[arg-type]
-    assert type(optimizer) is torch.optim.Adam
-    (group,) = optimizer.param_groups
-    assert group["lr"] == 1e-3
-    assert group["betas"] == (0.9, 0.999)
-    assert group["eps"] == 1e-7
-    assert group["weight_decay"] == 0
-
-
 def test_draws_are_balanced_in_training_and_validation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -156,13 +148,13 @@ def test_draws_are_balanced_in_training_and_validation(
     rows = [np.flatnonzero(labels == name) for name in np.unique(labels[labels != None])]  # noqa: E711
     some = np.concatenate([rows[0][:18], rows[1][:5]])
     drawn: list[Any] = []
-    original = training.LabelledGraphs.draw
+    original = Samples.draw
 
-    def kept(self: Any, n: int, rng: Any) -> Any:
-        drawn.append(self.y[original(self, n, rng)])
-        return np.arange(n) % len(self.y)
+    def kept(self: Samples, n: int, rng: Any) -> Any:
+        drawn.append(self.code(original(self, n, rng)))
+        return np.arange(n) % self.targets.n_pixels
 
-    monkeypatch.setattr(training.LabelledGraphs, "draw", kept)
+    monkeypatch.setattr(Samples, "draw", kept)
     published(epochs=40).fit(spectra[some], labels[some])
     for part in (drawn[::2], drawn[1::2]):
         assert len(part) == 40
@@ -174,9 +166,7 @@ def test_random_state_is_that_of_the_split_alone(
 ) -> None:
     """Of the same split any random_state makes the same model: all else starts from seed 0."""
     spectra, labels = tissue
-    monkeypatch.setattr(
-        classifier_module, "published_split", lambda y, *_: np.arange(len(y)) % 5 == 0
-    )
+    monkeypatch.setattr(supervised, "published_split", lambda y, *_: np.arange(len(y)) % 5 == 0)
     one, other = (published(epochs=2, random_state=seed).fit(spectra, labels) for seed in (1, 2))
     np.testing.assert_array_equal(one.validation_, other.validation_)
     np.testing.assert_array_equal(one.logits(spectra), other.logits(spectra))
