@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 
 import massgraph as mg
-from massgraph.explain.activation import _score
 from massgraph.explain.faithfulness import deletion_curve, precision_at_k
+from massgraph.explain.ion_network import build_ion_network
+from massgraph.explain.ion_sums import IonSums
+from massgraph.explain.tables import ion_tables
+from massgraph.learn.settings import resolve_settings
 
 
 @pytest.fixture(scope="module")
@@ -192,13 +195,35 @@ def test_numbers_of_pixels_by_hand(
 # -------------------------------------------------------------------- the score
 
 
+def scored(means: np.ndarray, pixels: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Class and score of ions by their mean contributions, where classes have so many pixels.
+
+    ``means[c, g]`` are contributions to the logit of class c in the pixels of class g.
+    """
+    n_classes, _, n_ions = means.shape
+    sums = IonSums(n_classes, n_ions)
+    sums.pixels[:] = pixels
+    sums.contribution[:] = means * np.maximum(pixels, 1)[:, None]
+    settings = resolve_settings("default", "positive", {})
+    graph = mg.build_graph(mg.Spectra.from_peaks([]), settings.relations)
+    ions, _, _ = ion_tables(
+        settings,
+        tuple("abc"[:n_classes]),
+        500.0 + np.arange(n_ions),
+        sums,
+        build_ion_network(np.empty(0, dtype=np.int64), graph),
+        "positive",
+    )
+    return ions["class"].cat.codes.to_numpy(), ions["score"].to_numpy()
+
+
 def test_score_of_a_case_by_hand() -> None:
     """Two classes, three ions; the first raises class 0 in its own pixels, the second class 1."""
     means = np.zeros((2, 2, 3))
     means[0, 0] = [3.0, 0.0, 1.0]  # contribution to class 0 in pixels of class 0
     means[1, 1] = [0.0, 2.0, 0.0]
     means[0, 1] = [0.0, 0.0, 1.0]  # the third ion raises class 0 everywhere: it separates nothing
-    speaks_for, score = _score(means, np.array([True, True]))
+    speaks_for, score = scored(means, [3, 4])
     # Centred: class 0 gets 1.5 - 0 and -0 - (-1), class 1 the same; shares of their sum, 2.5.
     np.testing.assert_allclose(score, [1.5 / 2.5, 1.0 / 2.5, 0.0])
     assert speaks_for[2] == 0
@@ -207,15 +232,14 @@ def test_score_of_a_case_by_hand() -> None:
 def test_a_shift_of_all_logits_changes_no_score() -> None:
     rng = np.random.default_rng(0)
     means = rng.normal(size=(3, 3, 20))
-    present = np.ones(3, dtype=bool)
     shifted = means + rng.normal(size=(1, 3, 20))
-    np.testing.assert_allclose(_score(means, present)[1], _score(shifted, present)[1])
+    np.testing.assert_allclose(scored(means, [1, 2, 3])[1], scored(shifted, [1, 2, 3])[1])
 
 
 def test_only_one_class_found() -> None:
     means = np.zeros((2, 2, 2))
     means[1, 1] = [2.0, 1.0]
-    speaks_for, score = _score(means, np.array([False, True]))
+    speaks_for, score = scored(means, [0, 5])
     assert speaks_for.tolist() == [1, 1]
     np.testing.assert_allclose(score, [2 / 3, 1 / 3])
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from massgraph.chem.relations import relations_from_masses
 from massgraph.data.spectra import Spectra
-from massgraph.explain.activation import ion_network as _ion_network
+from massgraph.explain import ion_network
 from massgraph.explain.ion_network import build_ion_network
 
 RELATIONS = relations_from_masses({"one": 1.0, "two": 2.0})
@@ -147,8 +147,8 @@ def test_size_of_the_pieces_changes_nothing(
 ) -> None:
     ion, graph = random_graph(5, 40, 8)
     whole = build_ion_network(ion, graph)
-    monkeypatch.setattr(_ion_network, "CHUNK_EDGES", edges)
-    monkeypatch.setattr(_ion_network, "CHUNK_BYTES", size)
+    monkeypatch.setattr(ion_network, "CHUNK_EDGES", edges)
+    monkeypatch.setattr(ion_network, "CHUNK_BYTES", size)
     assert build_ion_network(ion, graph).equals(whole)
 
 
