@@ -26,6 +26,7 @@ __all__ = [
     "training_pixels",
 ]
 
+# Names, not imports: whoever loads this package does not load matplotlib with it.
 _HOME = {
     "activation": "_spectra",
     "deletion": "_curves",

@@ -32,7 +32,7 @@ DELETION_COLUMNS = ("fraction_removed", "score_top", "score_random_mean", "score
 def history(history: Segmentation | pd.DataFrame, *, width: float = 7.2) -> Picture:
     """Draw the learning curve: loss and balanced accuracy by epoch.
 
-    The epoch that was kept is marked; of several nets, each of which kept its own, none is.
+    The epoch that was kept is marked, unless several nets were trained: each kept its own.
 
     Parameters
     ----------
@@ -50,6 +50,18 @@ def history(history: Segmentation | pd.DataFrame, *, width: float = 7.2) -> Pict
     ------
     ValueError
         Where there is no history, or a column of it is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> table = pd.DataFrame({"epoch": [1, 2], "best": [False, True]})
+    >>> for part in ("train", "valid"):
+    ...     table[f"{part}_loss"] = [1.1, 0.7]
+    ...     table[f"{part}_balanced_accuracy"] = [0.5, 0.8]
+    >>> figure = mg.pl.history(table)
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['loss', 'balanced accuracy']
     """
     table = _history_table(history)
     picture = Picture(width, 0.3 * width + 0.25)
@@ -60,6 +72,7 @@ def history(history: Segmentation | pd.DataFrame, *, width: float = 7.2) -> Pict
         ):
             axes = picture.axes_at(0.5 + column * (panel + 0.65), 0.38, panel, 0.3 * width - 0.35)
             _learning_panel(axes, table, ending, label)
+        # The whole range of the score, so that the curves of two fits compare at a glance.
         picture.axes[1].set_ylim(-0.02, 1.02)
         _legend(picture, width)
     return picture
@@ -83,12 +96,14 @@ def _require(table: pd.DataFrame, columns: tuple[str, ...], name: str) -> None:
 
 def _learning_panel(axes: Any, table: pd.DataFrame, ending: str, label: str) -> None:
     epochs = table["epoch"].to_numpy()
+    # A line through a single epoch has no length: without a marker nothing would show.
     few = "o" if len(epochs) < 3 else ""
     for part, name, colour, dash in (
         ("train", "training pixels", BLUE, "-"),
         ("valid", "held-out pixels", ORANGE, (0, (4, 1.5))),
     ):
         values = table[f"{part}_{ending}"].to_numpy(dtype=float)
+        # Without held-out pixels there is no curve, and there should be no entry in the legend.
         if np.isfinite(values).any():
             axes.plot(epochs, values, color=colour, ls=dash, marker=few, ms=3, label=name)
     best = table.loc[table["best"].astype(bool), "epoch"]
@@ -122,21 +137,37 @@ def deletion(curve: pd.DataFrame, *, width: float = 3.5) -> Picture:
     Parameters
     ----------
     curve
-        What `massgraph.faithfulness.deletion_curve` gives: `fraction_removed` (share of all peaks,
-        0 to 1), `score_top` (peaks of the highest-ranked ions removed first), `score_random_mean`
-        and `score_random_sd` (as many peaks of random ions removed).
+        As returned by `massgraph.faithfulness.deletion_curve`: `fraction_removed` (share of all
+        peaks, 0 to 1), `score_top` (peaks of the highest-ranked ions removed first),
+        `score_random_mean` and `score_random_sd` (as many peaks of random ions removed).
     width
         Width of the figure in inches.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The band is one standard deviation each way over random draws.
+        The band is one standard deviation each way over the random draws.
 
     Raises
     ------
     ValueError
         Where the table is empty or lacks a column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> curve = pd.DataFrame(
+    ...     {
+    ...         "fraction_removed": [0.0, 0.1, 0.3],
+    ...         "score_top": [-0.1, -0.9, -2.1],
+    ...         "score_random_mean": [-0.1, -0.2, -0.4],
+    ...         "score_random_sd": [0.0, 0.05, 0.1],
+    ...     }
+    ... )
+    >>> figure = mg.pl.deletion(curve)
+    >>> figure.axes[0].get_xlabel()
+    'peaks removed'
     """
     _require(curve, DELETION_COLUMNS, "deletion")
     if len(curve) == 0:

@@ -58,7 +58,25 @@ def evaluation(
     Raises
     ------
     ValueError
-        Where a column is missing, or nothing but the clean spectra was measured.
+        Where a column is missing, or only the clean spectra were scored.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> scores = pd.DataFrame(
+    ...     {
+    ...         "seed": 0,
+    ...         "model": ["massgraph", "lda", "massgraph", "lda"],
+    ...         "fault": ["clean", "clean", "jitter 5 mDa", "jitter 5 mDa"],
+    ...         "kind": ["clean", "clean", "jitter", "jitter"],
+    ...         "strength": [0, 0, 5, 5],
+    ...         "balanced_accuracy": [0.95, 0.93, 0.92, 0.60],
+    ...     }
+    ... )
+    >>> figure = mg.pl.evaluation(scores)
+    >>> figure.axes[0].get_xlabel()
+    'mass jitter (mDa)'
     """
     _check(scores, (*COLUMNS, score))
     kinds = [kind for kind in scores["kind"].unique() if kind != "clean"]
@@ -98,6 +116,25 @@ def training_pixels(
     ------
     ValueError
         Where a column is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> scores = pd.DataFrame(
+    ...     {
+    ...         "seed": 0,
+    ...         "model": ["massgraph", "lda", "massgraph", "lda"],
+    ...         "fault": "clean",
+    ...         "kind": "clean",
+    ...         "strength": 0,
+    ...         "per_class": [10, 10, 100, 100],
+    ...         "balanced_accuracy": [0.76, 0.69, 0.95, 0.93],
+    ...     }
+    ... )
+    >>> figure = mg.pl.training_pixels(scores)
+    >>> [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
+    ['10', '100']
     """
     _check(scores, (*COLUMNS, "per_class", score))
     faults = list(scores["fault"].unique())
@@ -124,7 +161,7 @@ def _panels(
     score: str,
     width: float,
 ) -> Picture:
-    """A panel for each name, all with the bounds of the score, and the legend below."""
+    """One panel per name, all with the same bounds, and the legend below."""
     rows = -(-len(names) // ACROSS)
     picture = Picture(width, rows * (HEIGHT + 0.62) + 0.55)
     bounds = _bounds(scores, score)
@@ -161,6 +198,7 @@ def _axes(picture: Picture, place: int, rows: int) -> Any:
 def _curve(axes: Any, groups: list[pd.Series[float]], number: int, model: str, n: int) -> None:
     """Mean of each group with its standard deviation."""
     first = model == REFERENCE
+    # Each model stands a little aside: error bars at one place would hide each other.
     axes.errorbar(
         np.arange(len(groups)) + 0.03 * (number - n / 2),
         [group.mean() for group in groups],
@@ -176,7 +214,7 @@ def _curve(axes: Any, groups: list[pd.Series[float]], number: int, model: str, n
 
 
 def _best(scores: pd.DataFrame, score: str) -> list[str]:
-    """The default first, then the best of the others; branches alone are left to the tables."""
+    """Put the default first, then the best others; single branches are left to the tables."""
     mean = scores.groupby("model")[score].mean().sort_values(ascending=score in LOW_IS_GOOD)
     others = [name for name in mean.index if name != REFERENCE and " alone" not in name]
     named = [REFERENCE] if REFERENCE in mean.index else []
@@ -190,6 +228,7 @@ def _best(scores: pd.DataFrame, score: str) -> list[str]:
 def _bounds(scores: pd.DataFrame, score: str) -> tuple[float, float]:
     values = scores[score].to_numpy(dtype=float)
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    # Where all scores are equal, the axis still needs some height.
     pad = 0.04 * max(high - low, 1e-3)
     return low - pad, high + pad
 
@@ -197,6 +236,7 @@ def _bounds(scores: pd.DataFrame, score: str) -> tuple[float, float]:
 def _panel(axes: Any, scores: pd.DataFrame, kind: str, models: list[str], score: str) -> None:
     """Curves from the clean spectra to the strongest fault."""
     part = scores[scores["kind"] == kind]
+    # The strength of these two is the share of peaks that is left: the smallest is the worst.
     strengths = sorted(part["strength"].unique(), reverse=kind in ("keep", "top"))
     for number, model in enumerate(models):
         own = scores[scores["model"] == model]
@@ -206,5 +246,6 @@ def _panel(axes: Any, scores: pd.DataFrame, kind: str, models: list[str], score:
             for strength in strengths
         ]
         _curve(axes, groups, number, model, len(models))
+    # Evenly spaced and not to scale: "clean" and 5 mDa would fall together beside 200.
     axes.set_xticks(range(len(strengths) + 1), ["clean", *(f"{value:g}" for value in strengths)])
     axes.set_xlabel(TITLES.get(kind, kind))

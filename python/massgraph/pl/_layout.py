@@ -70,6 +70,7 @@ def lay_out(network: Network, width: float, height: float) -> Places:
     pitch = np.max(joined.boxes, axis=0) + PITCH_GAP
     basis = _basis(joined)
     best, best_cost = None, np.inf
+    # A descent ends in the nearest hollow, which need not be the deepest: hence several starts.
     for start in _starts(joined):
         steps, cost = _descend(start, joined, basis, pitch, (width, height))
         if cost < best_cost:
@@ -78,6 +79,7 @@ def lay_out(network: Network, width: float, height: float) -> Places:
         best = _starts(joined)[0]
     places = (basis @ best) * pitch - _lifted(joined)
     places = _spread(_fit(places, joined.boxes, width, height), joined.boxes)
+    # A lattice is worth having while its words can be read and it fits the page.
     clear = _overlaps(places[None], joined.boxes)[0] == 0
     if clear and (np.ptp(places, axis=0) <= (width * MOST_OVER, height * MOST_OVER)).all():
         return places
@@ -85,11 +87,12 @@ def lay_out(network: Network, width: float, height: float) -> Places:
 
 
 def _joined(network: Network) -> Network:
-    """The network with one more relation that joins its pieces, should it have several."""
+    """Join the pieces of the network, if there are several, by one more relation."""
     n = len(network.boxes)
     piece = np.arange(n)
     for source, target in zip(network.source, network.target, strict=True):
         piece[piece == piece[target]] = piece[source]
+    # Least squares would centre each piece at zero, one on top of the other.
     heads = np.sort(np.unique(piece, return_index=True)[1])
     code = network.relation.max(initial=-1) + 1
     return Network(
@@ -136,11 +139,13 @@ def _descend(
     cost = np.inf
     for _ in range(SWEEPS):
         before = cost
+        # The most frequent relations shape the picture: they choose first, the others give way.
         for relation in np.argsort(-counts, kind="stable"):
             trials = np.repeat(steps[None], len(STEPS), axis=0)
             trials[:, relation] = STEPS
             costs = _cost(basis @ trials, trials, network, pitch, room)
             chosen = int(np.argmin(costs))
+            # The margin keeps rounding, which differs between machines, from choosing.
             if costs[chosen] < cost - 1e-9:
                 steps, cost = trials[chosen], float(costs[chosen])
         if cost >= before - 1e-9:
@@ -170,6 +175,7 @@ def _cost(
     crossed = _edges_over_boxes(places, network)
     crossings = _crossings(places, network)
     backwards = np.maximum(0.05 - edges[:, :, 0], 0).sum(axis=1)
+    # What misleads (words on words, a line through a stranger) costs most, untidiness least.
     return np.asarray(
         30 * overlaps
         + 20 * crossed
@@ -215,6 +221,7 @@ def _edges_over_boxes(places: NDArray[np.float64], network: Network) -> NDArray[
 def _crossings(places: NDArray[np.float64], network: Network) -> NDArray[np.float64]:
     """Number of pairs of edges that cross."""
     one, other = np.triu_indices(len(network.source), 1)
+    # Two edges of one ion meet there, which is no crossing.
     ends = [network.source[one], network.target[one], network.source[other], network.target[other]]
     apart = (
         (ends[0] != ends[2]) & (ends[0] != ends[3]) & (ends[1] != ends[2]) & (ends[1] != ends[3])
@@ -269,6 +276,7 @@ def _spread(places: Places, boxes: NDArray[np.float64]) -> Places:
     places = places.copy()
     one, other = np.triu_indices(len(boxes), 1)
     needed = (boxes[one] + boxes[other]) / 2 + ROOM_BETWEEN
+    # Pushing one pair apart may push another together: what never settles becomes a snake.
     for _ in range(500):
         apart = places[other] - places[one]
         lack = needed - np.abs(apart)

@@ -28,6 +28,7 @@ KINDS = ("class", "probability", "uncertainty", "reference")
 PROBABILITY_MAP = "cividis"
 UNCERTAINTY_MAP = "inferno"
 ION_MAP = "viridis"
+# A few very bright pixels would leave all the others dark.
 CLIP_PERCENTILE = 99.0
 # Asked-for m/z may be rounded to two decimals; farther away it means another ion.
 FARTHEST_DA = 0.05
@@ -41,11 +42,11 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
     Parameters
     ----------
     segmentation
-        What `RGCNClassifier.segment` gives.
+        As returned by `RGCNClassifier.segment`.
     kind
-        ``"class"``: the class of each pixel; ``"probability"``: that of each class, a panel each,
-        from 0 to 1; ``"uncertainty"``: normalised entropy from 0 to 1; ``"reference"``: the labels
-        given by the user.
+        ``"class"``: the class of each pixel; ``"probability"``: the probability of each class, one
+        panel per class, from 0 to 1; ``"uncertainty"``: normalised entropy, from 0 to 1;
+        ``"reference"``: the labels given by the user.
     width
         Largest width of the figure in inches: 7.2 spans a page, 3.5 a column.
 
@@ -53,14 +54,23 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
     -------
     matplotlib.figure.Figure
         Pixels without peaks (or, for ``"reference"``, without a label) are light grey; where there
-        is no pixel, the paper shows. The legend gives numbers of pixels. Colours are never mixed
-        or faded: how sure a class is, is another picture.
+        is no pixel, the paper shows. The legend counts the pixels. Colours are never mixed or
+        faded: ``"uncertainty"`` shows how sure a class is.
 
     Raises
     ------
     ValueError
         For another `kind`, without coordinates, for ``"reference"`` without labels, or where two
         pixels of a run share a place.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> figure = mg.pl.segmentation(clf.segment(spectra, explain=False), "uncertainty")
+    >>> [axes.get_label() for axes in figure.axes]
+    ['panel: run1', 'colour bar']
     """
     if kind not in KINDS:
         msg = f"kind {kind!r} is none of {KINDS}"
@@ -90,8 +100,8 @@ def ion_images(segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2)
     Parameters
     ----------
     segmentation
-        What `RGCNClassifier.segment` gives. Ions are those of its explanation; without one, those
-        of its spectra aligned at 5 ppm.
+        As returned by `RGCNClassifier.segment`. Its explanation says which ions there are; without
+        one, its spectra are aligned at 5 ppm.
     mz
         m/z of the ions to draw, in this order; the nearest ion is taken.
     width
@@ -108,6 +118,17 @@ def ion_images(segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2)
     ------
     ValueError
         Without coordinates or m/z, or where no ion is within 0.05 Da of one of `mz`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> segmentation = clf.segment(spectra)
+    >>> best = segmentation.explanation.families["mz"].head(2)
+    >>> figure = mg.pl.ion_images(segmentation, best)
+    >>> len(figure.axes)  # an image of each ion, and the colour bar
+    3
     """
     panels = _panels(segmentation)
     without = segmentation.spectra.peak_counts == 0
@@ -156,9 +177,11 @@ def _class_map(
     # Colours go by class, so that the map and the reference say the same with the same colour.
     known = [*segmentation.classes, *(name for name in names if name not in segmentation.classes)]
     palette = dict(zip(known, class_colours(len(known)), strict=True))
+    # The code of a missing label is -1, which picks the colour at the end.
     rgba = np.array([to_rgba(palette[name]) for name in names] + [to_rgba(NO_PEAKS)])
     codes = np.asarray(labels.codes)
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
+    # That a class was found nowhere is worth a line; that a level of the labels is unused is not.
     legend = [
         (palette[name], f"{name} ({count:,} px)")
         for name, count in zip(names, counts, strict=True)
@@ -255,6 +278,7 @@ def _ion_shares(
     if not chosen:
         msg = "no m/z to draw: give at least one"
         raise InputError(msg)
+    # Pixels without peaks have no ion current; their shares are 0 and not 0 / 0.
     tic = np.maximum(spectra.tic(), np.finfo(float).tiny)
     shares = []
     for index in chosen:
@@ -270,6 +294,7 @@ def _nearest(axis: NDArray[np.float64], mz: float) -> int:
         msg = f"no ion near m/z {mz:g}: the spectra have no peaks"
         raise InputError(msg)
     index = int(np.argmin(np.abs(axis - mz)))
+    # Put this way round, the test refuses an m/z that is NaN as well.
     if not abs(axis[index] - mz) <= FARTHEST_DA:
         msg = f"no ion within {FARTHEST_DA} Da of m/z {mz:g}; the nearest is at {axis[index]:.4f}"
         raise InputError(msg)

@@ -85,9 +85,9 @@ def relations(explanation: Explanation, family: int, *, width: float = 7.2) -> P
     Parameters
     ----------
     explanation
-        What `RGCNClassifier.explain` gives.
+        As returned by `RGCNClassifier.explain`.
     family
-        Number of the family; 1 is the one of the highest score.
+        Number of the family; 1 has the highest score.
     width
         Largest width of the figure in inches.
 
@@ -99,13 +99,22 @@ def relations(explanation: Explanation, family: int, *, width: float = 7.2) -> P
         isotopologues are listed below the ion they belong to. Lines are the other relations,
         named, from the lighter ion at the left (or straight below or above) to the heavier one;
         relations between isotopologues are drawn as those of their ions. The same relation goes
-        the same way wherever that can be, and a line is the wider the more often the relation is
-        drawn. Of a family of more than 30 ions, those of highest score are shown.
+        the same way wherever possible, and its line is the wider the more often it joins the two
+        ions. Of a family of more than 30 ions, those of the highest scores are shown.
 
     Raises
     ------
     ValueError
         For a family that the explanation does not have.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> figure = mg.pl.relations(clf.explain(spectra), 1)
+    >>> len(figure.axes)  # the network, and the scale of the scores
+    2
     """
     ions, edges, total = _members(explanation, family)
     units, unit_of = _units(ions, edges)
@@ -202,11 +211,13 @@ def _draw(
     size = high - low + 2 * MARGIN
     some = f" ({len(ions)} of {total} ions)" if len(ions) < total else ""
     said = f"intensity in {class_}{some}"
+    # In a narrow figure, "mean" is the word of the key that is missed least.
     if text_width(f"mean {said}", 6.5) + KEY_ROOM <= max(float(size[0]), width):
         said = f"mean {said}"
     across = max(float(size[0]), min(width, text_width(said, 6.5) + KEY_ROOM))
     picture = Picture(across, float(size[1]) + FOOT)
     boxes = places - low + [(across - size[0]) / 2 + MARGIN, FOOT + MARGIN]
+    # A family whose scores are all zero still needs a scale.
     norm = Normalize(0, max(float(ions["score"].max()), 1e-300))
     radius = _radius(ions[f"intensity_{class_}"].to_numpy(dtype=float))
     colour = SCORES(norm(ions["score"].to_numpy(dtype=float)))

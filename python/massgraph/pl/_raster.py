@@ -73,11 +73,13 @@ class Panel:
         axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
         axes.axis("off")
         if self.raster:
+            # Each pixel is a measurement: smoothing would make up colours that mean nothing.
             image = AxesImage(axes, origin="upper", interpolation="nearest", extent=self.extent)
             image.set_data(self.image(colours))
             image.set_clip_path(axes.patch)
             axes.add_image(image)
             return
+        # matplotlib sizes marks by their area in points, 72 to the inch.
         points = 72 * inches_per_unit * min(self.step)
         axes.scatter(
             self.x,
@@ -126,6 +128,7 @@ def make_panels(
     if len(coordinates) == 0:
         msg = "there are no pixels to draw"
         raise InputError(msg)
+    # Coordinates count pixels, so that a step along y may be longer than one along x.
     stretch = pixel_size[1] / pixel_size[0] if pixel_size else 1.0
     names = np.asarray(run).astype(np.str_)
     found, first = np.unique(names, return_index=True)
@@ -166,6 +169,7 @@ def _panel(
     step = _grid_step(x, y)
     if step and (np.ptp(x) / step + 1) * (np.ptp(y) / step + 1) <= max(MOST_CELLS, 4 * len(x)):
         return Panel(name, pixels, x, y * stretch, (step, step * stretch), raster=True)
+    # A measured spacing serves both ways: pixels off the grid have no rows and columns.
     side = _spacing(x, y * stretch)
     return Panel(name, pixels, x, y * stretch, (side, side), raster=False)
 

@@ -25,6 +25,7 @@ BAR_ROOM = 0.74
 NARROWEST_COLUMN = 0.85
 # Largest width and height of a panel, where there are one, two, and more of them.
 LARGEST_PANELS = ((4.6, 3.7), (3.0, 2.6), (2.4, 2.4))
+# An image of a few pixels is not blown up to the size of a panel.
 LARGEST_PIXEL = 0.09
 TALLEST = 9.0
 
@@ -180,6 +181,7 @@ class Sheet:
                     top -= max(len(cell.title) for cell in row) * LINE + 0.04
                 height = max(cell.panel.height for cell in row) * self.scale
                 left_edge = self._draw_row(row, top, self._shows_titles(index, self.columns))
+                # The colour bar stands beside the first row, however many rows follow.
                 if not self.bar_height:
                     self.bar_top, self.bar_height = top, height
                 top -= height + GAP
@@ -223,6 +225,7 @@ class Sheet:
         self, mappable: Any, label: str, ticks: Sequence[float], names: Sequence[str]
     ) -> None:
         """Add the colour bar beside the first row, with `names` at `ticks`."""
+        # Flat panels would squeeze the bar's ticks together, and tall ones need no longer bar.
         height = float(np.clip(self.bar_height, 0.8, 1.6))
         across = sum(self.column_widths) + GAP * (len(self.column_widths) - 1)
         left = MARGIN + across + 0.13
@@ -240,7 +243,7 @@ def flow(
 ) -> list[list[tuple[float, str, str, float]]]:
     """Break legend entries into rows of (x, colour, text, width)."""
     rows: list[list[tuple[float, str, str, float]]] = []
-    x = room + 1
+    x = room + 1  # there is no row yet: the first entry opens one
     for colour, long_text in entries:
         text = shorten(long_text, room - 0.15, 6.5)
         width = 0.15 + text_width(text, 6.5)

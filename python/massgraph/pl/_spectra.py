@@ -51,7 +51,7 @@ def activation(explanation: Explanation, class_: object, *, width: float = 7.2) 
     Parameters
     ----------
     explanation
-        What `RGCNClassifier.explain` gives.
+        As returned by `RGCNClassifier.explain`.
     class_
         One of `explanation.classes`.
     width
@@ -71,6 +71,16 @@ def activation(explanation: Explanation, class_: object, *, width: float = 7.2) 
     ------
     ValueError
         Where there is no such class.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> figure = mg.pl.activation(clf.explain(spectra), "muscle")
+    >>> lower, upper = figure.axes
+    >>> lower.get_xlabel()
+    'm/z'
     """
     name = str(class_)
     if name not in explanation.classes:
@@ -133,6 +143,7 @@ def _stems(
     crowded = float(np.interp(np.log10(shown.sum() + 1), [2, 4], [0.9, 0.35]))
     for front, width in ((False, crowded), (True, 0.9)):
         picked = np.flatnonzero(shown & (coloured == front))
+        # The tallest are drawn last, or their weak neighbours would cover them.
         picked = picked[np.argsort(np.abs(heights[picked]))]
         segments = np.zeros((picked.size, 2, 2))
         segments[:, :, 0] = mz[picked, None]
@@ -157,6 +168,7 @@ def _draw_spectrum(
 ) -> None:
     _stems(axes, mz, intensity, colours)
     top = 1.12 * float(intensity.max(initial=0.0)) or 1.0
+    # Linear, the base peak would flatten all others; a logarithm has no zero to mirror at.
     axes.set_yscale("function", functions=(_root, np.square))
     axes.set_ylim(0, top)
     axes.yaxis.set_major_locator(FixedLocator(_root_ticks(top)))
@@ -211,7 +223,7 @@ def _draw_contribution(
 
 def _mz_axis(lower: Any, upper: Any, mz: NDArray[np.float64]) -> None:
     low, high = (float(mz.min()), float(mz.max())) if mz.size else (0.0, 1.0)
-    margin = 0.015 * (high - low) or 1.0
+    margin = 0.015 * (high - low) or 1.0  # a single ion spans nothing
     lower.set_xlim(low - margin, high + margin)
     lower.set_xlabel("m/z")
     lower.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10]))
