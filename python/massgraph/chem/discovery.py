@@ -100,9 +100,9 @@ def discover_relations(
     Parameters
     ----------
     spectra
-        Centroided spectra, best of a thousand ions or more; a few dozen give the strongest only. Of
-        a source, as `massgraph.open_imzml` gives one, two million peaks are looked at, drawn evenly
-        from the image.
+        Centroided spectra, best of a thousand ions or more: a few dozen show only the strongest
+        differences. Of a source, as `massgraph.open_imzml` gives one, two million peaks are looked
+        at, drawn evenly from the image.
     max_mass
         Largest difference looked at, in Da (the smallest is 0.5).
     tolerance, tolerance_unit
@@ -150,6 +150,14 @@ def discover_relations(
     few ions the permutation is coarse, and only strong differences are found.
     The FDR holds for the null of independent mass defects; masses on a grid that is neither regular
     nor proportional to the nominal mass may break it, which `min_enrichment` guards against.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> found = mg.discover_relations(spectra, max_mass=25, n_null=40)
+    >>> {"13C", "Na-H", "K-Na"} <= set(found["name"])
+    True
     """
     spectra = sample(spectra)
     _check_share("fdr", fdr)
@@ -195,7 +203,7 @@ def relation_enrichment(
     n_null: int = 100,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Count how often given relations are met between ions, against chance.
+    """Count how often the given relations are met between ions, against chance.
 
     The counts, the null and the parameters are those of `discover_relations`, at the masses of
     `relations` (at least 0.5 Da). ``expected / n_pairs`` is the share of a relation's pairs that
@@ -211,6 +219,16 @@ def relation_enrichment(
     ------
     ValueError
         For a parameter out of its range, or a relation below 0.5 Da.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.chem.discovery import relation_enrichment
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> relations = mg.relations_from_masses({"13C": 1.00335, "none": 1.3})
+    >>> table = relation_enrichment(spectra, relations, n_null=40).set_index("name")
+    >>> bool(table.q_value["13C"] < 0.05), bool(table.q_value["none"] < 0.05)
+    (True, False)
     """
     spectra = sample(spectra)
     _check_share("min_frequency", min_frequency, least=0.0)

@@ -18,10 +18,10 @@ __all__ = ["MIN_MASS", "STEPS", "IonPairs", "pair_ions"]
 # Mass defects move up to this far (Da), or past this many ions where there are fewer.
 NEIGHBOURHOOD = 20.0
 MIN_NEIGHBOURS = 12
-# Below half a dalton a difference is between ions of one nominal mass, which the null keeps apart.
 MIN_MASS = 0.5
-# Windows are placed at every quarter of the tolerance.
+"""Smallest difference in Da: below, both ions have one nominal mass, which the null keeps apart."""
 STEPS = 4
+"""Windows overlap: one begins at every quarter of the tolerance."""
 MAX_WINDOWS = 5_000_000
 # Wider windows do not tell mass defects from each other.
 MAX_TOLERANCE = 0.1
@@ -41,15 +41,47 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class IonPairs:
-    """Pairs of ions that are found together, and what it takes to count their differences."""
+    """Pairs of ions that are found together, and what it takes to count their differences.
 
-    mz: Floats  # of the ions, ascending
-    low: Ints  # lighter ion of each pair
+    Parameters
+    ----------
+    mz
+        m/z of the ions, ascending.
+    low, high
+        Lighter and heavier ion of each pair.
+    parity
+        Parity of the nominal mass of each ion.
+    reach
+        How far the mass defect of each ion may move, in Da.
+    slope
+        Change of the mass defect per dalton.
+    tolerance
+        Half the width of a window, in Da.
+    repeats
+        Differences at which one pair of molecules repeats itself.
+    n_windows
+        Number of windows that pairs are counted in.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.chem.ion_pairs import pair_ions
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> pairs = pair_ions(
+    ...     spectra, max_mass=3, tolerance=3, tolerance_unit="ppm", min_frequency=0.5, max_ions=200
+    ... )
+    >>> commonest = pairs.centres(pairs.counts(pairs.mz).argmax())
+    >>> round(float(commonest), 2)  # 13C in place of 12C
+    1.0
+    """
+
+    mz: Floats
+    low: Ints
     high: Ints
-    parity: Ints  # of each ion's nominal mass
-    reach: Floats  # how far each ion's mass defect may move, Da
-    slope: float  # change of the mass defect per dalton
-    tolerance: float  # Da
+    parity: Ints
+    reach: Floats
+    slope: float
+    tolerance: float
     repeats: Floats
     n_windows: int
 
@@ -102,7 +134,18 @@ def pair_ions(
     """Choose the ions and pair those found together.
 
     Parameters as for `massgraph.discover_relations`. Raises ValueError for a tolerance that is no
-    number above zero, too wide to tell mass defects, or too narrow to be searched.
+    number above zero, too wide to tell mass defects apart, or too narrow to be searched.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.chem.ion_pairs import pair_ions
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> pairs = pair_ions(
+    ...     spectra, max_mass=20, tolerance=3, tolerance_unit="ppm", min_frequency=0.5, max_ions=200
+    ... )
+    >>> bool((pairs.mz[pairs.high] > pairs.mz[pairs.low]).all())
+    True
     """
     mz, found, width = _choose_ions(spectra, tolerance, tolerance_unit, min_frequency, max_ions)
     given = f"tolerance {tolerance} {tolerance_unit}"

@@ -25,7 +25,8 @@ __all__ = [
 ]
 
 KINDS = ("isotope", "adduct", "homologous", "loss", "biotransformation", "user")
-LARGEST_SMALL_LOSS = 20.0  # Da, above water
+# Da. Takes in water (18.01) and ammonia; what is larger is mostly the distance to another molecule.
+LARGEST_SMALL_LOSS = 20.0
 POLARITIES = ("positive", "negative")
 
 # Source: NIST "Atomic Weights and Isotopic Compositions with Relative Atomic Masses" (2015), which
@@ -97,6 +98,14 @@ def parse_formula(formula: str) -> dict[str, int]:
     ------
     ValueError
         For an empty formula, a token that is no symbol, or an element without a known mass.
+
+    Examples
+    --------
+    >>> from massgraph.chem.relations import parse_formula
+    >>> parse_formula("C5H14NO4P")
+    {'C': 5, 'H': 14, 'N': 1, 'O': 4, 'P': 1}
+    >>> parse_formula("NaH-1")
+    {'Na': 1, 'H': -1}
     """
     counts: dict[str, int] = {}
     place = 0
@@ -122,6 +131,12 @@ def formula_mass(formula: str) -> float:
     """Monoisotopic mass of a formula in Da, of the neutral atoms: no electron is taken off.
 
     Raises ValueError as `parse_formula` does.
+
+    Examples
+    --------
+    >>> from massgraph.chem.relations import formula_mass
+    >>> round(formula_mass("C42H82NO8P"), 4)  # PC 34:1
+    759.5778
     """
     return sum(ELEMENT_MASSES[symbol] * n for symbol, n in parse_formula(formula).items())
 
@@ -149,6 +164,15 @@ class Relations:
     ValueError
         Where there is no relation, lengths disagree, a name is empty or comes twice, a mass is not
         finite and above zero, or a kind is none of the above.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> relations = mg.default_relations("positive").select(["13C", "Na-H"])
+    >>> relations
+    Relations(2: 13C, Na-H; 1.0034-21.9819 Da)
+    >>> relations.formulas
+    ('[13C]C-1', 'NaH-1')
     """
 
     names: tuple[str, ...]
@@ -292,15 +316,17 @@ _DEFAULT: tuple[tuple[str, str, str, str], ...] = (
     ("13C", "[13C]C-1", "isotope", ""),
     ("13C2", "[13C]2C-2", "isotope", ""),
     ("18O", "[18O]O-1", "isotope", ""),
-    ("41K", "[41K]K-1", "isotope", "positive"),  # of [M+K]+
-    ("34S", "[34S]S-1", "isotope", "negative"),  # of sulfatides
-    ("37Cl", "[37Cl]Cl-1", "isotope", "negative"),  # of [M+Cl]-
-    ("Na-H", "NaH-1", "adduct", ""),  # negative: [M-2H+Na]- beside [M-H]-
+    # Each in the polarity of what has it: [M+K]+, sulfatides, [M+Cl]-.
+    ("41K", "[41K]K-1", "isotope", "positive"),
+    ("34S", "[34S]S-1", "isotope", "negative"),
+    ("37Cl", "[37Cl]Cl-1", "isotope", "negative"),
+    # Beside [M-H]- there may be [M-2H+Na]-, [M+Cl]-, [M+HCOO]- (also a loss) and [M+CH3COO]-.
+    ("Na-H", "NaH-1", "adduct", ""),
     ("K-H", "KH-1", "adduct", "positive"),
     ("K-Na", "KNa-1", "adduct", "positive"),
-    ("HCl", "HCl", "adduct", "negative"),  # [M+Cl]- beside [M-H]-
-    ("HCOOH", "CH2O2", "adduct", "negative"),  # [M+HCOO]- beside [M-H]-; also a loss
-    ("CH3COOH", "C2H4O2", "adduct", "negative"),  # [M+CH3COO]- beside [M-H]-
+    ("HCl", "HCl", "adduct", "negative"),
+    ("HCOOH", "CH2O2", "adduct", "negative"),
+    ("CH3COOH", "C2H4O2", "adduct", "negative"),
     ("CH2", "CH2", "homologous", ""),
     ("C2H2", "C2H2", "homologous", ""),  # two carbons and one double bond more
     ("C2H4", "C2H4", "homologous", ""),
@@ -318,21 +344,19 @@ _DEFAULT: tuple[tuple[str, str, str, str], ...] = (
     ("SO3", "SO3", "biotransformation", "negative"),  # sulfatide beside hexosylceramide
     ("C3H5NO2", "C3H5NO2", "loss", "negative"),  # serine of PS, leaving PA
     ("H3PO4", "H3PO4", "loss", ""),
-    ("C2H8NO4P", "C2H8NO4P", "loss", "positive"),  # phosphoethanolamine of PE
-    ("C5H14NO4P", "C5H14NO4P", "loss", "positive"),  # phosphocholine of PC and SM
-    (
-        "C16H30O",
-        "C16H30O",
-        "loss",
-        "",
-    ),  # acyl 16:0 as a ketene: a glycerolipid beside its lyso form
-    ("C18H32O", "C18H32O", "loss", ""),  # 18:1
-    ("C18H34O", "C18H34O", "loss", ""),  # 18:0
-    ("C20H30O", "C20H30O", "loss", ""),  # 20:4
-    ("C6H10O4", "C6H10O4", "biotransformation", ""),  # deoxyhexose
-    ("C6H10O5", "C6H10O5", "biotransformation", ""),  # hexose; PI beside PA
-    ("C8H13NO5", "C8H13NO5", "biotransformation", ""),  # N-acetylhexosamine
-    ("C11H17NO8", "C11H17NO8", "biotransformation", "negative"),  # sialic acid of gangliosides
+    # Head groups: phosphoethanolamine of PE, phosphocholine of PC and SM.
+    ("C2H8NO4P", "C2H8NO4P", "loss", "positive"),
+    ("C5H14NO4P", "C5H14NO4P", "loss", "positive"),
+    # Acyl 16:0, 18:1, 18:0 and 20:4 as ketenes: a glycerolipid beside its lyso form.
+    ("C16H30O", "C16H30O", "loss", ""),
+    ("C18H32O", "C18H32O", "loss", ""),
+    ("C18H34O", "C18H34O", "loss", ""),
+    ("C20H30O", "C20H30O", "loss", ""),
+    # Sugars: deoxyhexose, hexose (also PI beside PA), N-acetylhexosamine, sialic acid.
+    ("C6H10O4", "C6H10O4", "biotransformation", ""),
+    ("C6H10O5", "C6H10O5", "biotransformation", ""),
+    ("C8H13NO5", "C8H13NO5", "biotransformation", ""),
+    ("C11H17NO8", "C11H17NO8", "biotransformation", "negative"),
 )
 
 # Masses as published (rounded, 13C 0.05 mDa low), in the order of the published codes.
@@ -377,6 +401,15 @@ def default_relations(polarity: str | None = None) -> Relations:
     Ions are taken as singly charged. Exchanges with potassium are left out in negative mode, where
     real data do not show them. 13C2 and 18O are 2.5 mDa apart: at a wider tolerance a pair of peaks
     may carry both. Matrix clusters depend on the matrix: add yours by `relations_from_masses`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> relations = mg.default_relations("negative")
+    >>> "37Cl" in relations.names, "K-H" in relations.names
+    (True, False)
+    >>> round(float(relations.masses[relations.index("CH2")]), 5)
+    14.01565
     """
     if polarity is not None and polarity not in POLARITIES:
         msg = f"polarity {polarity!r} is none of {POLARITIES}, nor None"
@@ -402,6 +435,12 @@ def relations_from_masses(masses: Mapping[str, float]) -> Relations:
     ------
     ValueError
         Where there is none, a name is empty, or a mass is not a finite number above zero.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> mg.relations_from_masses({"CH2": 14.01565, "CHCA": 189.04259})
+    Relations(2: CH2, CHCA; 14.0157-189.0426 Da)
     """
     values = []
     for name, mass in masses.items():
@@ -424,6 +463,12 @@ def published_relations() -> Relations:
 
     Masses and order are those of the reference (La Rocca et al., J. Am. Soc. Mass Spectrom. 2025,
     10.1021/jasms.5c00055), rounded as there: 13C is 0.05 mDa below the true difference.
+
+    Examples
+    --------
+    >>> from massgraph.chem.relations import published_relations
+    >>> published_relations()
+    Relations(13: K-Na, Na-H, K-H, 13C, 13C2, 18O, ...; 1.0033-189.0426 Da)
     """
     return Relations(
         names=tuple(row[0] for row in _PUBLISHED),
