@@ -81,10 +81,11 @@ def is_shares(y: Any) -> bool:
     >>> is_shares([[0.3, 0.7], [1.0, 0.0]]), is_shares(["stroma", "tumour"])
     (True, False)
     """
-    shape = getattr(y, "shape", None)
-    if shape is None and isinstance(y, (list, tuple)) and y and isinstance(y[0], (list, tuple)):
-        shape = np.asarray(y).shape
-    return shape is not None and len(shape) == 2 and shape[1] > 1
+    if isinstance(y, (list, tuple)):
+        first = y[0] if y else None
+        return isinstance(first, (list, tuple, np.ndarray)) and len(first) > 1
+    shape = getattr(y, "shape", ())
+    return len(shape) == 2 and shape[1] > 1
 
 
 def encode_shares(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.float64]]:
@@ -113,11 +114,15 @@ def encode_shares(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.float
     >>> classes.tolist(), shares.tolist()
     (['stroma', 'tumour'], [[0.75, 0.25], [0.0, 1.0]])
     """
-    names = list(y.columns) if isinstance(y, pd.DataFrame) else list(range(np.shape(y)[1]))
+    names: list[Any]
     try:
-        shares = np.array(y, dtype=np.float64)
+        if isinstance(y, pd.DataFrame):
+            names, shares = list(y.columns), y.to_numpy(np.float64, copy=True, na_value=np.nan)
+        else:
+            shares = np.array(label_array(y), dtype=np.float64)
+            names = list(range(shares.shape[1]))
     except (TypeError, ValueError) as error:
-        msg = f"y has {len(names)} columns, not all of numbers: give shares, or one label a pixel"
+        msg = "y is a table, but not of numbers throughout: give shares, or one label a pixel"
         raise InputError(msg) from error
     if len(shares) != n_pixels:
         msg = f"y has {len(shares)} rows, need shares of the classes for each of {n_pixels} pixels"
@@ -136,12 +141,11 @@ def encode_shares(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.float
         msg = "no pixel has a label"
         raise InputError(msg)
     # Sorted as labels are, so that predictions have the same columns whichever of the two is given.
-    order = sorted(range(len(names)), key=lambda place: names[place])
-    classes, _ = encode_labels([names[place] for place in order], len(names))
+    classes, place = encode_labels(names, len(names))
     if len(classes) != len(names):
         msg = f"the columns of y are not all different: {names}"
         raise InputError(msg)
-    return classes, shares[:, order]
+    return classes, shares[:, np.argsort(place)]
 
 
 def check_weights(sample_weight: Any, n_pixels: int) -> NDArray[np.float64] | None:
@@ -160,7 +164,11 @@ def check_weights(sample_weight: Any, n_pixels: int) -> NDArray[np.float64] | No
     """
     if sample_weight is None:
         return None
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weights = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"sample_weight is not of numbers throughout: {error}"
+        raise InputError(msg) from error
     if weights.shape != (n_pixels,):
         msg = f"sample_weight has shape {weights.shape}, need one for each of {n_pixels} pixels"
         raise InputError(msg)
