@@ -84,7 +84,7 @@ def is_shares(y: Any) -> bool:
     if isinstance(y, (list, tuple)):
         first = y[0] if y else None
         return isinstance(first, (list, tuple, np.ndarray)) and len(first) > 1
-    shape = getattr(y, "shape", ())
+    shape: tuple[int, ...] = getattr(y, "shape", ())
     return len(shape) == 2 and shape[1] > 1
 
 
