@@ -68,8 +68,9 @@ class Targets:
         """Shares of the classes, ``(n_pixels, n_classes)``, and weights of the pixels (alike)."""
         n_pixels, n_classes = shares.shape
         # Equal weights are none, to the last bit.
-        alike = weight is None or np.unique(weight).size < 2
-        mass = shares if alike else shares * (weight * (n_pixels / weight.sum()))[:, None]
+        mass = shares
+        if weight is not None and np.unique(weight).size > 1:
+            mass = shares * (weight * (n_pixels / weight.sum()))[:, None]
         pixel, code = np.nonzero(mass)
         return cls(pixel, code, mass[pixel, code], n_pixels, n_classes)
 
