@@ -23,7 +23,18 @@ SNAP = 0.4  # a peak that belongs to an ion by more than this takes its m/z
 
 
 class Assignment(NamedTuple):
-    """Ions near each peak, int64 ``(n_peaks, NEAR)``, and how far it belongs to each, float32."""
+    """Ions near each peak, int64 ``(n_peaks, NEAR)``, and how far it belongs to each, float32.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> ion, weight = axis.assign(axis.calibrate(spectra))
+    >>> ion.shape == (spectra.n_peaks, 4), bool(weight.sum(axis=1).max() < 1)
+    (True, True)
+    """
 
     ion: NDArray[np.int64]
     weight: NDArray[np.float32]
@@ -31,7 +42,17 @@ class Assignment(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CalibratedSpectra:
-    """Spectra whose mass error is taken off, and the width that is left, in Da per pixel."""
+    """Spectra whose mass error is taken off, and the width that is left, in Da per pixel.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> calibrated = learn_axis(spectra).calibrate(spectra)
+    >>> calibrated[:10].spectra.n_pixels, calibrated[:10].width.shape
+    (10, (10,))
+    """
 
     spectra: Spectra
     width: Floats
@@ -56,11 +77,23 @@ class MassAxis:
         bool, shape ``(n_ions,)``: the ions that spectra are calibrated by.
     level
         Mean log intensity where present, less the pixel's own mean deviation from these levels,
-        shape ``(n_ions,)``: the spectrum that is usual, but for a constant.
+        shape ``(n_ions,)``: the usual spectrum, up to a constant.
     width
         Standard deviation of the peaks around their ions in the training pixels, in Da.
     shift
         Largest mass error that was taken off a training run, in Da.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> shifted = mg.degrade.shift_mz(spectra, 0.05, "Da")
+    >>> back = axis.calibrate(shifted).spectra
+    >>> bool(np.median(np.abs(back.mz - spectra.mz)) < 0.002)
+    True
     """
 
     mz: Floats
@@ -113,12 +146,25 @@ class MassAxis:
         )
         first = np.zeros(spectra.n_peaks, dtype=bool)
         first[spectra.offsets[:-1][spectra.peak_counts > 0]] = True
+        # One that snaps may pass one that does not: m/z must ascend, and the order of peaks stay.
         while (falls := (np.diff(mz, prepend=mz[0]) < 0) & ~first).any():
             mz[falls] = mz[np.flatnonzero(falls) - 1]
         return spectra._derive(mz=mz, axis=None)
 
 
 def corrected(spectra: Spectra, calibration: Calibration) -> Spectra:
-    """Spectra less the mass error that was found, in no shared axis any more."""
+    """Take off the mass error that was found; the result is no longer on a shared axis.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.axis import corrected
+    >>> from massgraph.encode.calibration import calibrate
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> shifted = mg.degrade.shift_mz(simulation.spectra, 0.05, "Da")
+    >>> back = corrected(shifted, calibrate(shifted, simulation.axis))
+    >>> bool((abs(back.mz - simulation.spectra.mz) < 0.005).all())
+    True
+    """
     mz = np.maximum(spectra.mz - calibration.error(spectra), 1e-3)
     return spectra._derive(mz=mz, axis=None)

@@ -22,9 +22,9 @@ Floats = NDArray[np.float64]
 
 REACH_DA = 0.3  # largest shift that is looked for
 WINDOW_DA = 0.02  # width of the uniform background on which the Gaussian of an ion stands
-MODE_PEAKS = 200  # most intense peaks of a pixel that look for the mode
+MODE_PEAKS = 200  # most intense peaks of a pixel, among which the mode is sought
 OWN_MODE_PEAKS = 100  # fewer peaks: the pixel starts from the mode of its run
-RUN_PIXELS = 300  # pixels that a run's error is estimated from, evenly spread; fewer than twice so
+RUN_PIXELS = 300  # evenly spread, that a run's error is estimated from; up to twice as many
 BIN_DA = 1e-3
 STEPS = 10
 START_WINDOWS = 3  # a mode is wrong by less than this many windows
@@ -47,7 +47,16 @@ class Calibration:
     width
         Standard deviation of the peaks around their ions in Da, shape ``(n_pixels,)``.
     centre
-        m/z at which the shift is meant.
+        m/z at which the error is `shift`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.calibration import calibrate
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> calibration = calibrate(simulation.spectra, simulation.axis)
+    >>> calibration.error(simulation.spectra).shape == simulation.spectra.mz.shape
+    True
     """
 
     shift: Floats
@@ -73,6 +82,15 @@ class RunErrors:
         One row per run.
     relative
         bool, shape ``(n_runs,)``: whether the run's error is one in ppm, not in Da.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.calibration import run_errors
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> errors = run_errors(simulation.spectra, simulation.axis)
+    >>> errors.names, errors.calibration.shift.shape
+    (('run1',), (1,))
     """
 
     names: tuple[str, ...]
@@ -81,7 +99,16 @@ class RunErrors:
 
 
 def sample_of_runs(run: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Pixels that the errors of runs are estimated from, by the run of each pixel."""
+    """Pixels that the errors of runs are estimated from, by the run of each pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.encode.calibration import sample_of_runs
+    >>> run = np.repeat(["slide1", "slide2"], [1000, 3])
+    >>> sample_of_runs(run)[-4:].tolist()
+    [999, 1000, 1001, 1002]
+    """
     found = []
     for name in np.unique(run):
         rows = np.flatnonzero(run == name)
@@ -98,6 +125,15 @@ def run_errors(spectra: Spectra, ions: Floats) -> RunErrors:
         Peak lists; all of a run, or its pixels of `sample_of_runs`, which gives the same.
     ions
         Ascending m/z of ions that are known to be common, shape ``(n_ions,)``.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.calibration import run_errors
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> shifted = mg.degrade.shift_mz(simulation.spectra, 0.05, "Da")
+    >>> run_errors(shifted, simulation.axis).calibration.shift.round(2).tolist()
+    [0.05]
     """
     sample = spectra[sample_of_runs(spectra.run)]
     names, run = np.unique(sample.run, return_inverse=True)
@@ -131,6 +167,16 @@ def calibrate(spectra: Spectra, ions: Floats, runs: RunErrors | None = None) -> 
     -------
     Calibration
         All zeros, with the smallest width, where there are no ions or no peaks.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.calibration import calibrate
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> shifted = mg.degrade.shift_mz(simulation.spectra, 0.05, "Da")
+    >>> calibration = calibrate(shifted, simulation.axis)
+    >>> round(float(calibration.shift.mean()), 2), bool(calibration.width.max() < 0.002)
+    (0.05, True)
     """
     n = spectra.n_pixels
     centre = float(np.mean(ions)) if ions.size else 0.0

@@ -41,8 +41,19 @@ class PeakEncoder:
         The ions that spectra are calibrated by and peaks are assigned to; None for networks as
         published, which read the peaks as they are.
     unit
-        Intensity over the brightness of the pixel that is large for an amount: below it amounts
-        are linear, above logarithmic.
+        Intensity, over the brightness of the pixel, from which amounts grow logarithmically; well
+        below it they are linear.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.encoder import PeakEncoder
+    >>> from massgraph.encode.settings import EncoderSettings
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> settings = EncoderSettings(mg.default_relations("positive"))
+    >>> encoder = PeakEncoder.learn(spectra, settings)
+    >>> encoder.encode(spectra).features.shape == (spectra.n_peaks, 4)
+    True
     """
 
     settings: EncoderSettings
@@ -74,6 +85,7 @@ class PeakEncoder:
             features = node_features(nodes, settings.features, (low, high))
             mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
             deviation = features.std(axis=0, dtype=np.float64).astype(np.float32)
+            # A feature that is the same everywhere: its rounding errors are not blown up.
             scale = np.where(deviation < 1e-6, np.float32(1), deviation)
         return cls(settings, (low, high), mean, scale, axis, unit)
 
@@ -166,7 +178,18 @@ class PeakEncoder:
 
 
 def preprocess(spectra: Spectra, settings: EncoderSettings) -> Spectra:
-    """Keep the peaks within `mz_range`, then the `max_peaks` most intense of each pixel."""
+    """Keep the peaks within `mz_range`, then the `max_peaks` most intense of each pixel.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.encoder import preprocess
+    >>> from massgraph.encode.settings import EncoderSettings
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> settings = EncoderSettings(mg.default_relations("positive"), max_peaks=50)
+    >>> int(preprocess(spectra, settings).peak_counts.max())
+    50
+    """
     if settings.mz_range is not None:
         spectra = spectra.mz_range(*settings.mz_range)
     if settings.max_peaks is not None:

@@ -41,7 +41,7 @@ def _kendrick_defect(spectra: Spectra, mz_range: MzRange) -> Columns:
 
 
 def _ch2_phase(spectra: Spectra, mz_range: MzRange) -> Columns:
-    """m/z modulo CH2 as an angle: equal along a series, other for other head groups."""
+    """m/z modulo CH2 as an angle: equal along a series, different between head groups."""
     return _angle(spectra.mz / CH2)
 
 
@@ -100,6 +100,12 @@ def feature_names(names: Sequence[str]) -> list[str]:
     ------
     ValueError
         For no names, or a name that is not in `FEATURES`.
+
+    Examples
+    --------
+    >>> from massgraph.encode.features import feature_names
+    >>> feature_names(["mz", "mass_defect"])
+    ['mz', 'mass_defect_sin', 'mass_defect_cos']
     """
     unknown = [name for name in names if name not in FEATURES]
     if unknown or not names:
@@ -126,6 +132,14 @@ def node_features(spectra: Spectra, names: Sequence[str], mz_range: MzRange) -> 
     -------
     numpy.ndarray
         float32, shape ``(n_peaks, len(feature_names(names)))``.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.features import node_features
+    >>> spectra = mg.Spectra.from_peaks([([400.0, 850.0, 1000.0], [1.0, 5.0, 2.0])])
+    >>> node_features(spectra, ["mz"], (400.0, 1000.0)).ravel().tolist()
+    [-1.0, 0.5, 1.0]
     """
     width = len(feature_names(names))
     columns = [column for name in names for column in FEATURES[name][0](spectra, mz_range)]

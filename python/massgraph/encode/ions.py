@@ -23,7 +23,7 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-LEAST = 0.1  # what peaks must belong to an ion by, in sum, for the pixel to hold it
+LEAST = 0.1  # a pixel holds an ion that its peaks belong to by this much, in sum
 N_CONTEXT = 5  # columns of `context`: a deviation, and four strengths of ions
 
 
@@ -38,9 +38,20 @@ class IonNodes:
     ion
         Place in the axis of each node, int64, shape ``(n_nodes,)``.
     weight
-        How far the ion is there: what peaks belong to it, in sum, 1 at most; ``(n_nodes,)``.
+        How far the ion is there: how far peaks belong to it, in sum, 1 at most; ``(n_nodes,)``.
     part
         Part of each peak in the intensity of each node, CSR ``(n_nodes, n_peaks)``; rows sum to 1.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.ions import ion_nodes
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> nodes = ion_nodes(axis, axis.calibrate(spectra))
+    >>> nodes.part.shape == (nodes.spectra.n_peaks, spectra.n_peaks)
+    True
     """
 
     spectra: Spectra
@@ -56,6 +67,17 @@ def ion_nodes(axis: MassAxis, calibrated: CalibratedSpectra) -> IonNodes:
     :math:`w_k = \min(1, \sum_i a_{ik})` and has the intensity :math:`\sum_i a_{ik} I_i / w_k`:
     peaks that share an ion add up, as they would on an instrument that does not resolve them, and
     peaks near no ion are left out.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.ions import ion_nodes
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> nodes = ion_nodes(axis, axis.calibrate(spectra))
+    >>> set(nodes.spectra.mz.tolist()) <= set(axis.mz.tolist())
+    True
     """
     spectra = calibrated.spectra
     near, weight = axis.assign(calibrated)
@@ -97,6 +119,19 @@ def spread(nodes: IonNodes, peaks: Spectra, activation: Floats) -> Floats:
     -------
     numpy.ndarray
         Shape ``(n_peaks, n_classes)``; zero for peaks near no ion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.ions import ion_nodes, spread
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> nodes = ion_nodes(axis, axis.calibrate(spectra))
+    >>> activation = np.ones((nodes.spectra.n_peaks, 1))
+    >>> round(float(spread(nodes, spectra, activation).mean()), 6)
+    1.0
     """
     counts = np.maximum(nodes.spectra.peak_counts, 1)
     scale = (peaks.peak_counts / counts)[nodes.spectra.pixel_of_peak]
@@ -108,6 +143,20 @@ def relative_intensity(axis: MassAxis, nodes: IonNodes) -> Floats:
 
     The brightness is the sum of the intensities over the sum that is usual for the ions that the
     pixel has: lost peaks do not change it, and weak ions hardly count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.ions import ion_nodes, relative_intensity
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> bright = mg.degrade.scale_intensity(spectra, 10.0)
+    >>> nodes, brighter = (ion_nodes(axis, axis.calibrate(x)) for x in (spectra, bright))
+    >>> one, other = relative_intensity(axis, nodes), relative_intensity(axis, brighter)
+    >>> np.allclose(one, other, rtol=1e-5)
+    True
     """
     pixel, n = nodes.spectra.pixel_of_peak, nodes.spectra.n_pixels
     intensity = nodes.spectra.intensity.astype(np.float64)
@@ -121,6 +170,17 @@ def context(axis: MassAxis, nodes: IonNodes) -> NDArray[np.float32]:
 
     How much higher its log intensity is than usual, less the mean of that over its pixel; and the
     shares of the expected ions that its pixel has, from weak ones to strong ones, 1 at most.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.ions import context, ion_nodes
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> nodes = ion_nodes(axis, axis.calibrate(spectra))
+    >>> context(axis, nodes).shape == (nodes.spectra.n_peaks, 5)
+    True
     """
     pixel, n = nodes.spectra.pixel_of_peak, nodes.spectra.n_pixels
     if len(axis) == 0:
@@ -137,6 +197,15 @@ def context(axis: MassAxis, nodes: IonNodes) -> NDArray[np.float32]:
 
 
 def weighted_mean(group: NDArray[np.int64], weight: Floats, values: Floats, n: int) -> Floats:
-    """Weighted mean of the values in each of n groups, zero for an empty one."""
+    """Weighted mean of the values in each of n groups, zero for an empty one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.encode.ions import weighted_mean
+    >>> group, weight = np.array([0, 0, 2]), np.array([1.0, 3.0, 1.0])
+    >>> weighted_mean(group, weight, np.array([4.0, 8.0, 5.0]), 3).tolist()
+    [7.0, 0.0, 5.0]
+    """
     total = np.maximum(np.bincount(group, weight, n), 1e-9)
     return np.asarray(np.bincount(group, weight * values, n) / total)

@@ -50,8 +50,26 @@ def molecule_amounts(
     -------
     amount, surplus
         Shape ``(n_nodes,)`` each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.ions import ion_nodes, relative_intensity
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> from massgraph.encode.molecules import molecule_amounts
+    >>> from massgraph.graph.builder import build_messages
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis, relations = learn_axis(spectra), mg.default_relations("positive")
+    >>> nodes = ion_nodes(axis, axis.calibrate(spectra))
+    >>> relative, usual = relative_intensity(axis, nodes), np.exp(axis.level)[nodes.ion]
+    >>> messages = build_messages(nodes.spectra, relations)
+    >>> amount, surplus = molecule_amounts(nodes, relative, usual, messages, relations, 1.0)
+    >>> amount.shape == surplus.shape == (nodes.spectra.n_peaks,)
+    True
     """
     counts = np.diff(messages.offsets)
+    # In a directed graph a loss has the code of its gain, plus the number of relations.
     chosen = np.flatnonzero(relations.of_one_molecule[messages.kind % len(relations)])
     first = np.repeat(nodes.spectra.offsets[:-1], counts)[chosen]
     receiver = first + messages.receiver[chosen]

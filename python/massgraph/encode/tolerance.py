@@ -43,6 +43,14 @@ def difference_tolerance(mz: Floats, relations: Relations) -> float:
     float
         5 where there are fewer than ten true pairs, or where an exact difference is not twice as
         likely a true one as chance: m/z in bins of 1 Da show none, for example.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.tolerance import difference_tolerance
+    >>> exact = mg.simulate("tiny", n_runs=1).axis
+    >>> difference_tolerance(exact, mg.default_relations("positive"))
+    1.0
     """
     error = _errors(mz, relations)
     if error.size == 0:
