@@ -11,6 +11,7 @@ from massgraph.io.formats import known_formats
 __all__ = [
     "BLOCKWISE",
     "EXIT_CODES",
+    "LARGEST_SEED",
     "MODEL",
     "RESULTS",
     "TABLES",
@@ -22,6 +23,7 @@ __all__ = [
     "seed",
 ]
 
+LARGEST_SEED = 2**32 - 1  # scikit-learn takes no larger one
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input (one line on stderr says where)"
 TABLES = "ions.csv, families.csv, family_edges.csv"
 RESULTS = f"""writes into DIR, all or nothing:
@@ -165,8 +167,7 @@ def seed(text: str) -> int:
     7
     """
     number = int(text)
-    if not 0 <= number < 2**32:
-        # scikit-learn takes no larger one.
-        msg = f"{number} is below 0" if number < 0 else f"{number} is above {2**32 - 1}"
+    if not 0 <= number <= LARGEST_SEED:
+        msg = f"{number} is below 0" if number < 0 else f"{number} is above {LARGEST_SEED}"
         raise argparse.ArgumentTypeError(msg)
     return number

@@ -177,6 +177,7 @@ def test_folders_that_are_no_model(run: Run, data: Path, fitted: Path, tmp_path:
         (["--mz-range", "5000", "6000"], ("0 labelled pixel",)),
         (["--device", "abacus"], ("--device 'abacus'", "cpu")),
         (["--device", "cuda:99"], ("--device 'cuda:99'", "GPUs")),
+        (["--device", "meta"], ("--device 'meta' cannot be used here",)),
         (["--polarity", "negative"], ("run1.imzML", "positive", "--polarity is negative")),
         (["--labels-column", "label"], ("--labels-column needs one h5ad file",)),
     ],
@@ -187,6 +188,25 @@ def test_bad_options(
     labels = [] if "--labels-column" in options else ["--labels", data / "run1.csv"]
     outcome = run("fit", data / "run1.imzML", *labels, "--out", tmp_path / "out", *options)
     assert_refused(outcome, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--folds", "1"], ("--folds 1 2 or more",)),
+        (["--seeds", "0"], ("--seeds 0 must be 1 or more",)),
+        (["--seed", 2**32 - 3], ("--seed 4294967293", "the last of 5 is above 4294967295")),
+        (["--models", "lda", "svm"], ("--models needs massgraph",)),
+        ([], ("needs input files with their labels",)),
+    ],
+)
+def test_bad_options_of_an_evaluation(
+    options: list[object], words: tuple[str, ...], run: Run, data: Path, tmp_path: Path
+) -> None:
+    inputs = [data / "run1.imzML"] if options else []
+    labels = ("--labels", data / "run1.csv", "--out", tmp_path / "out")
+    assert_refused(run("evaluate", *inputs, *labels, *options), *words)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -102,6 +102,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["fit", "a", "--labels", "l", "--labels-column", "c", "--out", "o"], "not allowed with"),
         (["fit", "a", "--labels", "l", "--out", "o", "--epochs", "many"], "invalid int value"),
         (["fit", "a", "--labels", "l", "--out", "o", "--seed", "-1"], "-1 is below 0"),
+        (["fit", "a", "--labels", "l", "--out", "o", "--seed", str(2**32)], "above 4294967295"),
         (["fit", "a", "--labels", "l", "--out", "o", "--polarity", "both"], "invalid choice"),
         (["predict", "model"], "input"),
         (["demo", "--seed", "x"], "--seed"),

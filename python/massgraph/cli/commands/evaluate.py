@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from massgraph._util.errors import InputError
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.inputs import find_labels, read_all
-from massgraph.cli.options import add_inputs, add_labels, add_output, seed
+from massgraph.cli.options import LARGEST_SEED, add_inputs, add_labels, add_output, seed
 from massgraph.cli.outputs import check_output, title_of
 
 if TYPE_CHECKING:
@@ -70,6 +70,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise InputError(msg)
     if arguments.seeds < 1 or arguments.folds < 2:
         msg = f"--seeds {arguments.seeds} must be 1 or more, --folds {arguments.folds} 2 or more"
+        raise InputError(msg)
+    if arguments.seed + arguments.seeds > LARGEST_SEED + 1:
+        msg = f"--seed {arguments.seed}: the last of {arguments.seeds} is above {LARGEST_SEED}"
+        raise InputError(msg)
+    if arguments.models and "massgraph" not in arguments.models:
+        msg = "--models needs massgraph among them: it is what the others are compared with"
         raise InputError(msg)
 
 

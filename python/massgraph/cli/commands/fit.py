@@ -103,6 +103,12 @@ def _check_device(name: str) -> None:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         msg = f"--device {name!r}: torch sees {torch.cuda.device_count()} GPUs, use auto or cpu"
         raise InputError(msg)
+    try:
+        # Some devices are known by name but hold no numbers, or are not there.
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        msg = f"--device {name!r} cannot be used here, use auto, cpu or cuda"
+        raise InputError(msg) from error
 
 
 FIT = Command(
