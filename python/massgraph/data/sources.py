@@ -303,6 +303,11 @@ def without_peaks(spectra: Spectra) -> Spectra:
 def places(source: Pixels) -> Spectra:
     """All pixels without their peaks: where they are, of which run and polarity.
 
+    Raises
+    ------
+    InputError
+        Where a source gives other than all its pixels.
+
     Examples
     --------
     >>> import massgraph as mg
@@ -315,7 +320,11 @@ def places(source: Pixels) -> Spectra:
     if isinstance(source, Spectra):
         return without_peaks(source)
     if hasattr(source, "places"):
-        return _checked(source.places(), source)
+        found = _checked(source.places(), source)
+        if found.n_pixels != source.n_pixels:
+            msg = f"places() gave {found.n_pixels} pixels, need all {source.n_pixels}"
+            raise InputError(msg)
+        return found
     # Block by block, so that the peaks are never in memory together.
     return Spectra.concatenate(
         [without_peaks(block) for block in blocks(source)] or [read(source, 0, 0)]
@@ -376,7 +385,7 @@ class JoinedSpectra:
         if not sources:
             msg = "nothing to join: give at least one source of spectra"
             raise InputError(msg)
-        self.sources, self.polarity = list(sources), polarity
+        self.sources, self.polarity = [check_pixels(source) for source in sources], polarity
         self._source_of_run: dict[str, int] = {}
         self._starts = np.cumsum([0, *(source.n_pixels for source in self.sources)])
 
