@@ -1,4 +1,4 @@
-"""Degraded copies of training pixels: what a model learns to bear before it meets it."""
+"""Degraded copies of training pixels, so that a model knows faults before it meets them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHING_BATCH_SD = 0.15  # of the log gain of an ion in a run
 
 
 def degraded_copy(spectra: Spectra, rng: np.random.Generator) -> tuple[Spectra, NDArray[np.int64]]:
-    """Spectra with faults, drawn anew for each pixel, and what befell each one.
+    """Draw faults anew for each pixel; return the degraded spectra and the fault of each.
 
     A third of the pixels lose peaks at random and a third their weakest ones (20 to 100 % kept);
     none loses all of them. Four in ten have their m/z jittered by a standard deviation of up to
@@ -27,13 +27,23 @@ def degraded_copy(spectra: Spectra, rng: np.random.Generator) -> tuple[Spectra, 
         The same pixels with faults.
     fault
         0 where all peaks are left, 1 where some were lost at random, 2 where the weakest were.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.learn.augmentation import degraded_copy
+    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
+    >>> worse, fault = degraded_copy(spectra, np.random.default_rng(0))
+    >>> bool((worse.peak_counts <= spectra.peak_counts).all()), sorted(set(fault.tolist()))
+    (True, [0, 1, 2])
     """
     n = spectra.n_pixels
     fate, kept = rng.random(n), rng.uniform(0.2, 1.0, n)
     worse = degrade.remove_peaks(spectra, np.where(fate < 1 / 3, kept, 1.0), rng)
     worse = degrade.keep_most_intense(worse, np.where(fate > 2 / 3, kept, 1.0))
     empty = worse.peak_counts == 0
-    if empty.any():  # nothing can be learnt from a copy without peaks: as measured it is better
+    if empty.any():  # a copy without peaks teaches nothing: the pixel as measured does
         worse = Spectra.concatenate([worse, spectra])[np.arange(n) + n * empty]
     sd = np.where(rng.random(n) < 0.4, rng.uniform(0, JITTER_PPM, n), 0.0)
     fault = np.where(empty, 0, np.where(fate < 1 / 3, 1, np.where(fate > 2 / 3, 2, 0)))
@@ -41,10 +51,21 @@ def degraded_copy(spectra: Spectra, rng: np.random.Generator) -> tuple[Spectra, 
 
 
 def weighing_copy(spectra: Spectra, y: NDArray[np.int64], rng: np.random.Generator) -> Spectra:
-    """Spectra with every kind of fault, to weigh branches by how they bear what is to come.
+    """Degrade spectra by every kind of fault, to weigh branches by what they can bear.
 
-    A `degraded_copy`; besides, a quarter of the pixels have the peaks of one of another class mixed
-    in (up to 40 %), and the ions of each run have gains of their own, as those of a new run would.
+    A `degraded_copy` in which, besides, a quarter of the pixels hold up to 40 % of a pixel of
+    another class, and the ions of each run have gains of their own, as in a new run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.learn.augmentation import weighing_copy
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> codes = np.unique(simulation.truth, return_inverse=True)[1]
+    >>> worse = weighing_copy(simulation.spectra, codes, np.random.default_rng(0))
+    >>> bool((worse.peak_counts > simulation.spectra.peak_counts).any())
+    True
     """
     worse, _ = degraded_copy(spectra, rng)
     n = spectra.n_pixels

@@ -1,7 +1,7 @@
-"""The table of branches: what each is made of, how it is fitted, and what it weighs by itself.
+"""The table of branches: what each is made of, how it is fitted, and its usual weight.
 
-A branch is one part of the sum that a model is. Registering one changes nothing for others: it is
-known by its name from then on, and no default.
+A model is a sum of branches. Registering one makes it known by its name and leaves the others and
+the defaults as they are.
 """
 
 from __future__ import annotations
@@ -41,13 +41,22 @@ class PartShape:
     n_kinds
         Message types.
     n_outputs
-        Numbers that a part gives of each pixel: classes, for example.
+        Numbers that a part gives for each pixel: one per class, for example.
     n_ions
         Ions of the axis; None for the network as published, which has none.
     hidden, batch_norm
         As for `RGCNClassifier`.
     backend
-        Who computes the convolutions.
+        What computes the convolutions.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import PartShape
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> settings = resolve_settings("default", "positive", {"hidden": (4, 8)})
+    >>> shape = PartShape.of(settings, n_outputs=3, n_ions=150, backend="auto")
+    >>> shape.hidden, shape.n_kinds == 2 * len(settings.relations)
+    ((4, 8), True)
     """
 
     n_features: int
@@ -67,8 +76,10 @@ class PartShape:
         settings
             `massgraph.learn.settings.Settings`.
         """
+        # `settings` are of any type, as their module imports this one for the names of branches.
         return cls(
             n_features=len(feature_names(settings.features)),
+            # With directions a gain and a loss of the same mass are messages of two kinds.
             n_kinds=len(settings.relations) * (2 if settings.directed else 1),
             n_outputs=n_outputs,
             n_ions=n_ions,
@@ -90,22 +101,31 @@ class Branch:
     Parameters
     ----------
     name
-        By which `branches=` knows it.
+        The name to give to `branches=`.
     title
-        What the report calls what it looks at.
+        What it looks at, in the words of the report.
     make
         Makes an untrained part: a torch module with ``take``, ``forward``, ``cam``, ``intercept``
         and ``embedding`` whose outputs are the mean of its ``cam`` over the nodes of a pixel plus
         its ``intercept``, exactly (see `massgraph.nn.branch_model.BranchModel`).
     usual_weight
-        Weight in the sum, relative to the others, where the labelled pixels are too few to tell.
+        Weight in the sum, relative to the others, where labelled pixels are too few to tell.
     reads_relations
         Whether it looks at mass differences between peaks.
     fit
-        Fits a part in closed form and in place: ``fit(part, versions, labels, chosen, rng)``. None
-        for nets, which the training loop trains; of those one per fold is kept.
+        Fits a part in closed form and in place: ``fit(part, versions, targets, pixels, rng)``. None
+        for nets, which the training loop trains; a model keeps one net per fold.
     is_default
-        Whether a model has it where nobody chooses.
+        Whether models have it by default.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import Branch, PartShape, branch
+    >>> make, fit = branch("axis").make, branch("axis").fit
+    >>> mine = Branch("mine", "my ions", make, usual_weight=1.0, reads_relations=False, fit=fit)
+    >>> shape = PartShape(n_features=4, n_kinds=2, n_outputs=3, n_ions=5)
+    >>> tuple(mine.new_part(shape, seed=0).usual.shape)
+    (5,)
     """
 
     name: str
@@ -132,6 +152,8 @@ def _peak(shape: PartShape) -> PeakNet:
     return PeakNet(n_features, shape.n_ions or 0, shape.n_outputs, **shape.net)
 
 
+# The usual weights, of logits of one width, decide where few labelled pixels cannot. The networks
+# have lower ones: with 10 pixels per class they are behind the discriminants (docs/evidence.md).
 _BRANCHES: dict[str, Branch] = {
     one.name: one
     for one in (
@@ -160,7 +182,7 @@ _BRANCHES: dict[str, Branch] = {
 
 
 def branch(name: str) -> Branch:
-    """The branch of this name.
+    """Look up a branch by its name.
 
     Raises
     ------
@@ -192,7 +214,7 @@ def branch_names() -> tuple[str, ...]:
 
 
 def branch_titles() -> dict[str, str]:
-    """What the report calls each branch, by name.
+    """Titles of the branches in the report, by name.
 
     Examples
     --------
@@ -204,7 +226,7 @@ def branch_titles() -> dict[str, str]:
 
 
 def default_branches() -> tuple[str, ...]:
-    """Names of the branches that a model has where nobody chooses.
+    """Names of the branches that models have by default.
 
     Examples
     --------
@@ -216,12 +238,12 @@ def default_branches() -> tuple[str, ...]:
 
 
 def register_branch(new: Branch) -> None:
-    """Make a branch known by its name, for this process; models that do not name it are as before.
+    """Make a branch known by its name in this process; models that do not name it stay as they are.
 
     Parameters
     ----------
     new
-        Not among the defaults: these are what saved models and published figures refer to.
+        Not a default: saved models and published figures refer to those.
 
     Raises
     ------

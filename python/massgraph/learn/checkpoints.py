@@ -1,4 +1,4 @@
-"""Checkpoints: what training goes on from after an epoch, as files; nothing in them is run."""
+"""Checkpoints: files that training can go on from after any epoch; nothing in them is run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-LARGEST = 2**31  # bytes; a checkpoint has some kilobytes. What claims more is not read.
+LARGEST = 2**31  # bytes: a checkpoint has some kilobytes, and what claims more is not read
 NAME = re.compile(r"net-\d+\.safetensors")
 LEFTOVER = re.compile(r"\.net-\d+\.[0-9a-f]{16}\.safetensors")  # of a writer that was killed
 KEYS = frozenset({"schema_version", "identity", "history", "rng", "batch_size", "sha256"})
@@ -53,7 +53,21 @@ HISTORY = {
 
 
 class CheckpointError(InputError):
-    """A checkpoint that cannot be resumed; the message says which, why, and what to do."""
+    """A checkpoint that cannot be resumed; the message says which, why, and what to do.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from massgraph.learn.checkpoints import Checkpoint
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "net-1.safetensors"
+    ...     _ = path.write_text("no checkpoint")
+    ...     Checkpoint(path, {"random_state": 0}).check()
+    Traceback (most recent call last):
+    ...
+    massgraph.learn.checkpoints.CheckpointError: ...net-1.safetensors is damaged (...
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
@@ -70,20 +84,34 @@ def fit_identity(
     settings: Settings,
     **others: Any,
 ) -> dict[str, Any]:
-    """What the end of a fit depends on, by name, as values that JSON can hold.
+    """Collect what the end of a fit depends on, by name, as values that JSON can hold.
 
     Parameters
     ----------
     spectra
-        As they were given to the fit.
+        As given to the fit.
     classes, codes
         Class labels, and the class of each pixel (-1: none).
     groups
         Codes of the groups of the labelled pixels, if any were given.
     settings
-        The resolved settings, of which each is a name of its own.
+        The resolved settings; each enters under its own name.
     **others
         Seed, backend and device.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.learn.checkpoints import fit_identity
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> classes, codes = np.unique(simulation.truth, return_inverse=True)
+    >>> settings = resolve_settings("default", "positive", {})
+    >>> options = {"random_state": 0, "device": "cpu"}
+    >>> identity = fit_identity(simulation.spectra, classes, codes, None, settings, **options)
+    >>> identity["data"] == simulation.spectra.fingerprint(), identity["folds"]
+    (True, 3)
     """
     places = spectra.coordinates
     return {
@@ -114,6 +142,7 @@ def _digest(*parts: NDArray[Any] | str) -> str:
         if isinstance(part, str):
             digest.update(part.encode())
         else:
+            # Type and shape too: arrays that differ in these alone may have the same bytes.
             digest.update(repr((part.dtype, part.shape)).encode())
             digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
@@ -145,6 +174,13 @@ class Checkpoints:
         Where they are.
     identity
         See `fit_identity`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from massgraph.learn.checkpoints import Checkpoints
+    >>> Checkpoints(Path("fit1"), {"random_state": 0}).net(2).path.name
+    'net-2.safetensors'
     """
 
     folder: Path
@@ -167,14 +203,14 @@ def open_checkpoints(
     identity
         See `fit_identity`.
     resume
-        Whether checkpoints that are there are gone on from.
+        Whether to go on from the checkpoints that are there.
 
     Raises
     ------
     FileExistsError
         Where the folder holds anything else, or checkpoints that nobody asked to resume.
     CheckpointError
-        Where what is to be resumed is damaged, or of other data, labels or parameters.
+        Where a checkpoint to resume is damaged, or of other data, labels or parameters.
     OSError
         Where the folder cannot be made.
 
@@ -182,6 +218,15 @@ def open_checkpoints(
     -----
     UserWarning
         Where there is nothing to resume yet.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from massgraph.learn.checkpoints import open_checkpoints
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoints = open_checkpoints(folder, {"random_state": 0}, resume=False)
+    >>> checkpoints.net(1).path.name
+    'net-1.safetensors'
     """
     folder = Path(directory)
     if folder.exists() and not folder.is_dir():
@@ -206,6 +251,7 @@ def open_checkpoints(
     if not os.access(folder, os.W_OK | os.X_OK):  # now, and not after the first epoch
         msg = f"{folder}: no permission to write checkpoints in it"
         raise PermissionError(msg)
+    # All of them now: the second net may be hours away, and its file be damaged.
     for path in found:
         Checkpoint(path, identity).check()
     return Checkpoints(folder, identity)
@@ -218,22 +264,30 @@ def checkpoints_of(
     seed: int | None,
     identity: Callable[[], dict[str, Any]],
 ) -> Checkpoints | None:
-    """The checkpoints of a fit, if it has any, before its long part: what differs is said at once.
+    """Open the checkpoints of a fit, if it has any, before its long part: faults show at once.
 
     Parameters
     ----------
     directory, resume
         As for `open_checkpoints`; None for a fit without checkpoints.
     seed
-        What the fit is seeded with.
+        The seed of the fit.
     identity
-        Gives the `fit_identity`, which is not needed without checkpoints.
+        Gives the `fit_identity`; called only where there are checkpoints, as it reads all peaks.
 
     Raises
     ------
     InputError
         Where there is nothing to resume from, or no seed to repeat the fit with; and as
         `open_checkpoints`.
+
+    Examples
+    --------
+    >>> from massgraph.learn.checkpoints import checkpoints_of
+    >>> checkpoints_of("fit1", resume=False, seed=None, identity=dict)
+    Traceback (most recent call last):
+    ...
+    massgraph._util.errors.InputError: random_state None draws anew in each fit: give a number ...
     """
     if directory is None:
         if resume:
@@ -248,13 +302,37 @@ def checkpoints_of(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file: tensors, and in the header of the file everything else as JSON."""
+    """One file: tensors, and all else as JSON in its header.
+
+    Parameters
+    ----------
+    path
+        The file.
+    identity
+        See `fit_identity`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import torch
+    >>> from massgraph.learn.checkpoints import Checkpoint
+    >>> from massgraph.learn.training_state import TrainingState
+    >>> net, rng = torch.nn.Linear(2, 1), np.random.default_rng(0)
+    >>> optimizer = torch.optim.AdamW(net.parameters())
+    >>> state = TrainingState.capture(net, optimizer, rng, batch_size=64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     checkpoint = Checkpoint(Path(folder) / "net-1.safetensors", {"random_state": 0})
+    ...     checkpoint.write(state)
+    ...     checkpoint.check()
+    """
 
     path: Path
     identity: dict[str, Any]
 
     def write(self, state: TrainingState) -> None:
-        """Put a state in the place of the one before, whole or not at all.
+        """Replace the state before by this one, whole or not at all.
 
         Raises
         ------
@@ -274,7 +352,7 @@ class Checkpoint:
             "batch_size": state.batch_size,
         }
         header["sha256"] = _content_digest(header, tensors)
-        # Weights and best weights of one epoch are the same tensors, which the format has not.
+        # Weights and best weights may be the same tensors, which safetensors refuses to write.
         tensors = {name: value.clone() for name, value in tensors.items()}
         raw = save_tensors(tensors, {"massgraph": json.dumps(header)})
         with atomic_file(self.path, overwrite=True) as temporary:
@@ -294,7 +372,7 @@ class Checkpoint:
         epochs: int,
         columns: tuple[tuple[str, ...], tuple[str, ...]],
     ) -> TrainingState | None:
-        """The state that is there, if any, for this model, optimizer and number of epochs.
+        """Read the state that is there, if any, for this model, optimizer and number of epochs.
 
         Parameters
         ----------
@@ -332,6 +410,7 @@ class Checkpoint:
         )
 
     def _read(self) -> tuple[dict[str, Any], Tensors]:
+        # Before it is opened, which would read a file of any size into memory.
         size = self.path.stat().st_size
         if size > LARGEST:
             msg = f"it has {size} bytes, more than any checkpoint"
@@ -352,6 +431,7 @@ class Checkpoint:
                 raise InputError(msg)
         except (SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._damaged(str(error)) from error
+        # After the digest: what a damaged file says of its fit may be the damage.
         differs = _difference(header["identity"], self.identity)
         if differs:
             msg = f"{self.path.parent} is the checkpoint of another fit ({differs}): "
@@ -372,6 +452,7 @@ def _content_digest(header: dict[str, Any], tensors: Tensors) -> str:
 
 def _wanted_moments(optimizer: torch.optim.Optimizer) -> Tensors:
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    # torch counts the steps of each parameter too, in float32 whatever the parameter is.
     step = torch.zeros((), dtype=torch.float32)
     return {
         f"{number}.{name}": step if name == "step" else parameter.detach()
@@ -405,6 +486,7 @@ def _check_header(
         if {name: type(value) for name, value in row.items()} != wanted:
             msg = f"epoch {row['epoch']} has other columns than the learning curve"
             raise InputError(msg)
+    # numpy knows best what a state of its generator is; `read` turns its errors into ours.
     np.random.default_rng().bit_generator.state = header["rng"]
     if type(header["batch_size"]) is not int or header["batch_size"] < 1:
         msg = f"batch_size {header['batch_size']!r} is no number of pixels"

@@ -1,7 +1,7 @@
-"""Cross fitting: every branch is fitted once per fold without the fold's pixels.
+"""Cross fitting: every branch is fitted once per fold, without the pixels of the fold.
 
-What it says of them decides how much it weighs, and how sure the sum may be. The parts do not know
-of each other, so that an executor may run them in any way it likes.
+What it says of these pixels decides how much it weighs, and how sure the sum may be. The parts do
+not know each other, so that an executor may run them in any way.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ MakeObjective = Callable[[Samples, Samples], Objective]
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """One part of one branch: fitted without a fold."""
+    """One part of one branch, to be fitted without a fold."""
 
     branch: str
     fold: int
@@ -74,7 +74,7 @@ def cross_fit(
     versions, targets
         The labelled pixels.
     fold
-        Fold of each pixel, -1 where never held out.
+        Fold of each pixel, -1 for pixels that are never held out.
     settings
         Which branches, and how nets are trained.
     shape
@@ -86,9 +86,9 @@ def cross_fit(
     checkpoints
         Where the state of each net is kept.
     objective
-        Makes what nets are trained towards from the samples of training and held-out pixels.
+        Makes the objective of a net from its training samples and its held-out ones.
     executor
-        Who fits the parts (one after the other). The result has the same bits, whoever does.
+        What runs the fits (default: one after the other); any executor gives the same bits.
 
     Returns
     -------
@@ -98,12 +98,36 @@ def cross_fit(
         Learning curve, the mean over the nets still in training at an epoch; None without nets.
     contributions
         One row per branch and one for all: see `RGCNClassifier.contributions_`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import massgraph as mg
+    >>> from massgraph.learn.branches import PartShape
+    >>> from massgraph.learn.cross_fit import cross_fit
+    >>> from massgraph.learn.targets import Labels
+    >>> from massgraph.learn.versions import encode_versions
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> _, rows, targets = Labels(labels).encode(spectra.n_pixels).targets(spectra.peak_counts > 0)
+    >>> seed, cpu = np.random.SeedSequence(0), torch.device("cpu")
+    >>> versions = encode_versions(clf.encoder_, spectra[rows], targets.codes, seed, n_copies=0)
+    >>> shape = PartShape.of(clf.settings_, 3, len(clf.encoder_.axis), "auto")
+    >>> fold, seeds = np.arange(len(rows)) % 2, seed.spawn(2)
+    >>> model, _, contributions = cross_fit(
+    ...     versions, targets, fold, clf.settings_, shape, device=cpu, seeds=seeds
+    ... )
+    >>> model.names, contributions["branch"].tolist()
+    (('axis',), ['axis', 'all'])
     """
     n_folds = int(fold.max()) + 1
+    # A partial of a function of this module, not a closure: executors may have to pickle it.
     work = partial(_fit_part, versions, targets, fold, settings, shape, device, objective)
     tasks = _tasks(settings, seeds, n_folds, checkpoints)
     found = list((executor or Serial()).map(work, tasks, name=_name))
     first = versions.weighing
+    # What is never held out, fold -1, stays NaN, and `weigh` leaves it out.
     held_out = np.full((len(first), len(settings.branches), len(fold), targets.n_classes), np.nan)
     parts: dict[str, list[Any]] = {}
     for number, name in enumerate(settings.branches):
@@ -130,6 +154,7 @@ def _tasks(
     checkpoints: Checkpoints | None,
 ) -> list[_Task]:
     """Branch by branch, fold by fold; nets are numbered in that order, as their checkpoints are."""
+    # Each task has a seed of its own: no result depends on who runs it, or in which order.
     tasks: list[_Task] = []
     n_nets = 0
     for number, name in enumerate(settings.branches):
@@ -156,16 +181,17 @@ def _fit_part(
     objective: MakeObjective,
     task: _Task,
 ) -> _Fitted:
-    """Fit one part, and let it say what it thinks of the pixels held out."""
+    """Fit one part, and predict the pixels that it was fitted without."""
     part = new_part(task.branch, shape, int(task.seed.generate_state(1)[0]))
     inside, outside = np.flatnonzero(fold != task.fold), np.flatnonzero(fold == task.fold)
     rng, closed_form = np.random.default_rng(task.seed), branch(task.branch).fit
     history, where = None, device
     if closed_form is not None:
         closed_form(part, versions, targets, inside, rng)
-        where = torch.device("cpu")
+        where = torch.device("cpu")  # it is solved there, and moves with the whole model later
     else:
         n = versions.n_training
+        # Copies are held out with their pixels, but training is stopped by the pixels as measured.
         made = objective(
             Samples(versions.graphs, targets, targets.of(inside), n),
             Samples(versions.graphs, targets, targets.of(outside), 1),
@@ -191,7 +217,7 @@ def fit_single(
     seeds: tuple[np.random.SeedSequence, np.random.SeedSequence],
     checkpoints: Checkpoints | None = None,
 ) -> tuple[Any, pd.DataFrame | None]:
-    """Fit a single branch of one part, whose training the pixels held out stop.
+    """Fit a single branch of one part; held-out pixels stop its training.
 
     Parameters
     ----------
@@ -202,7 +228,7 @@ def fit_single(
     settings, shape, device, checkpoints
         As for `cross_fit`.
     seeds
-        Of the first weights, and of what is drawn.
+        Of the first weights, and of the draws.
 
     Returns
     -------
@@ -210,9 +236,32 @@ def fit_single(
         In evaluation mode: a `BranchModel`, or the network as published.
     history
         The learning curve; None for a branch in closed form.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import massgraph as mg
+    >>> from massgraph.learn.branches import PartShape
+    >>> from massgraph.learn.cross_fit import fit_single
+    >>> from massgraph.learn.objectives import Samples
+    >>> from massgraph.learn.targets import Labels
+    >>> from massgraph.learn.versions import encode_versions
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> _, rows, targets = Labels(labels).encode(spectra.n_pixels).targets(spectra.peak_counts > 0)
+    >>> seed, cpu = np.random.SeedSequence(0), torch.device("cpu")
+    >>> versions = encode_versions(clf.encoder_, spectra[rows], targets.codes, seed, n_copies=0)
+    >>> shape = PartShape.of(clf.settings_, 3, len(clf.encoder_.axis), "auto")
+    >>> held_out, seeds = Samples(versions.graphs, targets), tuple(seed.spawn(2))
+    >>> model, history = fit_single(
+    ...     versions, targets, held_out, clf.settings_, shape, device=cpu, seeds=seeds
+    ... )
+    >>> model.names, history is None
+    (('axis',), True)
     """
     (name,) = settings.branches
-    # The published weights start from seed 0 whatever the seed of the split.
+    # In the published code weights start from seed 0, whatever the seed of the split.
     published = settings.as_published
     part = new_part(name, shape, 0 if published else int(seeds[0].generate_state(1)[0]))
     rng = np.random.default_rng(0 if published else seeds[1])

@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 Discriminant = tuple[Floats, Floats]  # weights (n_features, n_classes) and biases (n_classes,)
 
 MOST_ROWS = 6000  # pixels that a discriminant is learnt from: bounds its memory
-NEVER = -1e3  # log weight of a discriminant that there was nothing to learn for
-MEASURED_PART = 0.6  # of discriminants on spectra as measured, in those for lost peaks
+NEVER = -1e3  # log weight of a discriminant that had nothing to learn from
+MEASURED_PART = 0.6  # share of the discriminants of measured spectra in those for lost peaks
 THRESHOLDS = np.linspace(0.0, 4.0, 41)  # of differences, in standard errors
 SMALLEST_SHRINKAGE = 1e-3
 SMALLEST_VARIANCE = 1e-12
@@ -34,11 +34,11 @@ def shrunken_discriminant(
 ) -> tuple[Floats, Floats]:
     """Fisher's discriminant with the shrunken covariance of Ledoit and Wolf (2004).
 
-    Columns are scaled by their standard deviation within the classes first, so that what is shrunk
-    to is the diagonal. A deviation below a fifth of their median is taken to be that: of an ion
-    that few training pixels have it says nothing, and what is divided by it explodes in other
-    pixels (as the s0 of Tibshirani et al. 2002 prevents). What the means of the classes differ by
-    is shrunk too (`shrunken_means`). All classes count as equally likely.
+    Columns are first scaled by their standard deviation within the classes, so that the covariance
+    shrinks towards its diagonal. No deviation counts as less than a fifth of their median: that of
+    an ion in few training pixels means nothing, and dividing by it would explode in other pixels
+    (as the s0 of Tibshirani et al. 2002 prevents). The differences between class means are shrunk
+    too (`shrunken_means`). All classes count as equally likely.
 
     Parameters
     ----------
@@ -55,6 +55,16 @@ def shrunken_discriminant(
     -------
     weight, bias
         Shapes ``(n_features, n_classes)`` and ``(n_classes,)``: logits are ``X @ weight + bias``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> from massgraph.learn.discriminants import shrunken_discriminant
+    >>> X, y = np.array([[3.0, 1.0], [4.0, 1.2], [1.0, 1.1], [0.5, 0.9]]), np.array([0, 0, 1, 1])
+    >>> weight, bias = shrunken_discriminant(sp.csr_matrix(X), y, n_classes=2)
+    >>> (X @ weight + bias).argmax(axis=1).tolist()
+    [0, 0, 1, 1]
     """
     times = np.ones(y.size) if weight is None else weight * (y.size / weight.sum())
     root = np.sqrt(times)
@@ -77,18 +87,18 @@ def shrunken_discriminant(
     solved = _solve(centred, target)
     slope = solved * scale[:, None]
     bias = -0.5 * np.einsum("kc,kc->c", target, solved)
-    # the target was centred: move the bias to where the features are
+    # The target was centred: move the bias to where the features are.
     return slope, np.where(counts > 0, bias - means[counts > 0].mean(axis=0) @ slope, -1e3)
 
 
 def shrunken_means(differences: Floats, counts: Floats) -> Floats:
-    r"""Differences of class means without those that are within chance.
+    r"""Shrink differences of class means, so that those within chance vanish.
 
     Soft thresholding of :math:`t = d / s`, as in the nearest shrunken centroids of Tibshirani et
     al. (2002), at the threshold :math:`\Delta` with the least unbiased estimate of the risk (Stein;
     Donoho and Johnstone 1995), :math:`\sum_t \min(t^2, \Delta^2) - 2 [|t| \le \Delta]`. Where many
-    ions tell the classes apart next to nothing is taken off, where few do most of the others
-    vanish. With K classes of :math:`n_c` pixels
+    ions tell the classes apart, next to nothing is taken off; where few do, most others vanish.
+    With K classes of :math:`n_c` pixels
     :math:`s_c^2 = (1 - 2/K) / n_c + \sum_k 1 / (K^2 n_k)`.
 
     Parameters
@@ -98,6 +108,16 @@ def shrunken_means(differences: Floats, counts: Floats) -> Floats:
         within the classes, shape ``(n_features, n_classes)``.
     counts
         Pixels of each class, all above zero.
+
+    Examples
+    --------
+    Of two ions and two classes of 20 pixels, one ion differs by no more than chance:
+
+    >>> import numpy as np
+    >>> from massgraph.learn.discriminants import shrunken_means
+    >>> differences = np.array([[1.0, -1.0], [0.05, -0.05]])
+    >>> shrunken_means(differences, np.array([20.0, 20.0])).any(axis=1).tolist()
+    [True, False]
     """
     n_classes = len(counts)
     squared = (1 - 2 / n_classes) / counts + (1 / counts).sum() / n_classes**2
@@ -146,7 +166,26 @@ def fit_discriminants(
     pixels: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> None:
-    """Fit the discriminants and their gate to some of the pixels, in place and closed form."""
+    """Fit the discriminants and their gate to some of the pixels, in place and closed form.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.learn.discriminants import fit_discriminants
+    >>> from massgraph.learn.targets import Labels
+    >>> from massgraph.learn.versions import encode_versions
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> _, rows, targets = Labels(labels).encode(spectra.n_pixels).targets(spectra.peak_counts > 0)
+    >>> seed, rng = np.random.SeedSequence(0), np.random.default_rng(0)
+    >>> versions = encode_versions(clf.encoder_, spectra[rows], targets.codes, seed, n_copies=0)
+    >>> (part,) = clf.model_.parts("axis")
+    >>> before = part.weight.clone()
+    >>> fit_discriminants(part, versions, targets, np.arange(len(rows)), rng)
+    >>> bool((part.weight == before).all())
+    True
+    """
     measured = versions.graphs.batch(pixels, edges="none")
     _set_expectations(branch, measured)
     entries = targets.of(pixels)
@@ -197,7 +236,7 @@ def _mean(found: list[Discriminant], parts: tuple[float, ...]) -> Discriminant:
 
 
 def _set_expectations(branch: Discriminants, measured: PeakBatch) -> None:
-    """What is usual in spectra as measured: values, and how many peaks of each strength."""
+    """Set what is usual in measured spectra: values, and the number of peaks of each strength."""
     where = addresses(measured)
     ion, weight = where.ion.numpy(), where.weight.double().numpy()
     n_ions = len(branch.usual)

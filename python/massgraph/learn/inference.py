@@ -1,4 +1,4 @@
-"""What a fitted net gives of graphs: batch by batch, without gradients, within the memory."""
+"""Outputs of a fitted net: batch by batch, without gradients, within the memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["is_out_of_memory", "model_output", "torch_device"]
 
 
 def torch_device(name: str) -> torch.device:
-    """The torch device of a name; ``"auto"`` is a GPU where torch sees one.
+    """Look up a torch device by name; ``"auto"`` is a GPU where torch sees one.
 
     Raises
     ------
@@ -36,6 +36,7 @@ def torch_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
+        # A name says nothing about this machine: only an allocation shows what it has.
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, ImportError, TypeError) as error:
@@ -54,11 +55,24 @@ def model_output(
     compute: Callable[[Any], torch.Tensor],
     most: int = BATCH_PEAKS,
 ) -> NDArray[Any]:
-    """``compute(batch)`` in evaluation mode over batches of at most so many peaks, joined.
+    """Join ``compute(batch)``, in evaluation mode, over batches of at most `most` peaks.
 
-    Where memory runs out the batches are halved, once and with a warning; then MemoryError.
+    Where memory runs out, batches are halved once, with a warning; after that, MemoryError.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import massgraph as mg
+    >>> from massgraph.learn.inference import model_output
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> graphs, cpu = clf.encoder_.encode(spectra), torch.device("cpu")
+    >>> model_output(clf.model_, graphs, np.arange(5), cpu, clf.model_.forward).shape
+    (5, 3)
     """
     model.eval()
+    # Batches hold about as many peaks, not as many pixels: peaks are what takes memory.
     offsets = np.concatenate(([0], np.cumsum(np.diff(graphs.offsets)[rows])))
     try:
         with torch.inference_mode():
@@ -81,7 +95,14 @@ def model_output(
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; torch has no type of its own for that of the CPU."""
+    """Whether memory ran out; torch has no error of its own for the memory of the CPU.
+
+    Examples
+    --------
+    >>> from massgraph.learn.inference import is_out_of_memory
+    >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes differ"))
+    (True, False)
+    """
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
         "DefaultCPUAllocator" in str(error)
     )

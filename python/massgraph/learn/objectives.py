@@ -1,7 +1,7 @@
 """Objectives: what a net is trained towards.
 
-An objective says what is drawn, its loss on a batch, and its score on what is held out. The loop,
-its checkpoints and early stopping know nothing else of it: they draw, step, and keep the weights
+An objective draws samples, gives the loss of a batch, and measures the score on held-out data. The
+loop, its checkpoints and early stopping know no more of it: they draw, step, and keep the weights
 with the lowest ``valid_loss``.
 """
 
@@ -23,7 +23,7 @@ from massgraph.learn.targets import Targets
 
 __all__ = ["CrossEntropy", "Evaluate", "Objective", "PublishedCrossEntropy", "Samples"]
 
-SMALLEST_EPOCH = 256  # draws per epoch at least: few pixels need as many steps as many do
+SMALLEST_EPOCH = 256  # draws per epoch at least: few pixels need as many steps as more pixels
 
 Drawn = NDArray[np.int64]
 Evaluate: TypeAlias = Callable[[PeakGraphs, NDArray[np.int64]], NDArray[Any]]
@@ -41,7 +41,7 @@ class Objective(ABC):
 
     Examples
     --------
-    A loss without labels, which asks for outputs of one length:
+    A loss without labels, which asks for outputs of length one:
 
     >>> import numpy as np, torch
     >>> from massgraph.learn.objectives import Objective
@@ -67,7 +67,7 @@ class Objective(ABC):
     @property
     @abstractmethod
     def epoch_size(self) -> int:
-        """How many samples an epoch draws."""
+        """Number of samples that an epoch draws."""
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> Drawn:
@@ -77,14 +77,14 @@ class Objective(ABC):
     def loss(
         self, net: Any, drawn: Drawn, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean loss of a batch, with gradients, and the outputs of the net that it is of."""
+        """Mean loss of a batch, with gradients, and the outputs of the net that gave it."""
 
     @abstractmethod
     def validate(self, evaluate: Evaluate, rng: np.random.Generator) -> dict[str, float]:
-        """Measure on what is held out: ``valid_loss``, then what `valid_columns` name."""
+        """Measure held-out data: ``valid_loss``, then the scores that `valid_columns` names."""
 
     def train_scores(self, drawn: Drawn, outputs: NDArray[Any]) -> dict[str, float]:
-        """Scores of an epoch from what was drawn and put out, by the names of `train_columns`."""
+        """Scores of an epoch, from its samples and their outputs, named as in `train_columns`."""
         return {}
 
 
@@ -107,6 +107,25 @@ class Samples:
         Entries that are drawn (all).
     n_versions
         Versions that are drawn (all).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.encoder import PeakEncoder
+    >>> from massgraph.learn.objectives import Samples
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> from massgraph.learn.targets import Targets
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> targets = Targets.of_codes(np.unique(simulation.truth, return_inverse=True)[1])
+    >>> settings = resolve_settings("default", "positive", {})
+    >>> encoder = PeakEncoder.learn(simulation.spectra, settings)
+    >>> graphs = encoder.encode(simulation.spectra)
+    >>> samples = Samples(graphs, targets)
+    >>> drawn = samples.draw(400, np.random.default_rng(0))
+    >>> counts = np.bincount(samples.code(drawn))
+    >>> bool((abs(counts - 100) < 30).all())
+    True
     """
 
     graphs: PeakGraphs
@@ -157,8 +176,8 @@ class Samples:
 class CrossEntropy(Objective):
     """Cross-entropy of classes, each class counting the same.
 
-    An epoch draws as many samples as there are labelled pixels (256 at least). The held-out loss
-    is of all held-out pixels as measured.
+    An epoch draws as many samples as there are labelled pixels, at least 256. The held-out loss is
+    that of all held-out pixels as measured.
 
     Parameters
     ----------
@@ -166,6 +185,24 @@ class CrossEntropy(Objective):
         What is drawn.
     validation
         What is held out, as measured.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.encoder import PeakEncoder
+    >>> from massgraph.learn.objectives import CrossEntropy, Samples
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> from massgraph.learn.targets import Targets
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> targets = Targets.of_codes(np.unique(simulation.truth, return_inverse=True)[1])
+    >>> settings = resolve_settings("default", "positive", {})
+    >>> encoder = PeakEncoder.learn(simulation.spectra, settings)
+    >>> graphs = encoder.encode(simulation.spectra)
+    >>> halves = [np.arange(start, targets.n_pixels, 2) for start in (0, 1)]
+    >>> training, held_out = (Samples(graphs, targets, targets.of(half)) for half in halves)
+    >>> CrossEntropy(training, held_out).epoch_size
+    256
     """
 
     train_columns = ("train_balanced_accuracy",)
@@ -186,7 +223,7 @@ class CrossEntropy(Objective):
     def loss(
         self, net: Any, drawn: Drawn, device: torch.device
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Objective`; the net computes it, which the compiled library does in one go."""
+        """See `Objective`; the net computes it, in one pass where the library is compiled."""
         batch = net.take(self.training.graphs, self.training.graph(drawn), device)
         loss, logits = net.loss(batch, self.training.code(drawn))
         return loss, logits
@@ -218,12 +255,30 @@ class CrossEntropy(Objective):
 
 
 class PublishedCrossEntropy(CrossEntropy):
-    """As the published code has it: epochs of 80 % of all pixels, held-out ones drawn anew.
+    """As in the published code: epochs of 80 % of all pixels, held-out pixels drawn anew.
 
     Parameters
     ----------
     training, validation
         As for `CrossEntropy`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.encoder import PeakEncoder
+    >>> from massgraph.learn.objectives import PublishedCrossEntropy, Samples
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> from massgraph.learn.targets import Targets
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> targets = Targets.of_codes(np.unique(simulation.truth, return_inverse=True)[1])
+    >>> settings = resolve_settings("default", "positive", {})
+    >>> encoder = PeakEncoder.learn(simulation.spectra, settings)
+    >>> graphs = encoder.encode(simulation.spectra)
+    >>> training = Samples(graphs, targets, targets.of(np.arange(80)))
+    >>> held_out = Samples(graphs, targets, targets.of(np.arange(80, 100)))
+    >>> PublishedCrossEntropy(training, held_out).epoch_size
+    80
     """
 
     @property
@@ -237,6 +292,6 @@ class PublishedCrossEntropy(CrossEntropy):
 
     def validate(self, evaluate: Evaluate, rng: np.random.Generator) -> dict[str, float]:
         """See `Objective`."""
-        # int(n * (1 - 0.8)) of all labelled pixels: 19 of 100, as the published code has it.
+        # As in the published code: 19 of 100, since 100 * (1 - 0.8) is a little below 20.
         drawn = self.validation.draw(max(int(self._n_labelled * (1 - 0.8)), 1), rng)
         return self._scores(evaluate, drawn, np.ones(len(drawn)))

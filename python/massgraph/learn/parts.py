@@ -1,4 +1,4 @@
-"""Untrained models: of the shape that settings give, to be trained or to put saved weights into."""
+"""Untrained models of the shape that settings give: to be trained, or filled with saved weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["new_model", "new_part"]
 
 
 def new_part(name: str, shape: PartShape, seed: int) -> Any:
-    """An untrained part of a branch; without an axis the network as published.
+    """Make an untrained part of a branch; without an axis, the network as published.
 
     Examples
     --------
@@ -23,6 +23,7 @@ def new_part(name: str, shape: PartShape, seed: int) -> Any:
     >>> tuple(part.bias.shape)
     (3, 3)
     """
+    # The published network is no row of the table of branches: it reads peaks, all others ions.
     if shape.n_ions is None:
         with lent_generator(seed):
             return RGCN(shape.n_features, shape.n_kinds, shape.n_outputs, **shape.net)
@@ -30,7 +31,7 @@ def new_part(name: str, shape: PartShape, seed: int) -> Any:
 
 
 def new_model(names: tuple[str, ...], shape: PartShape, n_nets: int) -> RGCN | BranchModel:
-    """An empty model, to put saved weights into.
+    """Make an empty model, to be filled with saved weights.
 
     Parameters
     ----------
@@ -49,6 +50,7 @@ def new_model(names: tuple[str, ...], shape: PartShape, n_nets: int) -> RGCN | B
     >>> [len(new_model(("axis", "peak"), shape, 3).parts(name)) for name in ("axis", "peak")]
     [1, 3]
     """
+    # Any seed will do, as saved weights take the place of all that is drawn.
     if shape.n_ions is None:
         published: RGCN = new_part("relational", shape, 0)
         return published

@@ -1,4 +1,4 @@
-"""What a fitted model was learnt from, in numbers that may be passed on with it."""
+"""The data that a model was fitted to, in numbers that may be passed on with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def provenance(
     grouped: bool,
     as_published: bool,
 ) -> dict[str, Any]:
-    """Describe the data of a fit by counts; names of runs, which may be a patient's, stay out.
+    """Describe the data of a fit by counts; names of runs stay out, as they may be a patient's.
 
     Parameters
     ----------
@@ -50,11 +50,26 @@ def provenance(
     -------
     dict
         Values that JSON can hold; `check_provenance` says which.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.learn.provenance import provenance
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> names, codes = np.unique(simulation.truth, return_inverse=True)
+    >>> held_out = np.arange(len(codes)) % 4 == 0
+    >>> options = {"n_classes": len(names), "grouped": False, "as_published": False}
+    >>> found = provenance(simulation.spectra, codes, ~held_out, held_out, **options)
+    >>> found["held_out_by"], sum(found["training_per_class"])
+    ('blocks', 108)
     """
+    # Of these alone: a fit to a source reads no others, and its card should say the same.
     learnt = spectra[training | validation]
     runs = len(np.unique(learnt.run))
     held_out_by = "groups"
     if not grouped:
+        # As `default_groups` chooses where the user names no groups.
         alone = as_published or (spectra.coordinates is None and runs < RUNS_ENOUGH)
         held_out_by = "pixels" if alone else "runs" if runs >= RUNS_ENOUGH else "blocks"
     counts = {
@@ -73,7 +88,16 @@ def provenance(
 
 
 def check_provenance(table: Any, n_classes: int, n_training: int, n_validation: int) -> None:
-    """Refuse a table that `provenance` cannot have given; ValueError names key and value."""
+    """Refuse a table that `provenance` cannot have made; ValueError names key and value.
+
+    Examples
+    --------
+    >>> from massgraph.learn.provenance import check_provenance
+    >>> check_provenance({"n_runs": 0}, n_classes=2, n_training=10, n_validation=0)
+    Traceback (most recent call last):
+    ...
+    massgraph._util.errors.InputError: provenance: the key 'held_out_by' is missing
+    """
     counts = {"training_per_class": n_training, "held_out_per_class": n_validation}
     tests: dict[str, Callable[[Any], bool]] = {
         "versions": _is_texts,
@@ -98,6 +122,7 @@ def _is_texts(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
+    # The very type, not `isinstance`, for which True would be a number.
     return type(value) in (int, float) and math.isfinite(value) and value >= 0
 
 

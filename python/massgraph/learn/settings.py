@@ -46,7 +46,8 @@ class Settings(EncoderSettings):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    # methods of La Rocca et al. (2025): the network and the training of their code, unchanged.
+    # Of La Rocca et al. (2025): the network and the training of their code, unchanged. That holds
+    # for its rule of edges, too: it takes the largest mass defect where it means the most intense.
     "published": {
         "branches": ("relational",),
         "folds": 1,
@@ -62,7 +63,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch_norm": False,
         "augment": 0,
         "epochs": 40,
-        "patience": None,
+        "patience": None,  # all epochs are run, and the last weights kept
         "batch_size": 64,
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
@@ -73,7 +74,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -> Settings:
-    """Put given settings in the place of a preset's; None means "as the preset has it".
+    """Override the settings of a preset by those given; None keeps the value of the preset.
 
     Raises
     ------
@@ -92,6 +93,7 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
         msg = f"preset {preset!r} is none of {tuple(PRESETS)}"
         raise InputError(msg)
     given = {name: _plain(value) for name, value in given.items() if value is not None}
+    # A tolerance that the data show is in ppm: another unit alone would turn 5 ppm into 5 Da.
     if "tolerance_unit" in given and "tolerance" not in given:
         msg = f"tolerance_unit {given['tolerance_unit']!r} is given without a tolerance: give both"
         raise InputError(msg)
@@ -122,7 +124,7 @@ def _plain(value: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    # True is an int to Python, and a slip of the pen as a learning rate.
+    # True is an int to Python, but a slip of the pen as a learning rate.
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -162,6 +164,7 @@ def _check_types(settings: Settings) -> None:
             if not (fits(value) or (value is None and name in MAY_BE_NONE)):
                 msg = f"{name} {value!r} must be {wanted}"
                 raise InputTypeError(msg)
+            # NaN is a number to Python, and `weight_decay < 0` would let it pass.
             for number in value if name == "mz_range" and value else [value]:
                 if isinstance(number, float) and not math.isfinite(number):
                     msg = f"{name} {number} is not finite"
@@ -186,13 +189,14 @@ def _check_branches(settings: Settings) -> None:
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse settings out of their range; InputError or InputTypeError names the setting.
+    """Refuse settings that are out of range; InputError or InputTypeError names the setting.
 
     Examples
     --------
     >>> from massgraph.learn.settings import check_settings, resolve_settings
     >>> check_settings(resolve_settings("default", "negative", {}))
     """
+    # Types come first: comparing text with a number would raise an error that names no setting.
     _check_types(settings)
     _check_branches(settings)
     check_encoder_settings(settings)

@@ -31,23 +31,41 @@ from massgraph.learn.versions import encode_versions
 __all__ = ["Learnt", "fit_classes"]
 
 WEIGHING_COPIES = 2
-# What a fit holds of one labelled peak for each version of it, measured: features and messages.
+# Measured: what a fit holds of each version of a labelled peak, features and messages.
 BYTES_PER_PEAK = 135
-LARGE_SHARE = 0.5  # of the machine's memory: a fit that needs more is announced
+LARGE_SHARE = 0.5  # of the machine's memory: a fit that needs more warns
 
 
 @dataclass(frozen=True, eq=False)
 class Learnt:
-    """What a fit gives.
+    """What `fit_classes` returns.
 
     Parameters
     ----------
     encoder, network, settings
         As for `massgraph.fitted.FittedModel`.
     held_out
-        bool, one per labelled pixel: held out to stop the training, and not learnt from.
+        bool, one per labelled pixel: held out to stop the training and not learnt from.
     history, contributions, n_nets
         As for `massgraph.fitted.Origin`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import massgraph as mg
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> from massgraph.learn.supervised import fit_classes
+    >>> from massgraph.learn.targets import Labels
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> _, rows, targets = Labels(labels).encode(spectra.n_pixels).targets(spectra.peak_counts > 0)
+    >>> chosen = {"branches": ("family",), "folds": 2, "augment": 0}
+    >>> settings = resolve_settings("default", "positive", chosen)
+    >>> options = {"seed": 0, "backend": "auto", "device": torch.device("cpu")}
+    >>> learnt = fit_classes(
+    ...     spectra[rows], targets, None, settings, find_tolerance=True, **options
+    ... )
+    >>> bool(learnt.held_out.any()), learnt.settings.tolerance
+    (False, 1.0)
     """
 
     encoder: PeakEncoder
@@ -84,15 +102,34 @@ def fit_classes(
     settings
         Resolved.
     seed
-        Of everything that is drawn; None for a fresh one.
+        Of all that is drawn; None for a fresh one.
     backend, device
-        Who computes, and where nets are trained.
+        What computes the convolutions, and where nets are trained.
     find_tolerance
-        Whether the tolerance of mass differences is found in the data.
+        Whether to find the tolerance of mass differences in the data.
     checkpoints, executor
         As for `massgraph.learn.cross_fit.cross_fit`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import massgraph as mg
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> from massgraph.learn.supervised import fit_classes
+    >>> from massgraph.learn.targets import Labels
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> _, rows, targets = Labels(labels).encode(spectra.n_pixels).targets(spectra.peak_counts > 0)
+    >>> chosen = {"branches": ("axis",), "folds": 2, "augment": 0}
+    >>> settings = resolve_settings("default", "positive", chosen)
+    >>> options = {"seed": 0, "backend": "auto", "device": torch.device("cpu")}
+    >>> learnt = fit_classes(
+    ...     spectra[rows], targets, None, settings, find_tolerance=True, **options
+    ... )
+    >>> learnt.network.names, learnt.n_nets
+    (('axis',), 2)
     """
     _announce_memory(labelled, settings)
+    # The published network has no axis: it reads the peaks as they are.
     axis = None if settings.as_published else learn_axis(labelled)
     if axis is not None and find_tolerance:
         found = difference_tolerance(axis.mz, settings.relations)
@@ -132,6 +169,7 @@ class _Fit:
         rng = np.random.default_rng(self.seeds[0])
         fold = fold_by_group(targets.codes, self._chosen_groups, settings.folds, rng)
         encoder = PeakEncoder.learn(self.labelled, settings, self.axis)
+        # A branch alone is not weighed against others, and augment 0 asks for no copies at all.
         several = len(settings.branches) > 1 and settings.augment
         versions = encode_versions(
             encoder,
@@ -160,6 +198,7 @@ class _Fit:
         """A single part: some pixels stop its training and are not learnt from."""
         settings, labelled = self.settings, self.labelled
         held_out = self._held_out()
+        # Standardised by the pixels learnt from alone: those held out are to be new to the net.
         encoder = PeakEncoder.learn(labelled[~held_out], settings, self.axis)
         learnt_from = self.targets.subset(np.flatnonzero(~held_out))
         stopping = self.targets.subset(np.flatnonzero(held_out))
@@ -182,13 +221,14 @@ class _Fit:
     def _held_out(self) -> NDArray[np.bool_]:
         fraction, codes = self.settings.validation_fraction, self.targets.codes
         rng = np.random.default_rng(self.seeds[0])
+        # The published code splits pixel by pixel, so that neighbours stand on both sides.
         if self.groups is None and self.settings.as_published:
             return published_split(codes, fraction, rng)
         return split_by_group(codes, self._chosen_groups, fraction, rng)
 
 
 def _announce_memory(labelled: Spectra, settings: Settings) -> None:
-    """Warn before a fit begins that would fill the memory, and say what makes it smaller."""
+    """Warn of a fit that would fill the memory before it begins, and say what makes it smaller."""
     n_versions = 1 + settings.augment + (WEIGHING_COPIES if settings.augment else 0)
     needed = BYTES_PER_PEAK * labelled.n_peaks * n_versions
     try:

@@ -1,6 +1,7 @@
 """The training loop: epochs of drawn batches, stopped by a score, the best weights kept.
 
-It knows nets, gradients and checkpoints; what is learnt is the objective's (`learn.objectives`).
+It knows nets, gradients and checkpoints; what to learn is up to the objective
+(`massgraph.learn.objectives`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from massgraph.learn.training_state import TrainingState
 
 __all__ = ["train"]
 
-PLATEAU_PATIENCE = 5
+PLATEAU_PATIENCE = 5  # epochs without gain before the rate falls, as in the published code
 
 
 @one_thread()
@@ -41,24 +42,24 @@ def train(
     """Train a net in place.
 
     Each epoch draws ``objective.epoch_size`` samples. By default ``valid_loss`` lowers the learning
-    rate on a plateau, stops the training, and chooses the weights that are kept. With
+    rate on a plateau, stops the training, and chooses the weights to keep. With
     ``settings.as_published`` the rate falls by ten after five epochs without gain, and the last
     weights are kept, as in the published code.
 
     An epoch that does not fit into memory is repeated from its start with batches of half the size,
-    which then stays; that happens once. With `checkpoint` the state after each epoch is written,
-    and training goes on from the one that is there: it ends in the same weights.
+    once; training goes on with these. `checkpoint` holds the state after each epoch: training goes
+    on from one that is there, and ends in the same weights.
 
     Parameters
     ----------
     net
-        An untrained torch module with ``take`` and what the objective asks of it.
+        An untrained torch module with ``take`` and all that the objective needs.
     objective
         What it is trained towards.
     settings
         Of the optimiser, batches and epochs.
     device, rng
-        Where it is trained, and the source of what is drawn.
+        Where it is trained, and the generator that draws.
     checkpoint
         Where the state of the training is kept.
 
@@ -74,6 +75,29 @@ def train(
         Where the loss is not finite; the message names epoch, batch and learning rate.
     MemoryError
         Where half of the batch does not fit into memory either; the message names the sizes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import massgraph as mg
+    >>> from massgraph.encode.encoder import PeakEncoder
+    >>> from massgraph.learn.branches import PartShape
+    >>> from massgraph.learn.objectives import CrossEntropy, Samples
+    >>> from massgraph.learn.parts import new_part
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> from massgraph.learn.targets import Targets
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> targets = Targets.of_codes(np.unique(simulation.truth, return_inverse=True)[1])
+    >>> settings = resolve_settings("default", "positive", {"epochs": 2})
+    >>> graphs = PeakEncoder.learn(simulation.spectra, settings).encode(simulation.spectra)
+    >>> even, odd = (targets.of(np.arange(start, targets.n_pixels, 2)) for start in (0, 1))
+    >>> objective = CrossEntropy(Samples(graphs, targets, even), Samples(graphs, targets, odd))
+    >>> net = new_part("relational", PartShape.of(settings, 4, None, "auto"), seed=0)
+    >>> rng = np.random.default_rng(0)
+    >>> curve = train(net, objective, settings, device=torch.device("cpu"), rng=rng)
+    >>> curve["epoch"].tolist()
+    [1, 2]
     """
     optimizer = _optimizer(net, settings)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -85,7 +109,7 @@ def train(
         earlier = checkpoint.read(net, optimizer, settings.epochs, columns)
         state = state if earlier is None else earlier
         state.restore(net, optimizer, rng)
-        for row in state.rows:  # the rate, and how long there was no gain, follow from the losses
+        for row in state.rows:  # learning rate and patience of the schedule follow from the losses
             schedule.step(row["valid_loss"])
     remaining = range(len(state.rows) + 1, settings.epochs + 1)
     for epoch in progress(remaining, len(remaining), "training"):
@@ -94,6 +118,7 @@ def train(
         rate = optimizer.param_groups[0]["lr"]
         fitted, size = _epoch_in_memory(net, objective, settings, optimizer, device, rng, state)
         measured = _validate(net, objective, device, rng)
+        # Before anything is written: the checkpoint keeps the last epoch that was finite.
         _check_finite(measured["valid_loss"], f"epoch {epoch}, on the held-out pixels,", rate)
         schedule.step(measured["valid_loss"])
         row = {"epoch": epoch, "learning_rate": rate, **fitted, **measured}
@@ -118,7 +143,7 @@ def _optimizer(net: Any, settings: Settings) -> torch.optim.Optimizer:
 
 
 def _release(net: Any) -> None:
-    """Let go of the memory that a net kept for its next step: it may be larger than the weights."""
+    """Free the memory that a net keeps for its next step: it may be larger than the weights."""
     if hasattr(net, "release"):
         net.release()
 
@@ -135,7 +160,7 @@ def _best_loss(rows: list[dict[str, Any]]) -> float:
 
 
 def _has_stopped(rows: list[dict[str, Any]], settings: Settings) -> bool:
-    """Whether there was no gain for as many epochs as are waited for."""
+    """Whether the last `patience` epochs brought no gain."""
     return settings.patience is not None and len(rows) - _last_best(rows) >= settings.patience
 
 
@@ -162,6 +187,7 @@ def _epoch_in_memory(
     """The epoch after `state`, and the size of its batches: half where they do not fit."""
     epoch, size = len(state.rows) + 1, state.batch_size
     while True:
+        # Drawn in here: a repeated epoch draws the same again, from the generator put back.
         drawn = objective.draw(objective.epoch_size, rng)
         sized = replace(settings, batch_size=size)
         try:
@@ -170,14 +196,14 @@ def _epoch_in_memory(
             if not is_out_of_memory(error):
                 raise
             size = _half(size, settings, epoch, error)
-        # Not before the handler has ended, which keeps the tensors of the failed batch alive.
+        # After the handler, which keeps the tensors of the failed batch alive until it ends.
         if device.type == "cuda":
             torch.cuda.empty_cache()
         state.restore(net, optimizer, rng)
 
 
 def _half(size: int, settings: Settings, epoch: int, error: Exception) -> int:
-    """Half of a size that failed, with a warning; MemoryError where it is a half already."""
+    """Halve a size that failed, with a warning; MemoryError where it is a half already."""
     half = size // 2
     failed = f"memory ran out in epoch {epoch} with batches of {size} pixels"
     if size != settings.batch_size or half < (2 if settings.batch_norm else 1):
@@ -198,24 +224,25 @@ def _epoch(
     device: torch.device,
     epoch: int,
 ) -> dict[str, float]:
-    """One pass over what was drawn; loss and scores as seen while training."""
+    """Pass once over the samples drawn; return loss and scores as seen while training."""
     net.train()
     total, seen = 0.0, []
     for number, rows in enumerate(_minibatches(len(drawn), settings), start=1):
         loss, outputs = objective.loss(net, drawn[rows], device)
         rate = optimizer.param_groups[0]["lr"]
+        # Before the step, which would carry it into all weights and leave no batch to name.
         _check_finite(loss.item(), f"epoch {epoch}, batch {number},", rate)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        total += loss.item() * len(drawn[rows])
+        total += loss.item() * len(drawn[rows])  # the last batch may be smaller than the others
         seen.append(outputs.detach().cpu().numpy())
     scores = objective.train_scores(drawn, np.concatenate(seen))
     return {"train_loss": total / len(drawn), **_numbers(scores, objective.train_columns)}
 
 
 def _numbers(found: dict[str, float], names: tuple[str, ...]) -> dict[str, float]:
-    """Scores as Python's own numbers, which a checkpoint can hold, in the order of their names."""
+    """Scores as Python's own numbers, which a checkpoint can hold, in the order of `names`."""
     if set(found) != set(names):
         msg = f"the objective measured {sorted(found)}, but says that it measures {sorted(names)}"
         raise ValueError(msg)
@@ -229,7 +256,7 @@ def _check_finite(loss: float, where: str, rate: float) -> None:
 
 
 def _minibatches(n: int, settings: Settings) -> list[slice]:
-    """Ranges of `batch_size`; a last one of a single pixel, which BatchNorm cannot take, joins."""
+    """Ranges of `batch_size`; a single pixel at the end, too few for BatchNorm, joins the last."""
     starts = list(range(0, n, settings.batch_size))
     if settings.batch_norm and len(starts) > 1 and n - starts[-1] == 1:
         del starts[-1]

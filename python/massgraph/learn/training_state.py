@@ -1,4 +1,4 @@
-"""The state of a training after an epoch: all that the next epoch depends on."""
+"""The state of training after an epoch: everything that the next epoch depends on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tensors: TypeAlias = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class TrainingState:
-    """Everything that the next epoch depends on; a copy, which training does not change.
+    """Everything that the next epoch depends on; a copy, which training leaves alone.
 
     Parameters
     ----------
@@ -33,6 +33,19 @@ class TrainingState:
         State of the generator that draws the pixels.
     batch_size
         Pixels per batch: that of the settings, or half of it after memory ran out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from massgraph.learn.training_state import TrainingState
+    >>> net, rng = torch.nn.Linear(2, 1), np.random.default_rng(0)
+    >>> optimizer = torch.optim.AdamW(net.parameters())
+    >>> state = TrainingState.capture(net, optimizer, rng, batch_size=64)
+    >>> first = rng.random()
+    >>> state.restore(net, optimizer, rng)
+    >>> rng.random() == first
+    True
     """
 
     weights: Tensors
@@ -87,6 +100,8 @@ class TrainingState:
 
 
 def _copies(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    # Without copy=True tensors of the CPU would be the very ones that the next step writes into;
+    # safetensors, which checkpoints are written with, takes contiguous ones alone.
     return {
         name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()
     }

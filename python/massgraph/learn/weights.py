@@ -1,4 +1,4 @@
-"""How much each branch weighs in the sum: what held-out pixels say of it."""
+"""The weight of each branch in the sum, from what it says of held-out pixels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["weigh"]
 Floats = NDArray[np.float64]
 
 WEIGHT_RANGE = (1e-3, 5.0)  # of logits with a standard deviation of 1: no more than nearly sure
-USUAL_PIXELS = 50.0  # how many labelled pixels the usual weights count as much as
+USUAL_PIXELS = 50.0  # the usual weights count as much as this many labelled pixels
 
 
 def weigh(
     held_out: Floats, targets: Targets, names: tuple[str, ...], usual: Floats
 ) -> tuple[Floats, pd.DataFrame]:
-    """Weights with the lowest held-out loss, and the table of what each branch contributes.
+    """Find the weights of lowest held-out loss, and tabulate what each branch contributes.
 
     Parameters
     ----------
@@ -40,13 +40,26 @@ def weigh(
         Shape ``(n_branches,)``.
     contributions
         See `RGCNClassifier.contributions_`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.targets import Targets
+    >>> from massgraph.learn.weights import weigh
+    >>> codes, rng = np.repeat([0, 1], 50), np.random.default_rng(0)
+    >>> right = 3 * np.eye(2)[codes] + rng.normal(size=(100, 2))
+    >>> held_out = np.stack([right, rng.normal(size=(100, 2))])[None]
+    >>> names, usual = ("right", "noise"), np.array([1.0, 0.1])
+    >>> weights, table = weigh(held_out, Targets.of_codes(codes), names, usual)
+    >>> bool(weights[0] > 2 * weights[1]), table["branch"].tolist()
+    (True, ['right', 'noise', 'all'])
     """
     found = np.asarray(np.isfinite(held_out).all(axis=(0, 1, 3)))
     known = found[targets.pixel]
     truth, importance = targets.code[known], targets.weight[known]
     versions = np.swapaxes(held_out[:, :, targets.pixel[known]], 1, 2)
     logits = versions[0]
-    # A branch may earn its weight on degraded spectra; how sure the sum is, the measured ones say.
+    # Branches may earn their weight on degraded spectra; measured ones say how sure the sum is.
     both = (
         np.concatenate(versions),
         np.tile(truth, len(versions)),
@@ -109,7 +122,7 @@ def _fit_weights(
 
 
 def _share(part: Floats, total: Floats) -> float:
-    """Part of the variance of the sum (over pixels, less the mean of all classes) that is this."""
+    """Share of a part in the variance of the sum, over pixels, less the mean of all classes."""
     part = part - part.mean(axis=1, keepdims=True)
     total = total - total.mean(axis=1, keepdims=True)
     part, total = part - part.mean(axis=0), total - total.mean(axis=0)
