@@ -50,6 +50,7 @@ TABLES = {
     "uncertainty": "Mean uncertainty",
 }
 REFERENCE = "massgraph"
+# The paired tests are not among them: they follow from the scores.
 TABLES_OF_FOLDER = ("scores", "confusion", "costs", "contributions")
 
 
@@ -72,7 +73,7 @@ def write_evaluation(
     title
         What was evaluated, for the headings.
     command
-        How it was made, for who wants to make it again.
+        The command that made it, for anyone who wants to repeat it.
     overwrite
         Whether an existing folder may be replaced.
 
@@ -80,6 +81,22 @@ def write_evaluation(
     ------
     FileExistsError
         Where the folder exists and `overwrite` is false.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.evidence.evaluate import QUICK_FAULTS, evaluate, split_tasks
+    >>> from massgraph.report.evaluation import write_evaluation
+    >>> tasks = split_tasks(*mg.simulate("tiny", n_runs=1), folds=3, seeds=[0], held_out=1)
+    >>> small = {"branches": ("axis",), "folds": 2, "augment": 0}
+    >>> models = {"massgraph": lambda seed: mg.RGCNClassifier(random_state=seed, **small)}
+    >>> evaluation = evaluate(tasks, models, faults=QUICK_FAULTS[:1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_evaluation(evaluation, Path(folder) / "out", title="Tissue", command="...")
+    ...     print((Path(folder) / "out" / "tables.md").read_text()[:8])
+    # Tissue
     """
     from massgraph import pl
 
@@ -95,6 +112,7 @@ def write_evaluation(
         (folder / "evaluation.json").write_text(_json(evaluation, title, command), encoding="utf-8")
         pictures = []
         (folder / "figures").mkdir()
+        # Curves run over the strength of a fault, and clean spectra have none.
         if (evaluation.scores["kind"] != "clean").any():
             for score in ("balanced_accuracy", "calibration_error"):
                 figure = pl.evaluation(evaluation.scores, score=score)
@@ -113,7 +131,24 @@ def read_evaluation(directory: str | os.PathLike[str]) -> Evaluation:
     FileNotFoundError
         Where the folder, or a table of it, is missing.
     ValueError
-        Where a file is none of an evaluation.
+        Where a file is not that of an evaluation.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.evidence.evaluate import QUICK_FAULTS, evaluate, split_tasks
+    >>> from massgraph.report.evaluation import read_evaluation, write_evaluation
+    >>> tasks = split_tasks(*mg.simulate("tiny", n_runs=1), folds=3, seeds=[0], held_out=1)
+    >>> small = {"branches": ("axis",), "folds": 2, "augment": 0}
+    >>> models = {"massgraph": lambda seed: mg.RGCNClassifier(random_state=seed, **small)}
+    >>> evaluation = evaluate(tasks, models, faults=QUICK_FAULTS[:1])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_evaluation(evaluation, Path(folder) / "out", title="Tissue", command="...")
+    ...     again = read_evaluation(Path(folder) / "out")
+    >>> again.classes == evaluation.classes
+    True
     """
     folder = Path(directory)
     path = folder / "evaluation.json"
@@ -121,7 +156,7 @@ def read_evaluation(directory: str | os.PathLike[str]) -> Evaluation:
         content = json.loads(path.read_text(encoding="utf-8"))
         tables = {name: _read_table(folder / f"{name}.csv") for name in TABLES_OF_FOLDER}
         found = Evaluation(tuple(content["classes"]), **tables, ratio=float(content["ratio"]))
-        found.table()
+        found.table()  # a column that is missing is found here, and not when somebody draws it
     except FileNotFoundError as error:
         msg = (
             f"{folder} is no folder of `massgraph evaluate`: {Path(error.filename).name} is missing"
@@ -147,6 +182,13 @@ class Contest(NamedTuple):
     Scores are balanced accuracies, and `points` are hundredths of their difference; the `verdict`
     is ``"level"`` within the standard error of the default over the seeds, else ``"won"`` or
     ``"lost"``.
+
+    Examples
+    --------
+    >>> from massgraph.report.evaluation import Contest
+    >>> row = Contest("clean", 0.953, "shrinkage_lda", 0.930, 2.3, "won")
+    >>> f"{row.fault}: {row.verdict} against {row.best}"
+    'clean: won against shrinkage_lda'
     """
 
     fault: str
@@ -158,13 +200,36 @@ class Contest(NamedTuple):
 
 
 def against_the_best(evaluation: Evaluation) -> list[Contest]:
-    """The default beside the best other model, fault by fault; none without it or others."""
+    """Compare the default with the best other model, fault by fault.
+
+    The list is empty where either was not evaluated.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from massgraph.evidence.evaluate import Evaluation
+    >>> from massgraph.report.evaluation import against_the_best
+    >>> scores = pd.DataFrame(
+    ...     {
+    ...         "seed": 0,
+    ...         "model": ["massgraph", "lda"],
+    ...         "fault": "clean",
+    ...         "balanced_accuracy": [0.95, 0.93],
+    ...     }
+    ... )
+    >>> none = pd.DataFrame()
+    >>> evaluation = Evaluation(("a", "b"), scores, none, none, none, ratio=0.0)
+    >>> [(contest.fault, contest.best, contest.verdict) for contest in against_the_best(evaluation)]
+    [('clean', 'lda', 'won')]
+    """
     table, spread = evaluation.table(), evaluation.spread()
+    # "massgraph: axis alone" and the like are parts of the default, not its rivals.
     rivals = [name for name in table.index if not name.startswith(REFERENCE)]
     if REFERENCE not in table.index or not rivals:
         return []
     ours = table.loc[REFERENCE].to_numpy(dtype=float)
     theirs = table.loc[rivals].to_numpy(dtype=float)
+    # One seed has no spread: any difference then decides.
     error = np.nan_to_num(spread.loc[REFERENCE].to_numpy(dtype=float))
     error /= np.sqrt(evaluation.scores["seed"].nunique())
     found = []
@@ -178,7 +243,26 @@ def against_the_best(evaluation: Evaluation) -> list[Contest]:
 
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
-    """In words: of each fault the best other model, and whether the default is at or above it."""
+    """Say for each fault which other model is best, and whether the default is ahead of it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from massgraph.evidence.evaluate import Evaluation
+    >>> from massgraph.report.evaluation import summary_lines
+    >>> scores = pd.DataFrame(
+    ...     {
+    ...         "seed": 0,
+    ...         "model": ["massgraph", "lda"],
+    ...         "fault": "clean",
+    ...         "balanced_accuracy": [0.95, 0.93],
+    ...     }
+    ... )
+    >>> none = pd.DataFrame()
+    >>> evaluation = Evaluation(("a", "b"), scores, none, none, none, ratio=0.0)
+    >>> summary_lines(evaluation)
+    ['clean: won, 0.950 against 0.930 (lda), +2.0 points']
+    """
     return [
         f"{row.fault}: {row.verdict}, {row.score:.3f} against {row.best_score:.3f} "
         f"({row.best}), {row.points:+.1f} points"
@@ -187,7 +271,19 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
 
 
 def markdown_table(table: pd.DataFrame, spread: pd.DataFrame | None = None) -> str:
-    """A table of scores; the best of each column in bold, with the spread where there is one."""
+    """Set a table of scores in Markdown: the best of each column in bold, with its spread if given.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from massgraph.report.evaluation import markdown_table
+    >>> table = pd.DataFrame({"clean": [0.953, 0.927]}, index=["massgraph", "lda"])
+    >>> print(markdown_table(table))
+    | model | clean |
+    |---|---|
+    | massgraph | **.953** |
+    | lda | .927 |
+    """
     low_is_good = table.columns.name == "low is good"
     best = table.min() if low_is_good else table.max()
     head = "| model | " + " | ".join(map(str, table.columns)) + " |"
@@ -241,6 +337,7 @@ def _plain(table: pd.DataFrame) -> str:
 
 def _json(evaluation: Evaluation, title: str, command: str) -> str:
     """Everything but the confusion, as JSON; missing numbers are null."""
+    # pandas writes them as null; `json` would write NaN, which other readers of JSON refuse.
     content = {
         "title": title,
         "command": command,
@@ -259,6 +356,7 @@ def _page(evaluation: Evaluation, title: str, command: str, pictures: list[tuple
         table, spread = evaluation.table(score), evaluation.spread(score)
         low = score in LOW_IS_GOOD
         best = table.min() if low else table.max()
+        # Being sure is no merit by itself: no model is marked as best by its uncertainty.
         rows = [
             (
                 model,

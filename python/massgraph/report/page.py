@@ -65,15 +65,15 @@ def write_report(
     evaluation: Evaluation | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a segmentation as one HTML file that needs nothing but a browser, or paper.
+    """Write a segmentation as one HTML file, to be read in a browser or printed.
 
     Parameters
     ----------
     segmentation
-        What `RGCNClassifier.segment` gives. What it lacks (coordinates, labels, learning curve,
-        explanation) is left out of the report, which says so.
+        As returned by `RGCNClassifier.segment`. The report leaves out what it lacks (coordinates,
+        labels, learning curve, explanation), and says so.
     path
-        The file to write, whole or not at all. The same input gives the same bytes.
+        The file, which is written whole or not at all. The same input gives the same bytes.
     title
         Heading; default: the names of the runs.
     n_families
@@ -91,11 +91,25 @@ def write_report(
         Where the file exists and `overwrite` is false.
     ValueError
         Where `n_families` is negative, or `deletion` is empty or lacks a column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> spectra = mg.Spectra.from_peaks([([255.2], [9.0]), ([281.2], [4.0])])
+    >>> probability = [[0.9, 0.1], [0.2, 0.8]]
+    >>> found = mg.Segmentation.from_probability(spectra, ("tumour", "rest"), probability)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     mg.write_report(found, Path(folder) / "report.html", title="Slide 7")
+    ...     print("<h1>Slide 7</h1>" in (Path(folder) / "report.html").read_text(encoding="utf-8"))
+    True
     """
     if n_families < 0:
         msg = f"n_families is {n_families}, need at least 0"
         raise InputError(msg)
     with atomic_file(path, overwrite=overwrite) as temporary:
+        # The ends of lines are given, or Windows would write other bytes.
         text = _render(segmentation, title, n_families, deletion, evaluation)
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
@@ -120,6 +134,7 @@ def _render(
         "agreement": _agreement(segmentation),
         "mirrors": None if explanation is None else _mirrors(segmentation, explanation),
         "mirrors_missing": [name for name, n in segmentation.counts().items() if n == 0],
+        # Of spectra that were read block by block there are no peaks left for ion images.
         "families": _families(
             segmentation, n_families, with_images=not no_map and segmentation.spectra.n_peaks > 0
         ),
@@ -341,6 +356,7 @@ def _deletion(curve: pd.DataFrame) -> dict[str, Any]:
         "start": _decimal(start["score_top"], 2),
         "top": _decimal(last["score_top"], 2),
         "random": _decimal(last["score_random_mean"], 2),
+        # A gap within the spread of the random draws would prove nothing.
         "holds": bool(last["score_top"] < last["score_random_mean"] - last["score_random_sd"]),
     }
 
@@ -391,6 +407,7 @@ def _confusion_table(segmentation: Segmentation, mask: NDArray[np.bool_]) -> _Ta
     missed = labelled - confusion.sum(axis=1)
     recall = segmentation.recall(mask)
     many = len(confusion.columns) > MOST_NAMED_COLUMNS
+    # Many names do not fit above their columns, so they are numbered in the rows.
     numbers = {str(name): str(i + 1) for i, name in enumerate(confusion.columns)}
     head = ["label given", *(numbers[name] if many else name for name in confusion.columns)]
     head += ["no peaks"] if missed.any() else []

@@ -55,7 +55,7 @@ def check_output(
     overwrite: bool = False,
     replaced: Collection[str] = NAMES,
 ) -> None:
-    """Check that a results folder may be made, or replaced, at this place.
+    """Check that a results folder may be made or replaced here.
 
     Raises
     ------
@@ -63,7 +63,18 @@ def check_output(
         Where something is there and `overwrite` is false, or where a folder to be replaced holds
         anything but the names `replaced`, default those of results.
     FileNotFoundError
-        Where the folder that it should be made in is missing.
+        Where the folder to make it in is missing.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from massgraph.report.results import check_output
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "thesis.docx").touch()
+    ...     check_output(folder, overwrite=True)
+    Traceback (most recent call last):
+    FileExistsError: ... holds thesis.docx, which is no result of massgraph: choose another --out
     """
     out = Path(directory)
     if not out.absolute().parent.is_dir():
@@ -122,8 +133,25 @@ def write_results(
         As for `check_output`.
     ValueError
         Where the segmentation has no explanation.
+
+    Examples
+    --------
+    A folder with anything else in it is never replaced:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.report.results import write_results
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "thesis.docx").touch()
+    ...     write_results(clf.segment(spectra), folder, title="Slide 7", model=clf, overwrite=True)
+    Traceback (most recent call last):
+    FileExistsError: ... holds thesis.docx, which is no result of massgraph: choose another --out
     """
     explanation = _explanation_of(segmentation)
+    # Asked again though the writer below asks too: only here the names in a folder are looked at.
     check_output(directory, overwrite=overwrite)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         if model is not None:
@@ -156,11 +184,24 @@ def write_explanation(
     """Write the tables and pictures of the explanation alone, as a folder.
 
     Parameters and errors as for `write_results`.
+
+    Examples
+    --------
+    What was segmented without an explanation has none to write:
+
+    >>> import massgraph as mg
+    >>> from massgraph.report.results import write_explanation
+    >>> spectra = mg.Spectra.from_peaks([([255.2], [9.0]), ([281.2], [4.0])])
+    >>> found = mg.Segmentation.from_probability(spectra, ("a", "b"), [[0.9, 0.1], [0.2, 0.8]])
+    >>> write_explanation(found, "explanation")
+    Traceback (most recent call last):
+    massgraph...: the segmentation has no explanation to write: use segment(..., explain=True)
     """
     explanation = _explanation_of(segmentation)
     check_output(directory, overwrite=overwrite)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         _write_tables(explanation, folder)
+        # A row for each ion, class and run: those of zero would be most of the file.
         by_region = explanation.by_region(segmentation.run)
         by_region[by_region["activation"] != 0].to_csv(folder / "ions_by_run.csv", index=False)
         _draw(_explanation_drawings(segmentation, explanation), folder / "figures")
@@ -184,6 +225,7 @@ def _write_tables(explanation: Explanation, folder: Path) -> None:
 def _maps(segmentation: Segmentation) -> Iterator[Drawing]:
     """Pictures of where the classes are, for pixels that have a place, and how it was learnt."""
     if segmentation.coordinates is not None:
+        # The kind is bound now: the picture is drawn after the loop has gone on.
         for kind in ("class", "probability", "uncertainty"):
             yield kind, lambda kind=kind: pl.segmentation(segmentation, kind)  # type: ignore[misc]
         if segmentation.reference is not None:
@@ -218,6 +260,8 @@ def _explanation_drawings(
 
 def _file_names(classes: Sequence[str]) -> dict[str, str]:
     """Class names may hold anything; file names may not, and differ in more than capitals."""
+    # macOS and Windows take A.png and a.png for one file. Names of 60 letters, of up to four bytes
+    # each, stay below the 255 bytes that a file system allows.
     names: dict[str, str] = {}
     taken: set[str] = set()
     for number, text in enumerate(classes, start=1):
@@ -231,6 +275,7 @@ def _file_names(classes: Sequence[str]) -> dict[str, str]:
 
 def _draw(drawings: Iterator[Drawing] | list[Drawing], folder: Path) -> None:
     folder.mkdir()
+    # Drawn when it is its turn: all pictures at once would fill the memory.
     todo = list(drawings)
     for name, draw in progress(todo, len(todo), "drawing"):
         figure = draw()

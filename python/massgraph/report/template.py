@@ -20,7 +20,14 @@ LARGEST_SVG = 300_000
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as a template needs it: data URI, width in inches, words for who cannot see it."""
+    """An image as a template needs it: data URI, width in inches, and a text in its place.
+
+    Examples
+    --------
+    >>> from massgraph.report.template import Picture
+    >>> Picture("data:image/png;base64,", 3.4, "Map of the classes").text
+    'Map of the classes'
+    """
 
     source: str
     width: float
@@ -28,8 +35,18 @@ class Picture:
 
 
 def embed(figure: Figure, text: str) -> Picture:
-    """A picture inside the file: drawn as SVG, or as an image where that would be too long."""
+    """Embed a figure in the page: as SVG, or as PNG where that would be too large.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from massgraph.report.template import embed
+    >>> picture = embed(Figure(figsize=(2, 1)), "An empty figure")
+    >>> picture.source[:18], picture.width
+    ('data:image/svg+xml', 2.0)
+    """
     file = BytesIO()
+    # Without a date the same figure gives the same bytes.
     figure.savefig(file, format="svg", dpi=PICTURE_DPI, metadata={"Date": None})
     kind = "svg+xml"
     if file.tell() > LARGEST_SVG:
@@ -41,9 +58,17 @@ def embed(figure: Figure, text: str) -> Picture:
 
 
 def environment() -> Environment:
-    """Where templates come from: what they show is escaped, and what they lack is an error."""
+    """Set up the templates: what they show is escaped, and what they lack is an error.
+
+    Examples
+    --------
+    >>> from massgraph.report.template import environment
+    >>> environment().from_string("class {{ name }}").render(name="a < b")
+    'class a &lt; b'
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    # Names of classes and runs come with the data, and may hold anything: HTML as well.
     return Environment(
         loader=PackageLoader("massgraph.report", "templates"),
         autoescape=True,
