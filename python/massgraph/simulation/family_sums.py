@@ -48,7 +48,7 @@ def simulate_family_sums(
     effect
         Difference of its log total between the classes.
     n_runs
-        Runs, each with its own gain for every ion.
+        Number of runs, each with its own gain for every ion.
     random_state
         Seed of the pixels and runs.
     families_from
@@ -63,6 +63,13 @@ def simulate_family_sums(
     ------
     ValueError
         For fewer than one pixel, family or run.
+
+    Examples
+    --------
+    >>> from massgraph.simulation.family_sums import simulate_family_sums
+    >>> spectra, labels = simulate_family_sums(10, n_families=5)
+    >>> spectra.n_pixels, spectra.n_peaks, sorted(set(labels.tolist()))
+    (20, 400, ['high', 'low'])
     """
     for name, value in (
         ("n_per_class", n_per_class),
@@ -72,6 +79,7 @@ def simulate_family_sums(
         if value < 1:
             msg = f"{name} is {value}, need at least 1"
             raise InputError(msg)
+    # A stream of its own: pixels of the same seed must not repeat the numbers of the families.
     mz, level = _families(n_families, np.random.default_rng([families_from, 7]))
     rng = np.random.default_rng(random_state)
     n = 2 * n_per_class
@@ -85,6 +93,7 @@ def simulate_family_sums(
     order = np.argsort(mz.ravel())
     jitter = 1e-6 * JITTER_PPM * rng.standard_normal((n, mz.size))
     places = mz.ravel()[order] * (1 + jitter)
+    # Ions are some fifty times the jitter apart, so that sorting swaps no two of them.
     peaks = [
         (np.sort(row), strength[order]) for row, strength in zip(places, intensity, strict=True)
     ]

@@ -211,6 +211,14 @@ class IonLibrary:
         m/z of the peaks that the instrument resolves, at mean intensities.
     table
         The lipid ions: see `massgraph.simulation.simulate.Simulation.families`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.simulation.lipids import build_library
+    >>> library = build_library(np.random.default_rng(0), "positive", 3, 2, 5)
+    >>> bool((np.diff(library.axis) > 0).all()), library.mz.size >= library.axis.size
+    (True, True)
     """
 
     mz: NDArray[np.float64]
@@ -224,7 +232,14 @@ class IonLibrary:
 
 
 def family_count(polarity: str) -> int:
-    """How many lipid families there are in a polarity."""
+    """How many lipid families there are in a polarity.
+
+    Examples
+    --------
+    >>> from massgraph.simulation.lipids import family_count
+    >>> family_count("positive")
+    18
+    """
     return len(_FAMILIES[polarity])
 
 
@@ -237,6 +252,12 @@ def lipid_formula(lipid_class: str, carbons: int, double_bonds: int) -> str:
         "PC", "SM", "TG", ...
     carbons, double_bonds
         Sum over its chains, as in "PC 34:1".
+
+    Examples
+    --------
+    >>> from massgraph.simulation.lipids import lipid_formula
+    >>> lipid_formula("PC", 34, 1)
+    'C42H82NO8P'
     """
     extra_carbons, extra_hydrogens, rest = _CLASSES[lipid_class]
     hydrogens = 2 * carbons + extra_hydrogens - 2 * double_bonds
@@ -258,6 +279,14 @@ def build_library(
         The number of families, and of species in each at most.
     background
         The number of background molecules.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.simulation.lipids import build_library
+    >>> library = build_library(np.random.default_rng(0), "positive", 3, 2, 5)
+    >>> sorted(set(library.table["name"]))
+    ['PC, 0-2 double bonds', 'PC, 3-7 double bonds', 'SM']
     """
     ions = pd.concat(
         [
@@ -296,6 +325,7 @@ def _adduct_logits(polarity: str, families: int) -> NDArray[np.float64]:
     background = [_BACKGROUND_SHARES[polarity]] * len(BACKGROUND_GROUPS)
     rows = [series.shares for series in _FAMILIES[polarity][:families]] + background
     shares = np.array([[row.get(adduct, 0.0) for adduct in _ADDUCTS[polarity]] for row in rows])
+    # The log of an absent adduct is -inf, which stays a share of zero in the softmax over adducts.
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(shares / shares.sum(axis=1, keepdims=True)))
 
@@ -353,6 +383,7 @@ def _isotope_rows(
 
 
 def _count(formula: str) -> dict[str, int]:
+    # An empty formula is refused by the parser, but an adduct may lose nothing.
     return parse_formula(formula) if formula else {}
 
 
@@ -384,11 +415,13 @@ def _background_ions(
             gain, loss = _ADDUCTS[polarity][adduct]
             delta = sum(formula_mass(text) * s for text, s in ((gain, 1), (loss, -1)) if text)
             charge = -ELECTRON_MASS if polarity == "positive" else ELECTRON_MASS
+            # One draw for all isotopes of an adduct: their ratios are those of the atoms.
             own = level[index] * rng.lognormal(0.0, 0.5)
             for isotope in ("", "13C", "13C2"):
                 ratio, shift = _isotope_peak(*_ISOTOPES[isotope], carbons)
                 rows.append(
                     {
+                        # Below zero: no background molecule may share the gain of a lipid.
                         "molecule": -1 - index,
                         "family": group[index],
                         "adduct": adduct,
@@ -407,6 +440,14 @@ def organic_masses(
 
     The defect per Da is normal, mean 0.60e-3 and sd 0.08e-3: measured on the weaker peaks of a
     human kidney (MALDI, negative mode, m/z 400-1300). Small masses are the more frequent.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.simulation.lipids import organic_masses
+    >>> masses = organic_masses(np.random.default_rng(0), 1000)
+    >>> bool(250 <= masses.min()), bool(masses.max() < 1002)
+    (True, True)
     """
     nominal = np.floor(low + (high - low) * rng.beta(1.2, 1.6, size=n))
     return np.asarray(nominal * (1.0 + rng.normal(0.60e-3, 0.08e-3, size=n)))

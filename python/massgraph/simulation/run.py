@@ -24,7 +24,14 @@ SALT_EFFECT = 1.3
 
 @dataclass(frozen=True)
 class Settings:
-    """What a preset sets and an argument of `massgraph.simulate` overrides; see there."""
+    """What a preset sets and an argument of `massgraph.simulate` overrides; see there.
+
+    Examples
+    --------
+    >>> from massgraph.simulation.simulate import PRESETS
+    >>> PRESETS["tiny"].shape, PRESETS["large"].shape
+    ((12, 12), (170, 170))
+    """
 
     n_runs: int = 3
     shape: tuple[int, int] = (30, 30)
@@ -46,7 +53,16 @@ class Settings:
 
 
 class Peaks(NamedTuple):
-    """Peaks of some pixels: pixel, m/z, intensity and index into the axis (-1: noise) of each."""
+    """Peaks of some pixels: pixel, m/z, intensity and index into the axis (-1: noise) of each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.simulation.run import Peaks
+    >>> peaks = Peaks(np.array([0, 0]), np.array([500.1, 703.6]), np.ones(2), np.array([3, -1]))
+    >>> peaks.take(peaks.ion >= 0).mz.tolist()
+    [500.1]
+    """
 
     pixel: NDArray[np.int64]
     mz: NDArray[np.float64]
@@ -66,6 +82,7 @@ class Peaks(NamedTuple):
             np.append(self.ion, noise.ion),
         )
         joined = joined.take(np.lexsort((joined.mz, joined.pixel)))
+        # Noise goes and ions stay: what is not resolved is one peak, and the ion's place is known.
         near = np.diff(joined.mz) < joined.mz[1:] / RESOLVING_POWER
         near &= np.diff(joined.pixel) == 0
         crowded = np.append(near, False) | np.append(False, near)
@@ -97,6 +114,18 @@ class Run:
     group_fields, adduct_fields
         Smooth fields of mean 0 and sd 1, float32, shapes ``(n_pixels, n_groups)`` and
         ``(n_pixels, n_adducts)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.simulation.lipids import build_library
+    >>> from massgraph.simulation.run import Settings, draw_run
+    >>> settings, rng = Settings(shape=(8, 8)), np.random.default_rng(0)
+    >>> library = build_library(rng, "positive", 3, 2, 5)
+    >>> run = draw_run(rng, settings, library, np.zeros((3, 3)))
+    >>> peaks = run.block(np.arange(4))
+    >>> np.unique(peaks.pixel).tolist()
+    [0, 1, 2, 3]
     """
 
     rng: np.random.Generator
@@ -117,6 +146,7 @@ class Run:
         seen, intensity = self._observe(expected)
         pixel, ion = np.nonzero(seen)
         strength = intensity[pixel, ion]
+        # A peak of few ions is placed less exactly: twice as far off where it is hardly seen.
         jitter = self.settings.jitter_ppm * (1.0 + np.sqrt(DETECTION_LIMIT / strength))
         error = self.calibration_ppm[pixels][pixel] + pull[pixel, ion]
         error += jitter * self.rng.standard_normal(error.size)
@@ -132,6 +162,7 @@ class Run:
         ions = channels[:, library.channel] * self.level
         first = np.flatnonzero(np.diff(library.peak, prepend=-1))
         expected: NDArray[np.float32] = np.add.reduceat(ions, first, axis=1)
+        # Ions of one peak pull it to the stronger one: in pixels of another mixture it moves.
         offset = (library.mz / library.axis[library.peak] - 1.0) * 1e6
         pull: NDArray[np.float32] = np.add.reduceat(ions * offset.astype(np.float32), first, axis=1)
         return expected, pull / expected
@@ -139,9 +170,11 @@ class Run:
     def _log_channels(self, pixels: NDArray[np.int64]) -> NDArray[np.float64]:
         """Log of a group's factor times the share of an adduct, ``(n_pixels, n_channels)``."""
         logits = self.library.logits
+        # Half of the variance each for a smooth field and for the pixel by itself.
         spread = self.settings.adduct_variation * math.sqrt(0.5)
         white = self.rng.standard_normal((pixels.size, *logits.shape))
         shares = logits + self.salts + spread * (self.adduct_fields[pixels, None, :] + white)
+        # Shares add up to one: what one adduct gains, the others of the molecule lose.
         shares -= np.logaddexp.reduce(shares, axis=2, keepdims=True)
         shares += self._log_groups(pixels)[:, :, None]
         return shares.reshape(pixels.size, -1)
@@ -169,6 +202,7 @@ class Run:
         draw = self.rng.standard_normal
         intensity = expected * np.exp(self.settings.noise * draw(expected.shape, dtype=np.float32))
         intensity += np.sqrt(ION_UNIT * expected) * draw(expected.shape, dtype=np.float32)
+        # Counting may take a weak peak below zero: the limit leaves it out like any other.
         return intensity > DETECTION_LIMIT, intensity
 
     def _noise(self, n_pixels: int) -> Peaks:
@@ -193,7 +227,19 @@ def draw_run(
     """Draw what makes a run: tissue, calibration, gains, and smooth fields.
 
     Parameters as for `Run`; `rng` is used here first and then by the blocks.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.simulation.lipids import build_library
+    >>> from massgraph.simulation.run import Settings, draw_run
+    >>> settings, rng = Settings(shape=(8, 8)), np.random.default_rng(0)
+    >>> library = build_library(rng, "positive", 3, 2, 5)
+    >>> run = draw_run(rng, settings, library, np.zeros((3, 3)))
+    >>> run.calibration_ppm.shape, run.level.shape == library.mz.shape
+    ((64,), True)
     """
+    # The order of the draws, arguments below included, is part of what a seed means.
     n_groups, n_adducts = library.logits.shape
     batch = settings.batch_effect
     gain = np.exp(batch * rng.standard_normal(library.source.max() + 1))
@@ -222,6 +268,7 @@ def _draw_calibration(rng: np.random.Generator, settings: Settings) -> NDArray[n
     """Mass error of each pixel in ppm: that of the run, and a slow drift along the rows."""
     n_pixels = math.prod(settings.shape)
     drift = gaussian_filter1d(np.cumsum(rng.standard_normal(n_pixels)), n_pixels / 50)
+    # To sd 1, so that `drift_ppm` means the same in runs of any size.
     drift = (drift - drift.mean()) / drift.std()
     shift = settings.calibration_ppm * rng.standard_normal()
     return np.asarray(shift + settings.drift_ppm * drift)

@@ -1,4 +1,4 @@
-"""Simulation: mass spectrometry images of which the truth is known.
+"""Simulated mass spectrometry images of which the truth is known.
 
 Tissue sections of several runs, each with its own geometry and batch effects; lipid families of
 real formulas with adducts, isotopes and in-source losses; chemical noise, calibration error, a
@@ -105,6 +105,15 @@ class Simulation:
         Index into `axis` of each peak of `spectra`, -1 for random noise, shape ``(n_peaks,)``.
     calibration_ppm
         Mass error of each pixel, without the jitter of its peaks, shape ``(n_pixels,)``.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> simulation = mg.simulate("tiny", n_runs=1)
+    >>> simulation.classes
+    ('epithelium', 'stroma', 'muscle')
+    >>> sorted(set(simulation.families["discriminates"]))
+    ['', 'epithelium', 'muscle', 'stroma']
     """
 
     spectra: Spectra
@@ -198,6 +207,15 @@ def simulate(
     ------
     ValueError
         For an unknown preset or polarity, or a setting out of its range.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> spectra
+    Spectra(144 pixels, ... peaks, m/z ..., 1 run, polarity positive)
+    >>> labels.shape, labels[0] is None  # a corner, off the tissue
+    ((144,), True)
     """
     given = dict(locals())  # first of all: the arguments, and nothing else
     simulator = _Simulator(**given)
@@ -209,6 +227,12 @@ def simulate_chunks(preset: str = "small", **settings: Any) -> Iterator[Simulati
     """Make the pixels of `simulate`, at most 1024 of one run at a time.
 
     For images larger than memory. Parameters and errors as for `simulate`.
+
+    Examples
+    --------
+    >>> from massgraph.simulation.simulate import simulate_chunks
+    >>> [chunk.spectra.n_pixels for chunk in simulate_chunks("tiny", n_runs=2)]
+    [144, 144]
     """
     return _Simulator(preset, **settings).chunks()
 
@@ -229,6 +253,7 @@ class _Simulator:
         self.polarity = polarity
         self.classes = REGIONS[: settings.n_classes]
         rng = _generator(random_state)
+        # A stream for each run: it is the same run, however many there are.
         library_rng, effect_rng, *self.run_rngs = rng.spawn(2 + settings.n_runs)
         self.library = build_library(
             library_rng, polarity, settings.n_families, settings.n_species, settings.n_background
@@ -298,6 +323,7 @@ def _settle(preset: str, polarity: str, overrides: dict[str, Any]) -> Settings:
     if polarity not in POLARITIES:
         msg = f"polarity {polarity!r} is none of {POLARITIES}"
         raise InputError(msg)
+    # `simulate_chunks` takes any keyword; of a misspelt one `replace` would name Settings alone.
     known = {field.name for field in fields(Settings)}
     for name in overrides:
         if name not in known:
@@ -328,6 +354,7 @@ def _check(settings: Settings, families: int) -> None:
     low_high: dict[str, tuple[float, float]] = {
         "n_runs": (1, math.inf),
         "n_classes": (2, len(REGIONS)),
+        # No family serves two classes, so each class needs one.
         "n_families": (settings.n_classes, families),
         "families_per_class": (1, settings.n_families // settings.n_classes),
         "n_species": (1, math.inf),
@@ -374,6 +401,7 @@ def _draw_labelled(
 ) -> NDArray[np.bool_]:
     """Choose a random share of the pixels of each region, one at least."""
     labelled = np.zeros(region.size, dtype=bool)
+    # Region by region: of a share of the whole run a small region might have no label at all.
     for code in range(settings.n_classes):
         members = rng.permutation(np.flatnonzero(region == code))
         labelled[members[: math.ceil(settings.labelled_fraction * members.size)]] = True

@@ -23,8 +23,16 @@ class Tissue:
     region
         Region of each pixel, -1 off tissue, shape ``(n_pixels,)``.
     mixture
-        Share of each region in each pixel, shape ``(n_pixels, n_regions)``; the rest of one is
-        off tissue.
+        Share of each region in each pixel, shape ``(n_pixels, n_regions)``; what is missing to
+        one is off tissue.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.simulation.tissue import draw_tissue
+    >>> tissue = draw_tissue(np.random.default_rng(0), (20, 20), 3)
+    >>> tissue.mixture.shape, bool(tissue.mixture.sum(axis=1).max() < 1.000001)
+    ((400, 3), True)
     """
 
     region: NDArray[np.int64]
@@ -34,7 +42,16 @@ class Tissue:
 def smooth_field(
     rng: np.random.Generator, shape: tuple[int, int], sigma: float
 ) -> NDArray[np.float64]:
-    """Gaussian random field with mean 0 and sd 1, smooth over `sigma` pixels."""
+    """Gaussian random field with mean 0 and sd 1, smooth over `sigma` pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.simulation.tissue import smooth_field
+    >>> field = smooth_field(np.random.default_rng(0), (20, 30), 2.0)
+    >>> field.shape, round(float(field.std()), 6)
+    ((20, 30), 1.0)
+    """
     field = gaussian_filter(rng.standard_normal(shape), sigma, mode="reflect")
     return np.asarray((field - field.mean()) / field.std())
 
@@ -54,6 +71,13 @@ def draw_tissue(rng: np.random.Generator, shape: tuple[int, int], n_regions: int
         Rows and columns of the raster.
     n_regions
         The number of regions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.simulation.tissue import draw_tissue
+    >>> np.unique(draw_tissue(np.random.default_rng(0), (20, 20), 3).region).tolist()
+    [-1, 0, 1, 2]
     """
     size = min(shape)
     rows, columns = np.meshgrid(
@@ -67,7 +91,9 @@ def draw_tissue(rng: np.random.Generator, shape: tuple[int, int], n_regions: int
         + 0.4 * rng.uniform(-1, 1) * columns
         + 0.35 * smooth_field(rng, shape, size / 12)
     )
+    # Half of the area is dealt out evenly, so that no region vanishes.
     share = 0.5 / n_regions + 0.5 * rng.dirichlet(np.full(n_regions, 6.0))
+    # By rank, not by depth itself: regions then have just these shares, whatever the field is.
     rank = np.argsort(np.argsort(depth[inside]))
     region = np.full(shape, -1)
     # Of the regions in order, the first lies deepest.
