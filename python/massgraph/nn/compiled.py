@@ -1,172 +1,35 @@
-"""The compiled network: what a batch and a layer look like to it, and its calls."""
+"""The calls of the compiled network.
+
+Each raises MemoryError where its pixels do not fit into memory, and RuntimeError without the
+library. Other threads of Python run meanwhile.
+"""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from massgraph._util.threads import n_threads
 from massgraph.graph.batch import GraphBatch
 from massgraph.native.library import address, library
+from massgraph.nn.structs import (
+    Floats,
+    Gradients,
+    Input,
+    Layer,
+    OutputGradient,
+    batch_reference,
+    gradient_structs,
+    head_reference,
+    layer_structs,
+    padded,
+)
 
-__all__ = [
-    "Input",
-    "Layer",
-    "OutputGradient",
-    "backward",
-    "forward",
-    "infer",
-    "memory",
-    "padded",
-    "pool",
-    "pool_sums",
-    "step",
-]
-
-Pointer, Int, Long = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
-Floats = NDArray[np.float32]
-Gradients = tuple[Floats, Floats, Floats]
-
-
-def padded(width: int) -> int:
-    """Width of rows inside the library, as in kernels.h."""
-    return 4 if width <= 4 else 8 if width <= 8 else -(-width // 16) * 16
-
-
-def memory(tensor: torch.Tensor) -> Floats:
-    """The tensor's own memory where it is contiguous, as an array."""
-    return tensor.detach().contiguous().numpy()
-
-
-class _Batch(ctypes.Structure):
-    _fields_ = [
-        ("n_pixels", Long),
-        *((name, Pointer) for name in ("graph", "first_peak", "place", "first_message")),
-        *((name, Pointer) for name in ("kind_offsets", "sender", "receiver", "senders")),
-        ("n_kinds", Int),
-        ("wide", Int),
-    ]
-
-
-class _Layer(ctypes.Structure):
-    _fields_ = [
-        ("n_in", Int),
-        ("n_out", Int),
-        *((name, Pointer) for name in ("weight", "root", "bias", "scale", "shift")),
-    ]
-
-
-class _Input(ctypes.Structure):
-    _fields_ = [
-        ("data", Pointer),
-        ("stride", Int),
-        ("by_place", Int),
-        ("active", Int),
-        ("scale", Pointer),
-        ("shift", Pointer),
-    ]
-
-
-class _Back(ctypes.Structure):
-    _fields_ = [
-        ("dh", Pointer),
-        ("pooled", Int),
-        *((name, Pointer) for name in ("z", "p", "q", "s")),
-    ]
-
-
-class _Gradients(ctypes.Structure):
-    _fields_ = [(name, Pointer) for name in ("weight", "root", "bias")]
-
-
-class _Head(ctypes.Structure):
-    _fields_ = [("n_classes", Int), ("weight", Pointer), ("bias", Pointer)]
-
-
-def _reference(batch: GraphBatch) -> Any:
-    """The batch as the library takes it; the arrays stay those of the batch."""
-    places = {name: address(array) for name, array in batch.arrays.items()}
-    wide = int(batch.messages.wide)
-    n_kinds = batch.messages.n_kinds
-    return ctypes.byref(_Batch(n_pixels=batch.n_pixels, n_kinds=n_kinds, wide=wide, **places))
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """Weights of a relational layer, float32, and the scale and shift that follow it or None.
-
-    Shapes are those of `massgraph.nn.layers.RelationalConv`.
-    """
-
-    weight: Floats
-    root: Floats
-    bias: Floats
-    scale: Floats | None = None
-    shift: Floats | None = None
-
-    @property
-    def n_in(self) -> int:
-        """Number of input features."""
-        return int(self.root.shape[0])
-
-    @property
-    def n_out(self) -> int:
-        """Number of output features."""
-        return int(self.root.shape[1])
-
-    @property
-    def struct(self) -> _Layer:
-        """The layer as the library takes it."""
-        names = ("weight", "root", "bias", "scale", "shift")
-        places = {name: address(getattr(self, name)) for name in names}
-        return _Layer(n_in=self.n_in, n_out=self.n_out, **places)
-
-
-@dataclass(frozen=True, eq=False)
-class Input:
-    """Rows that a layer reads.
-
-    Parameters
-    ----------
-    data
-        float32, shape ``(n_rows, width)``.
-    of_batch
-        Whether the rows are the batch's, padded; otherwise they are those of all graphs.
-    active
-        Whether the layer reads ``max(scale * data + shift, 0)``.
-    scale, shift
-        Of BatchNorm, or None.
-    """
-
-    data: Floats
-    of_batch: bool = False
-    active: bool = False
-    scale: Floats | None = None
-    shift: Floats | None = None
-
-    @property
-    def reference(self) -> Any:
-        """The rows as the library takes them."""
-        return ctypes.byref(
-            _Input(
-                data=address(self.data),
-                stride=self.data.shape[1],
-                by_place=int(self.of_batch),
-                active=int(self.active),
-                scale=address(self.scale),
-                shift=address(self.shift),
-            )
-        )
-
-
-def _structs(layers: Sequence[Layer]) -> Any:
-    return (_Layer * len(layers))(*(layer.struct for layer in layers))
+__all__ = ["backward", "forward", "infer", "pool", "pool_sums", "step"]
 
 
 def _call(name: str, *arguments: Any) -> None:
@@ -174,6 +37,7 @@ def _call(name: str, *arguments: Any) -> None:
     if loaded is None:
         msg = "the compiled library is not there any more"
         raise RuntimeError(msg)
+    # No exception crosses from C++ to Python: zero is all that is heard of one.
     if not getattr(loaded, name)(*arguments, n_threads()):
         msg = f"{name[3:]} of these pixels does not fit into memory: use fewer at a time"
         raise MemoryError(msg)
@@ -189,6 +53,22 @@ def infer(
     numpy.ndarray
         With `nodes` the features after the last ReLU, float32, ``(n_peaks, n_out)``; otherwise
         their mean over the peaks of each pixel, float64, ``(n_pixels, n_out)``, zero for none.
+
+    Examples
+    --------
+    A pixel of two peaks, one of no peak, and a layer that reads no messages:
+
+    >>> import numpy as np
+    >>> from massgraph.graph.batch import GraphBatch
+    >>> from massgraph.graph.messages import CompactMessages
+    >>> from massgraph.nn.compiled import infer
+    >>> from massgraph.nn.structs import Layer
+    >>> x = np.array([[1.0], [2.0]], np.float32)
+    >>> batch = GraphBatch(x, np.array([0, 2, 2]), CompactMessages.none(2), np.arange(2))
+    >>> layer = Layer(np.zeros((0, 1, 1), np.float32), np.eye(1, dtype=np.float32), x[0])
+    >>> infer(batch, [layer])
+    array([[2.5],
+           [0. ]])
     """
     n_out = layers[-1].n_out
     out = (
@@ -199,10 +79,10 @@ def infer(
     place = address(out)
     _call(
         "mg_infer",
-        _reference(batch),
+        batch_reference(batch),
         Input(batch.features).reference,
         len(layers),
-        _structs(layers),
+        layer_structs(layers),
         *((None, place) if nodes else (place, None)),
     )
     return out
@@ -211,11 +91,29 @@ def infer(
 def forward(
     batch: GraphBatch, layer: Layer, x: Input, z: Floats, *, sums: bool
 ) -> NDArray[np.float64] | None:
-    """One layer into `z` (n_peaks, padded); with `sums` the sums of z and of its squares."""
+    """One layer into `z` (n_peaks, padded); with `sums` the sums of z and of its squares.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.graph.batch import GraphBatch
+    >>> from massgraph.graph.messages import CompactMessages
+    >>> from massgraph.nn.compiled import forward
+    >>> from massgraph.nn.structs import Input, Layer
+    >>> x, z = np.array([[1.0], [2.0]], np.float32), np.empty((2, 4), np.float32)
+    >>> batch = GraphBatch(x, np.array([0, 2]), CompactMessages.none(1), np.arange(1))
+    >>> layer = Layer(np.zeros((0, 1, 1), np.float32), np.eye(1, dtype=np.float32), x[0])
+    >>> forward(batch, layer, Input(x), z, sums=True)
+    array([[ 5.],
+           [13.]])
+    >>> z[:, :1]
+    array([[2.],
+           [3.]], dtype=float32)
+    """
     totals = np.empty((2, padded(layer.n_out))) if sums else None
     _call(
         "mg_forward",
-        _reference(batch),
+        batch_reference(batch),
         ctypes.byref(layer.struct),
         x.reference,
         address(z),
@@ -225,56 +123,46 @@ def forward(
 
 
 def pool(batch: GraphBatch, z: Input, n_out: int) -> Floats:
-    """Mean over the peaks of each pixel, shape ``(n_pixels, n_out)``; zero for none."""
+    """Mean over the peaks of each pixel, shape ``(n_pixels, n_out)``; zero for none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.graph.batch import GraphBatch
+    >>> from massgraph.graph.messages import CompactMessages
+    >>> from massgraph.nn.compiled import pool
+    >>> from massgraph.nn.structs import Input
+    >>> z = np.array([[1, 0, 0, 0], [-2, 0, 0, 0]], np.float32)
+    >>> batch = GraphBatch(z, np.array([0, 2]), CompactMessages.none(1), np.arange(1))
+    >>> pool(batch, Input(z, of_batch=True, active=True), 1)
+    array([[0.5]], dtype=float32)
+    """
     pooled = np.empty((batch.n_pixels, n_out), dtype=np.float32)
-    _call("mg_pool", _reference(batch), z.reference, n_out, address(pooled))
+    _call("mg_pool", batch_reference(batch), z.reference, n_out, address(pooled))
     return pooled
 
 
 def pool_sums(batch: GraphBatch, z: Input, dpooled: Floats) -> NDArray[np.float64]:
-    """Sums over the peaks of dy and of dy z, where dy is what the pooled gradient leaves there."""
+    """Sums over the peaks of dy and of dy z, where dy is what the pooled gradient leaves there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.graph.batch import GraphBatch
+    >>> from massgraph.graph.messages import CompactMessages
+    >>> from massgraph.nn.compiled import pool_sums
+    >>> from massgraph.nn.structs import Input
+    >>> z = np.array([[3, 0, 0, 0], [-2, 0, 0, 0]], np.float32)
+    >>> batch = GraphBatch(z, np.array([0, 2]), CompactMessages.none(1), np.arange(1))
+    >>> pool_sums(batch, Input(z, of_batch=True, active=True), np.ones((1, 1), np.float32))
+    array([[0.5],
+           [1.5]])
+    """
     n_out = dpooled.shape[1]
     sums = np.empty((2, z.data.shape[1]))
-    _call("mg_pool_sums", _reference(batch), z.reference, n_out, address(dpooled), address(sums))
+    gradient = address(dpooled)
+    _call("mg_pool_sums", batch_reference(batch), z.reference, n_out, gradient, address(sums))
     return sums[:, :n_out]
-
-
-@dataclass(frozen=True, eq=False)
-class OutputGradient:
-    """Gradient of the loss by what a layer gives.
-
-    Parameters
-    ----------
-    dh
-        By the mean over peaks, ``(n_pixels, n_out)``, where `pooled`; otherwise by each peak's
-        value before the ReLU, ``(n_peaks, padded)``.
-    pooled
-        Which of the two.
-    z
-        The layer's output before BatchNorm and ReLU.
-    norm
-        p, q and s, of ``p dy + q z + s``: the way back through BatchNorm; or None.
-    """
-
-    dh: Floats
-    pooled: bool = False
-    z: Floats | None = None
-    norm: tuple[Floats, Floats, Floats] | None = None
-
-    @property
-    def reference(self) -> Any:
-        """The gradient as the library takes it."""
-        p, q, s = self.norm if self.norm else (None, None, None)
-        return ctypes.byref(
-            _Back(
-                dh=address(self.dh),
-                pooled=int(self.pooled),
-                z=address(self.z),
-                p=address(p),
-                q=address(q),
-                s=address(s),
-            )
-        )
 
 
 def backward(
@@ -289,17 +177,32 @@ def backward(
     """Gradients of a layer's weights, and into `dx` (n_peaks, padded) that of its input.
 
     Where the input went through a ReLU, `dx` is what came before it, and `sums` asks for the sums
-    of dx and of dx times that input.
+    of dx and of dx times that input: what the BatchNorm before this layer needs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.graph.batch import GraphBatch
+    >>> from massgraph.graph.messages import CompactMessages
+    >>> from massgraph.nn.compiled import backward
+    >>> from massgraph.nn.structs import Input, Layer, OutputGradient
+    >>> x = np.array([[1.0], [2.0]], np.float32)
+    >>> batch = GraphBatch(x, np.array([0, 2]), CompactMessages.none(1), np.arange(1))
+    >>> layer = Layer(np.zeros((0, 1, 1), np.float32), np.eye(1, dtype=np.float32), x[0])
+    >>> dz = OutputGradient(np.array([[1, 0, 0, 0], [1, 0, 0, 0]], np.float32))
+    >>> (_, root, bias), _ = backward(batch, layer, Input(x), dz, dx=None)
+    >>> root, bias
+    (array([[3.]], dtype=float32), array([2.], dtype=float32))
     """
     gradients = _empty_gradients(layer)
     totals = np.empty((2, padded(layer.n_in))) if sums else None
     _call(
         "mg_backward",
-        _reference(batch),
+        batch_reference(batch),
         ctypes.byref(layer.struct),
         x.reference,
         back.reference,
-        ctypes.byref(_gradient_struct(gradients)),
+        gradient_structs([gradients]),
         address(dx),
         address(totals),
     )
@@ -319,25 +222,38 @@ def step(
     tuple
         Mean cross-entropy, logits ``(n_pixels, n_classes)``, and the gradients of weight, root and
         bias of each layer, then of the head's weight and bias.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.graph.batch import GraphBatch
+    >>> from massgraph.graph.messages import CompactMessages
+    >>> from massgraph.nn.compiled import step
+    >>> from massgraph.nn.structs import Layer
+    >>> x = np.array([[1.0], [2.0]], np.float32)
+    >>> batch = GraphBatch(x, np.array([0, 2]), CompactMessages.none(1), np.arange(1))
+    >>> layer = Layer(np.zeros((0, 1, 1), np.float32), np.eye(1, dtype=np.float32), x[0])
+    >>> head = np.zeros((2, 1), np.float32), np.zeros(2, np.float32)
+    >>> loss, logits, gradients = step(batch, [layer], head, np.array([1]))
+    >>> round(loss, 4), logits, gradients[-1]
+    (0.6931, array([[0., 0.]], dtype=float32), array([ 0.5, -0.5], dtype=float32))
     """
     weight, bias = head
-    n_classes = len(bias)
-    logits = np.empty((batch.n_pixels, n_classes), dtype=np.float32)
+    logits = np.empty((batch.n_pixels, len(bias)), dtype=np.float32)
     loss = np.empty(1)
     gradients = [_empty_gradients(layer) for layer in layers]
-    structs = (_Gradients * len(layers))(*map(_gradient_struct, gradients))
     of_head = np.empty_like(weight), np.empty_like(bias)
     _call(
         "mg_step",
-        _reference(batch),
+        batch_reference(batch),
         Input(batch.features).reference,
         len(layers),
-        _structs(layers),
-        ctypes.byref(_Head(n_classes=n_classes, weight=address(weight), bias=address(bias))),
+        layer_structs(layers),
+        head_reference(weight, bias),
         address(y),
         address(logits),
         address(loss),
-        structs,
+        gradient_structs(gradients),
         *map(address, of_head),
     )
     flat = [array for layer in gradients for array in layer]
@@ -346,7 +262,3 @@ def step(
 
 def _empty_gradients(layer: Layer) -> Gradients:
     return np.empty_like(layer.weight), np.empty_like(layer.root), np.empty_like(layer.bias)
-
-
-def _gradient_struct(gradients: Gradients) -> _Gradients:
-    return _Gradients(**dict(zip(("weight", "root", "bias"), map(address, gradients), strict=True)))

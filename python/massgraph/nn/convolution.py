@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from massgraph.graph.batch import GraphBatch, TypedMessages
 from massgraph.nn import compiled
-from massgraph.nn.compiled import Floats, Input, Layer, OutputGradient, memory, padded
+from massgraph.nn.structs import Floats, Input, Layer, OutputGradient, memory, padded
 
 __all__ = ["Kernel", "NativeKernel", "TorchKernel", "convolve"]
 

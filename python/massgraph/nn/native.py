@@ -14,8 +14,8 @@ from torch.autograd.function import once_differentiable
 from massgraph._util.errors import InputError
 from massgraph.graph.batch import GraphBatch
 from massgraph.nn import compiled as network
-from massgraph.nn.compiled import Floats, Input, Layer, OutputGradient, memory, padded
 from massgraph.nn.layers import RelationalConv
+from massgraph.nn.structs import Floats, Input, Layer, OutputGradient, memory, padded
 
 __all__ = ["NativeNetwork"]
 

@@ -32,7 +32,7 @@ from massgraph.graph import compiled as compiled_builder
 from massgraph.graph.batch import GraphBatch
 from massgraph.graph.messages import CompactMessages
 from massgraph.nn import compiled
-from massgraph.nn.compiled import Input, Layer, OutputGradient, padded
+from massgraph.nn.structs import Input, Layer, OutputGradient, padded
 
 N_PIXELS, N_PEAKS, N_IN = 4, 2, 3
 spares, real = [None], compiled.library()

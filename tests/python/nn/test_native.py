@@ -21,10 +21,10 @@ from massgraph.graph.batch import GraphBatch, PeakGraphs
 from massgraph.graph.messages import CompactMessages
 from massgraph.native.library import levels, library, simd_level
 from massgraph.nn import compiled as network
-from massgraph.nn.compiled import padded
 from massgraph.nn.layers import RelationalConv
 from massgraph.nn.nets import PeakNet, RelationalNet
 from massgraph.nn.rgcn import RGCN
+from massgraph.nn.structs import padded
 
 pytestmark = [
     pytest.mark.skipif(library() is None, reason="the compiled library was not built"),
