@@ -62,7 +62,10 @@ def encode_labels(y: Any, n_pixels: int) -> tuple[NDArray[Any], NDArray[np.int64
         _check_one_type(labels)
     # Objects become what they are, and text no wider than the longest label.
     labels = np.asarray(labels.tolist()) if labels.dtype.kind in "OU" else labels
-    check_classification_targets(labels)
+    try:
+        check_classification_targets(labels)
+    except ValueError as error:  # its words, which say "continuous" of 0.5, and our class
+        raise InputError(str(error)) from error
     if labels.dtype.kind not in "Uiufb":
         msg = f"labels are of type {labels.dtype}: use text, whole numbers or truth values"
         raise InputError(msg)

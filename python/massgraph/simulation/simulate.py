@@ -351,6 +351,10 @@ def _check(settings: Settings, families: int) -> None:
     if len(settings.shape) != 2 or not all(_is_whole(n) and n >= 8 for n in settings.shape):
         msg = f"shape {settings.shape} must be (rows, columns), whole numbers of at least 8"
         raise InputError(msg)
+    for name in ("n_classes", "n_families"):
+        if not _is_whole(getattr(settings, name)) or getattr(settings, name) < 1:
+            msg = f"{name} is {getattr(settings, name)!r}, must be a whole number above 0"
+            raise InputError(msg)
     low_high: dict[str, tuple[float, float]] = {
         "n_runs": (1, math.inf),
         "n_classes": (2, len(REGIONS)),
