@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from massgraph.graph.batch import PeakBatch, PeakGraphs
-from massgraph.graph.builder import Messages
+from massgraph.graph.messages import Messages
 
 
 def random_batch(

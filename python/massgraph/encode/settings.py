@@ -9,7 +9,7 @@ from massgraph.chem.relations import Relations
 from massgraph.data.alignment import UNITS
 from massgraph.encode.features import feature_names
 from massgraph.encode.tolerance import USUAL_PPM
-from massgraph.graph.builder import RULES
+from massgraph.graph.search import RULES
 
 __all__ = ["EncoderSettings", "check_encoder_settings"]
 

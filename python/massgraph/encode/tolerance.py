@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph.chem.relations import Relations
-from massgraph.graph.builder import fitting_pairs
+from massgraph.graph.search import fitting_pairs
 
 __all__ = ["USUAL_PPM", "difference_tolerance"]
 

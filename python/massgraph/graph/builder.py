@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,18 +17,12 @@ from massgraph.data.spectra import Spectra
 from massgraph.graph.compiled import build_edges
 from massgraph.graph.compiled import build_messages as build_compact
 from massgraph.graph.messages import CompactMessages, Messages
+from massgraph.graph.search import RULES, allowed_deviation, find_edges
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
 
-__all__ = ["RULES", "Graph", "Messages", "build_graph", "build_messages", "fitting_pairs"]
-
-# Decimal m/z and tolerances are not exact in binary: 0.001 + this is what "within 0.001" means.
-SLACK_DA = 1e-9
-
-# Pixels are searched together in blocks: the m/z of pixel k of a block are moved up by k * STRIDE.
-BLOCK_PEAKS = 1 << 18
-BLOCK_PIXELS = 1 << 12
+__all__ = ["Graph", "build_graph", "build_messages"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,10 +209,10 @@ def build_graph(
     spectra = in_memory(spectra)
     _check_rule(rule)
     _check_tolerance(spectra, relations, tolerance, tolerance_unit)
-    allowed = _allowed(spectra.mz, tolerance, tolerance_unit)
+    allowed = allowed_deviation(spectra.mz, tolerance, tolerance_unit)
     edges = build_edges(spectra, relations.masses, allowed, rule)
     if edges is None:
-        edges = _slow_edges(spectra, relations, tolerance, tolerance_unit, rule)
+        edges = find_edges(spectra, relations, tolerance, tolerance_unit, rule)
     counts, source, target, relation = edges
     return Graph(
         spectra=spectra,
@@ -247,7 +240,7 @@ def build_messages(
     """
     _check_rule(rule)
     _check_tolerance(spectra, relations, tolerance, tolerance_unit)
-    allowed = _allowed(spectra.mz, tolerance, tolerance_unit)
+    allowed = allowed_deviation(spectra.mz, tolerance, tolerance_unit)
     found = build_compact(spectra, relations.masses, allowed, rule, directed=directed)
     if found is not None:
         return found
@@ -268,35 +261,6 @@ def _check_rule(rule: str) -> None:
         raise InputError(msg)
 
 
-def _allowed(mz: NDArray[np.float64], tolerance: float, unit: str) -> NDArray[np.float64]:
-    """Largest deviation of an edge to each peak, in Da; the heavier peak's m/z counts."""
-    return tolerance_in_da(mz, tolerance, unit) + SLACK_DA
-
-
-def _slow_edges(
-    spectra: Spectra, relations: Relations, tolerance: float, unit: str, rule: str
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.uint16]]:
-    """Edges per pixel, source, target and relation in numpy: where nothing is compiled."""
-    counts = np.zeros(spectra.n_pixels, dtype=np.int64)
-    parts: list[tuple[NDArray[Any], ...]] = []
-    for start, stop in _blocks(spectra):
-        block = spectra[start:stop]
-        edges = _block_edges(block, relations, tolerance, unit, RULES[rule])
-        pixel, source, target, code = edges
-        counts[start:stop] = np.bincount(pixel, minlength=stop - start)
-        first = block.offsets[pixel]
-        parts.append(
-            (
-                (source - first).astype(np.int32),
-                (target - first).astype(np.int32),
-                code.astype(np.uint16),
-            )
-        )
-    empty = (np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint16))
-    source, target, relation = zip(empty, *parts, strict=True)
-    return counts, np.concatenate(source), np.concatenate(target), np.concatenate(relation)
-
-
 def _check_tolerance(spectra: Spectra, relations: Relations, tolerance: float, unit: str) -> None:
     heaviest = spectra.mz.max() if spectra.n_peaks else 1000.0
     widest = float(tolerance_in_da(np.array([heaviest]), tolerance, unit)[0])
@@ -306,117 +270,3 @@ def _check_tolerance(spectra: Spectra, relations: Relations, tolerance: float, u
             f"smallest relation ({relations.masses.min():.4g} Da) or more: choose a smaller one"
         )
         raise InputError(msg)
-
-
-def _blocks(spectra: Spectra) -> Iterator[tuple[int, int]]:
-    """Pixel ranges of bounded numbers of peaks and pixels."""
-    start = 0
-    while start < spectra.n_pixels:
-        limit = spectra.offsets[start] + BLOCK_PEAKS
-        stop = int(np.searchsorted(spectra.offsets, limit, side="right")) - 1
-        stop = min(max(stop, start + 1), start + BLOCK_PIXELS, spectra.n_pixels)
-        yield start, stop
-        start = stop
-
-
-Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-
-
-def _block_edges(
-    block: Spectra, relations: Relations, tolerance: float, unit: str, choose: Choice
-) -> Columns:
-    """Pixel, source, target (indices into the block's peaks) and relation code of all edges."""
-    mz = block.mz
-    if mz.size == 0:
-        nothing = np.empty(0, dtype=np.int64)
-        return nothing, nothing, nothing, nothing
-    pixel = block.pixel_of_peak
-    stride = float(np.ceil(mz.max() + relations.masses.max() + 2))
-    key = mz + pixel * stride
-    found = [fitting_pairs(mz, key, mass, tolerance, unit) for mass in relations.masses.tolist()]
-    source = np.concatenate([one[0] for one in found])
-    target = np.concatenate([one[1] for one in found])
-    code = np.repeat(np.arange(len(relations)), [one[0].size for one in found])
-    error = np.abs(mz[target] - mz[source] - relations.masses[code])
-    order = choose(Candidates(source, target, code, error, mz[target], block.intensity[target]))
-    source, target, code = source[order], target[order], code[order]
-    return pixel[source], source, target, code
-
-
-def fitting_pairs(
-    mz: NDArray[np.float64],
-    key: NDArray[np.float64],
-    mass: float,
-    tolerance: float,
-    unit: str,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All pairs of peaks that fit one relation; `key` is the m/z, moved up from pixel to pixel."""
-    # The search is a little too wide (moving m/z up costs digits, and ppm are of the heavier peak,
-    # not yet known); the test at the end is exact.
-    wide = tolerance_in_da(mz + mass, tolerance, unit) * 1.05 + np.spacing(key[-1]) * 4 + SLACK_DA
-    low = np.searchsorted(key, key + (mass - wide), side="left")
-    high = key + (mass + wide)
-    hit = np.flatnonzero((low < key.size) & (key[np.minimum(low, key.size - 1)] <= high))
-    low = low[hit]
-    width = np.searchsorted(key, high[hit], side="right") - low
-    source = np.repeat(hit, width)
-    first = np.cumsum(width) - width
-    target = np.arange(width.sum()) - np.repeat(first - low, width)
-    allowed = _allowed(mz[target], tolerance, unit)
-    fits = np.abs(mz[target] - mz[source] - mass) <= allowed
-    return source[fits], target[fits]
-
-
-class Candidates(NamedTuple):
-    """Pairs of peaks that fit a relation, and what a rule may look at.
-
-    `error` is the deviation from the relation's mass in Da; `mz` and `intensity` are the target's.
-    """
-
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
-    code: NDArray[np.int64]
-    error: NDArray[np.float64]
-    mz: NDArray[np.float64]
-    intensity: NDArray[np.float32]
-
-
-# A rule gives the candidates that are joined, ordered by (source, relation, target).
-Choice = Callable[[Candidates], NDArray[np.int64]]
-
-
-def _first(candidates: Candidates, *preference: NDArray[Any]) -> NDArray[np.int64]:
-    """First candidate of each (source, relation); preferences go from most to least important.
-
-    Ties go to the lower index.
-    """
-    source, code = candidates.source, candidates.code
-    order = np.lexsort((candidates.target, *reversed(preference), code, source))
-    new = np.ones(order.size, dtype=bool)
-    same_source = source[order][1:] == source[order][:-1]
-    new[1:] = ~(same_source & (code[order][1:] == code[order][:-1]))
-    return order[new]
-
-
-def _most_intense(candidates: Candidates) -> NDArray[np.int64]:
-    return _first(candidates, -candidates.intensity, candidates.error)
-
-
-def _nearest(candidates: Candidates) -> NDArray[np.int64]:
-    return _first(candidates, candidates.error, -candidates.intensity)
-
-
-def _all(candidates: Candidates) -> NDArray[np.int64]:
-    return np.lexsort((candidates.target, candidates.code, candidates.source))
-
-
-def _largest_mass_defect(candidates: Candidates) -> NDArray[np.int64]:
-    return _first(candidates, np.ceil(candidates.mz) - candidates.mz)
-
-
-RULES: dict[str, Choice] = {
-    "intensity": _most_intense,
-    "nearest": _nearest,
-    "all": _all,
-    "reference": _largest_mass_defect,
-}

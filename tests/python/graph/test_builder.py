@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from massgraph.chem.relations import Relations, relations_from_masses
 from massgraph.data.spectra import Spectra
-from massgraph.graph import builder as graph_module
-from massgraph.graph.builder import RULES, Graph, build_graph
+from massgraph.graph import search
+from massgraph.graph.builder import Graph, build_graph
+from massgraph.graph.search import RULES
 from massgraph.native.library import library
 from spectra_builder import random_spectra, relations
 
@@ -246,9 +247,9 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch, peaks: int, pixels:
     counts = [0, 0, 30, 1, 70, 0, 20, 20, 20, 0]
     spectra = random_spectra(5, counts)
     whole = build_graph(spectra, relations(), tolerance=0.004, tolerance_unit="Da")
-    monkeypatch.setattr(graph_module, "BLOCK_PEAKS", peaks)
-    monkeypatch.setattr(graph_module, "BLOCK_PIXELS", pixels)
-    blocks = list(graph_module._blocks(spectra))
+    monkeypatch.setattr(search, "BLOCK_PEAKS", peaks)
+    monkeypatch.setattr(search, "BLOCK_PIXELS", pixels)
+    blocks = list(search._blocks(spectra))
     assert [start for start, _ in blocks[1:]] == [stop for _, stop in blocks[:-1]]
     assert (blocks[0][0], blocks[-1][1]) == (0, len(counts))
     assert len(blocks) > 2

@@ -15,8 +15,9 @@ import massgraph as mg
 from massgraph.chem.relations import relations_from_masses
 from massgraph.data.spectra import Spectra
 from massgraph.graph import compiled as build
-from massgraph.graph.builder import RULES, Graph, build_graph, build_messages
+from massgraph.graph.builder import Graph, build_graph, build_messages
 from massgraph.graph.messages import CompactMessages, Messages
+from massgraph.graph.search import RULES
 from massgraph.native.library import levels, library, simd_level
 from spectra_builder import random_spectra, relations
 

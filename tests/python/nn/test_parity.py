@@ -10,7 +10,8 @@ from massgraph.chem.relations import published_relations, relations_from_masses
 from massgraph.data.spectra import Spectra
 from massgraph.encode.features import PUBLISHED_FEATURES, node_features
 from massgraph.graph.batch import PeakBatch, PeakGraphs
-from massgraph.graph.builder import Graph, Messages, build_graph
+from massgraph.graph.builder import Graph, build_graph
+from massgraph.graph.messages import Messages
 from massgraph.learn.settings import resolve_settings
 from massgraph.nn.rgcn import RGCN
 

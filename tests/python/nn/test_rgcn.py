@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from graph_builder import random_graphs
 from massgraph.graph.batch import PeakBatch, PeakGraphs
-from massgraph.graph.builder import Messages
+from massgraph.graph.messages import Messages
 from massgraph.nn.rgcn import RGCN
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
