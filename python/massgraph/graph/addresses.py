@@ -17,6 +17,12 @@ class Addresses(NamedTuple):
     `amount` of the ion, `ion` its place in the axis (int64), `weight` how far it is there,
     `molecule` the amount of its molecule and `surplus` how much more of it there is than is usual
     (`massgraph.encode.molecules`).
+
+    Examples
+    --------
+    >>> from massgraph.graph.addresses import Addresses
+    >>> Addresses._fields
+    ('amount', 'ion', 'weight', 'molecule', 'surplus')
     """
 
     amount: torch.Tensor
@@ -31,6 +37,19 @@ ADDRESS_WIDTH = len(Addresses._fields)
 
 
 def addresses(batch: PeakBatch) -> Addresses:
-    """The last columns of the features."""
+    """The last columns of the features, by their names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.graph.addresses import addresses
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.messages import CompactMessages
+    >>> features = np.array([[0.5, 2.0, 7.0, 1.0, 3.0, 0.1]], np.float32)
+    >>> graphs = PeakGraphs(features, np.array([0, 1]), CompactMessages.none(1))
+    >>> addresses(graphs.batch(np.array([0]))).ion
+    tensor([7])
+    """
+    # Ions are numbers below 2**24: float32 holds them exactly among the other features.
     amount, ion, weight, molecule, surplus = batch.features[:, -ADDRESS_WIDTH:].unbind(dim=1)
     return Addresses(amount, ion.long(), weight, molecule, surplus)

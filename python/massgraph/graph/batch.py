@@ -28,6 +28,16 @@ class TypedMessages:
         its mean divides by.
     per_kind
         Number of messages of each type, length ``n_kinds``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from massgraph.graph.batch import TypedMessages
+    >>> one = torch.tensor([0]), torch.tensor([1]), torch.ones(1, 1)
+    >>> messages = TypedMessages(*one, per_kind=(0, 1))
+    >>> messages.edge_type(), messages.edge_index()
+    (tensor([1]), tensor([[0],
+            [1]]))
     """
 
     sender: torch.Tensor
@@ -38,6 +48,7 @@ class TypedMessages:
     @cached_property
     def compact(self) -> CompactMessages:
         """The messages as those of one graph, in the wide compact form."""
+        # Kept with the messages: every layer and both ways through it read the same.
         ends = np.concatenate(([0], np.cumsum(self.per_kind)))
         return CompactMessages(
             offsets=np.array([0, len(self.sender)]),
@@ -89,6 +100,19 @@ class GraphBatch:
         int64: the graphs that the batch holds; one may occur more than once.
     own_rows
         Whether `features` are those of the peaks of the batch, in its order, in place of all.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.builder import build_messages
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> graphs = PeakGraphs(spectra.intensity[:, None], spectra.offsets, messages)
+    >>> batch = graphs.view(np.array([1, 0, 0]))
+    >>> batch.n_pixels, batch.n_peaks
+    (3, 5)
     """
 
     features: NDArray[np.float32]
@@ -165,6 +189,19 @@ class PeakBatch:
         The typed messages between the peaks; none where `graphs` hold them.
     graphs
         The same pixels as the compiled library reads them.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.builder import build_messages
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> graphs = PeakGraphs(spectra.intensity[:, None], spectra.offsets, messages)
+    >>> batch = graphs.batch(np.array([1, 0]))
+    >>> batch.pixel, batch.features[:, 0]
+    (tensor([0, 1, 1]), tensor([3., 1., 2.]))
     """
 
     features: torch.Tensor
@@ -185,7 +222,7 @@ class PeakBatch:
             pixel=self.pixel.to(device),
             counts=self.counts.to(device),
             messages=self.messages.to(device),
-            graphs=self.graphs,
+            graphs=self.graphs,  # numpy's, which knows no devices
         )
 
 
@@ -201,6 +238,18 @@ class PeakGraphs:
         int64, shape ``(n_pixels + 1,)``: peaks of each pixel.
     messages
         Messages of the same pixels, in either form.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.builder import build_messages
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> graphs = PeakGraphs(spectra.intensity[:, None], spectra.offsets, messages)
+    >>> len(graphs), len(graphs[np.array([1])].features)
+    (2, 1)
     """
 
     features: NDArray[np.float32]
@@ -213,6 +262,7 @@ class PeakGraphs:
     @classmethod
     def concatenate(cls, parts: list[PeakGraphs]) -> PeakGraphs:
         """Join the pixels of several parts, in order."""
+        # In compact form, whatever the parts are in: it is what the joined graphs will be read in.
         return cls(
             features=np.concatenate([part.features for part in parts]),
             offsets=_join_offsets([part.offsets for part in parts]),
@@ -243,6 +293,7 @@ class PeakGraphs:
         edges
             ``"typed"`` messages, ``"native"`` for what the compiled library reads, or ``"none"``.
         """
+        # Only what is asked for: the messages, sorted by type, are most of the work.
         if edges == "typed":
             return self.view(pixels).peak_batch()
         graphs = self.view(pixels) if edges == "native" else None

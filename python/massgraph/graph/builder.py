@@ -48,6 +48,13 @@ class Graph:
     Notes
     -----
     Each edge is stored once, sorted by (pixel, source, relation, target).
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 301.00335, 314.01565], [9, 2, 5])])
+    >>> mg.build_graph(spectra, mg.relations_from_masses({"13C": 1.00335, "CH2": 14.01565}))
+    Graph(1 pixels, 3 peaks, 2 edges (0.67 per peak), 2 relations)
     """
 
     spectra: Spectra
@@ -94,6 +101,7 @@ class Graph:
         IndexError
             Where there is no such pixel.
         """
+        # A range knows negative places, and what is out of it.
         pixel = range(self.n_pixels)[pixel]
         rows = slice(self.edge_offsets[pixel], self.edge_offsets[pixel + 1])
         source, target, code = self.source[rows], self.target[rows], self.relation[rows]
@@ -116,6 +124,7 @@ class Graph:
         receiver = np.concatenate([self.target, self.source])
         back = self.relation + np.uint16(n) if self.directed else self.relation
         kind = np.concatenate([self.relation, back])
+        # By pixel, then kind, then receiver: a mean over one kind of senders is one run.
         order = np.lexsort((sender, receiver, kind, pixel))
         return Messages(
             offsets=self.edge_offsets * 2,
@@ -149,6 +158,7 @@ class Graph:
         from torch_geometric.data import Batch, Data
 
         messages = self.messages()
+        # One Data to a pixel, which costs some time: only so can PyG take the batch apart again.
         graphs = []
         for pixel in range(self.n_pixels):
             rows = slice(messages.offsets[pixel], messages.offsets[pixel + 1])
@@ -205,6 +215,17 @@ def build_graph(
     ValueError
         For an unknown rule, a tolerance that is not finite and above zero, or one that reaches
         half the smallest relation, where nearly everything would be joined.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 301.00335, 314.01565], [9, 2, 5])])
+    >>> relations = mg.relations_from_masses({"13C": 1.00335, "CH2": 14.01565})
+    >>> graph = mg.build_graph(spectra, relations, tolerance=3.0)
+    >>> graph.edges(0)[["source", "target", "relation"]]
+       source  target relation
+    0       0       1      13C
+    1       0       2      CH2
     """
     spectra = in_memory(spectra)
     _check_rule(rule)
@@ -237,12 +258,21 @@ def build_messages(
     """What ``build_graph(...).messages()`` gives, straight from the peaks where that can be done.
 
     Parameters and errors as for `build_graph`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.graph.builder import build_messages
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [9, 5])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> messages.sender.tolist(), messages.receiver.tolist(), messages.n_kinds
+    ([0, 1], [1, 0], 2)
     """
     _check_rule(rule)
     _check_tolerance(spectra, relations, tolerance, tolerance_unit)
     allowed = allowed_deviation(spectra.mz, tolerance, tolerance_unit)
     found = build_compact(spectra, relations.masses, allowed, rule, directed=directed)
-    if found is not None:
+    if found is not None:  # made without edges on the way
         return found
     edges = build_graph(
         spectra,
@@ -262,6 +292,7 @@ def _check_rule(rule: str) -> None:
 
 
 def _check_tolerance(spectra: Spectra, relations: Relations, tolerance: float, unit: str) -> None:
+    # ppm are widest at the heaviest peak; where there is none, at what spectra usually end with.
     heaviest = spectra.mz.max() if spectra.n_peaks else 1000.0
     widest = float(tolerance_in_da(np.array([heaviest]), tolerance, unit)[0])
     if widest >= relations.masses.min() / 2:

@@ -14,7 +14,7 @@ from massgraph.native.library import address, library
 
 __all__ = ["build_edges", "build_messages"]
 
-# As enum Rule in builder.cpp.
+# As enum Rule in searcher.h.
 RULE_CODES = {"intensity": 0, "nearest": 1, "all": 2, "reference": 3}
 
 
@@ -39,6 +39,16 @@ def build_edges(
     ------
     MemoryError
         Where the edges do not fit.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> from massgraph.graph.compiled import build_edges
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [9, 5])])
+    >>> found = build_edges(spectra, np.array([14.01565]), np.full(2, 0.001), "nearest")
+    >>> found is None or [column.tolist() for column in found] == [[1], [0], [1], [0]]
+    True
     """
     loaded = library()
     if loaded is None:
@@ -48,6 +58,7 @@ def build_edges(
         *_searched(spectra, masses, allowed, rule), address(counts), n_threads()
     )
     _check_memory(handle)
+    # How many there are is known only now: the library holds them until they are copied.
     try:
         n = int(counts.sum())
         source, target = np.empty((2, n), dtype=np.int32)
@@ -69,6 +80,17 @@ def build_messages(
     """Messages straight from peaks; None without the compiled library.
 
     Parameters and errors as for `build_edges`; `directed` as for `massgraph.build_graph`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> from massgraph.graph.compiled import build_messages
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [9, 5])])
+    >>> arguments = spectra, np.array([14.01565]), np.full(2, 0.001), "nearest"
+    >>> found = build_messages(*arguments, directed=False)
+    >>> found is None or (found.n_kinds, found.sender.tolist()) == (1, [1, 0])
+    True
     """
     if library() is None:
         return None
@@ -111,6 +133,7 @@ def _messages(
     )
     _check_memory(handle)
     try:
+        # A count of 8 bits may have run over: the wide form starts again.
         if loaded.mg_messages_too_many(handle):
             return None
         n = loaded.mg_messages_size(handle)
@@ -125,6 +148,7 @@ def _messages(
 
 
 def _check_memory(handle: Any) -> None:
+    # Null is all that is heard of an exception in C++.
     if not handle:
         msg = "the edges of these pixels do not fit into memory: use a smaller tolerance"
         raise MemoryError(msg)

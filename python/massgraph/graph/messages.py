@@ -29,6 +29,16 @@ class Messages:
         loss the code plus the number of relations in a directed graph, the same code otherwise.
     n_kinds
         Number of message types.
+
+    Examples
+    --------
+    A peak sends to a heavier one, and that one back, as another type:
+
+    >>> import massgraph as mg
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2])])
+    >>> messages = mg.build_graph(spectra, mg.relations_from_masses({"CH2": 14.01565})).messages()
+    >>> messages.sender, messages.receiver, messages.kind.tolist()
+    (array([0, 1], dtype=int32), array([1, 0], dtype=int32), [0, 1])
     """
 
     offsets: NDArray[np.int64]
@@ -59,6 +69,16 @@ class CompactMessages:
     -----
     The wide form serves pixels of more than 65536 peaks, or peaks with more than 255 senders of
     one kind.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.graph.messages import CompactMessages
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2])])
+    >>> graph = mg.build_graph(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> compact = CompactMessages.of(graph.messages())
+    >>> compact.kind_offsets, compact.kind.tolist(), compact.sender.dtype
+    (array([[0, 1, 2]], dtype=int32), [0, 1], dtype('uint16'))
     """
 
     offsets: NDArray[np.int64]
@@ -108,11 +128,13 @@ class CompactMessages:
             return messages
         n_pixels, n_kinds = len(messages.offsets) - 1, messages.n_kinds
         pixel = np.repeat(np.arange(n_pixels), np.diff(messages.offsets))
+        # Pixel and kind as one number, by which the messages ascend.
         place = pixel * n_kinds + messages.kind
         counts = np.bincount(place, minlength=n_pixels * n_kinds).reshape(n_pixels, n_kinds)
         kind_offsets = np.zeros((n_pixels, n_kinds + 1), dtype=np.int32)
         np.cumsum(counts, axis=1, out=kind_offsets[:, 1:])
         senders = _run_lengths(place, messages.receiver)
+        # All columns in one form: the kernels are compiled for two, not for each mixture.
         wide = bool(
             senders.max(initial=0) > MOST_SENDERS
             or max(messages.sender.max(initial=0), messages.receiver.max(initial=0)) >= MOST_PEAKS
@@ -141,6 +163,7 @@ class CompactMessages:
     @classmethod
     def concatenate(cls, parts: list[CompactMessages]) -> CompactMessages:
         """Join the pixels of several parts, in order; wide where one of them is."""
+        # numpy widens the columns by itself where their types differ.
         lengths = np.concatenate([np.diff(part.offsets) for part in parts])
         return cls(
             offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
@@ -152,7 +175,15 @@ class CompactMessages:
 
 
 def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenation of ``start : start + count``."""
+    """Concatenation of ``start : start + count``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.graph.messages import ranges
+    >>> ranges(np.array([7, 2]), np.array([3, 2]))
+    array([7, 8, 9, 2, 3])
+    """
     first = np.cumsum(counts) - counts
     found: NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(starts - first, counts)
     return found
@@ -161,7 +192,15 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
 def rows_of(
     offsets: NDArray[np.int64], pixels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of these pixels, and the offsets that they have when put together."""
+    """Rows of these pixels, and the offsets that they have when put together.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.graph.messages import rows_of
+    >>> rows_of(np.array([0, 2, 2, 5]), np.array([2, 0]))
+    (array([2, 3, 4, 0, 1]), array([0, 3, 5]))
+    """
     counts = np.diff(offsets)[pixels]
     return ranges(offsets[:-1][pixels], counts), np.concatenate(([0], np.cumsum(counts)))
 

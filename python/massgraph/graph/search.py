@@ -212,7 +212,7 @@ def find_edges(
 
 def _blocks(spectra: Spectra) -> Iterator[tuple[int, int]]:
     """Pixel ranges of bounded numbers of peaks and pixels."""
-    # Some pixels at once spare numpy's cost of a call; all at once would not fit the cache.
+    # Many pixels to a call of numpy, but not all: candidates take much more memory than peaks.
     start = 0
     while start < spectra.n_pixels:
         limit = spectra.offsets[start] + BLOCK_PEAKS

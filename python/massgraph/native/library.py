@@ -21,6 +21,7 @@ __all__ = ["address", "levels", "library", "simd_level", "status"]
 INTERFACE = 1
 FOLDER = Path(__file__).resolve().parents[1]
 
+# Without them ctypes would cut addresses to the 32 bits of an int.
 Pointer, Int, Long = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
 SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mg_interface": (Int, []),
@@ -61,6 +62,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
         interface = loaded.mg_interface()
     except (OSError, AttributeError) as error:
         return None, f"{path.name} cannot be loaded: {error}"
+    # One that was left over from other sources would read the arguments in another order.
     if interface != INTERFACE:
         return None, f"{path.name} was built from other sources: install massgraph again"
     for name, (result, arguments) in SIGNATURES.items():
@@ -80,12 +82,28 @@ def library() -> ctypes.CDLL | None:
     ------
     ValueError
         Where the environment variable ``MASSGRAPH_SIMD`` names a level that the machine lacks.
+
+    Examples
+    --------
+    >>> from massgraph.native.library import INTERFACE, library
+    >>> found = library()
+    >>> found is None or found.mg_interface() == INTERFACE
+    True
     """
+    # The environment is asked each time, the library is looked for once: tests turn it off and on.
     return None if os.environ.get("MASSGRAPH_NATIVE") == "0" else _load()[0]
 
 
 def status() -> str:
-    """Where the library is, or why it does not run, in a few words."""
+    """Where the library is, or why it does not run, in a few words.
+
+    Examples
+    --------
+    >>> import os
+    >>> from massgraph.native.library import library, status
+    >>> (library() is None) or os.path.isfile(status())
+    True
+    """
     if os.environ.get("MASSGRAPH_NATIVE") == "0":
         return "turned off by MASSGRAPH_NATIVE=0"
     return _load()[1]
@@ -99,7 +117,14 @@ def _level_names(loaded: ctypes.CDLL) -> tuple[str, ...]:
 
 
 def levels() -> tuple[str, ...]:
-    """SIMD levels that this machine runs, best first; none without the library."""
+    """SIMD levels that this machine runs, best first; none without the library.
+
+    Examples
+    --------
+    >>> from massgraph.native.library import levels, library
+    >>> library() is None or levels()[-1] == "baseline"
+    True
+    """
     loaded = library()
     return () if loaded is None else _level_names(loaded)
 
@@ -112,6 +137,13 @@ def simd_level(name: str) -> Iterator[None]:
     ------
     ValueError
         For a level that is not among `levels`.
+
+    Examples
+    --------
+    >>> from massgraph.native.library import levels, library, simd_level
+    >>> for name in levels():
+    ...     with simd_level(name):
+    ...         assert library().mg_level().decode() == name
     """
     loaded = library()
     if loaded is None or name not in levels():
@@ -126,7 +158,23 @@ def simd_level(name: str) -> Iterator[None]:
 
 
 def address(array: NDArray[Any] | None) -> int | None:
-    """Address of a contiguous array's first value; None, which is null, for None."""
+    """Address of a contiguous array's first value; None, which is null, for None.
+
+    The array must live as long as the address is used.
+
+    Raises
+    ------
+    ValueError
+        For an array that is not contiguous.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.native.library import address
+    >>> values = np.zeros(4)
+    >>> address(values[1:]) - address(values)
+    8
+    """
     if array is None:
         return None
     if not array.flags.c_contiguous:
