@@ -76,6 +76,72 @@ def test_constant_columns_and_absent_classes() -> None:
     assert (nothing == 0).all()
 
 
+# -------------------------------------------------------------------- weights of pixels
+
+
+@pytest.mark.parametrize(("n", "p", "shrinkage"), [(60, 6, 0.3), (15, 80, 1.0), (30, 60, 0.9)])
+def test_a_heavy_pixel_is_several(
+    n: int, p: int, shrinkage: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In means, deviations and covariance: to 1e-10 the same as rows that stand there repeatedly.
+
+    How far means and covariance are shrunk is told by the number of pixels, which weights do not
+    change: both are held fixed here.
+    """
+    monkeypatch.setattr(discriminant, "shrunken_means", lambda differences, counts: differences)
+    monkeypatch.setattr(discriminant, "SMALLEST_SHRINKAGE", shrinkage)
+    X, y = data(n, p)
+    X[:, 0] *= 1e3  # so that the covariance asks for less shrinkage than it gets
+    X[:, 1:] += X[:, :1] * 1e-3 * np.arange(1, p)
+    times = np.random.default_rng(5).integers(1, 5, y.size)
+    rows = np.repeat(np.arange(y.size), times)
+    weighted = shrunken_discriminant(sp.csr_matrix(X), y, 3, times.astype(np.float64))
+    repeated = shrunken_discriminant(sp.csr_matrix(X[rows]), y[rows], 3)
+    logits = [X @ weight + bias for weight, bias in (weighted, repeated)]
+    np.testing.assert_allclose(*logits, rtol=1e-10, atol=1e-10 * np.abs(logits[0]).max())
+    plain = shrunken_discriminant(sp.csr_matrix(X), y, 3)
+    assert np.abs(X @ plain[0] + plain[1] - logits[0]).max() > 1e-3 * np.abs(logits[0]).max()
+
+
+def test_weights_are_relative_and_make_no_more_pixels() -> None:
+    """Three times as heavy is the same; three times as many is less shrinkage."""
+    X, y = data(20, 30)
+    plain, heavy = (
+        shrunken_discriminant(sp.csr_matrix(X), y, 3, weight) for weight in (None, np.full(60, 3.0))
+    )
+    np.testing.assert_allclose(plain[0], heavy[0], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(plain[1], heavy[1], rtol=1e-12)
+    more, _ = shrunken_discriminant(sp.csr_matrix(np.tile(X, (3, 1))), np.tile(y, 3), 3)
+    assert np.abs(more).sum() > 1.1 * np.abs(plain[0]).sum()
+
+
+def test_a_pixel_of_next_to_no_weight_is_not_there() -> None:
+    X, y = data(20, 12)
+    outlier = np.vstack([X, 1e3 * np.ones((1, 12))])
+    weight = np.append(np.ones(60), 1e-12)
+    found, bias = shrunken_discriminant(sp.csr_matrix(outlier), np.append(y, 0), 3, weight)
+    without, other = shrunken_discriminant(sp.csr_matrix(X), y, 3)
+    np.testing.assert_allclose(X @ found + bias, X @ without + other, rtol=0.02, atol=0.02)
+
+
+def test_unequal_weights_are_shrunk_as_fewer_pixels_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def noted(differences: np.ndarray, counts: np.ndarray) -> np.ndarray:
+        seen.append(counts)
+        return shrunken_means(differences, counts)
+
+    monkeypatch.setattr(discriminant, "shrunken_means", noted)
+    X, y = data(20, 6)
+    weight = np.where(np.arange(60) % 2, 1.0, 1e-9)
+    for one in (None, np.full(60, 0.1), weight, np.where(np.arange(60) % 2, 3.0, 1.0)):
+        shrunken_discriminant(sp.csr_matrix(X), y, 3, one)
+    assert seen[0].tolist() == [20, 20, 20]
+    np.testing.assert_allclose(seen[1], 20)
+    np.testing.assert_allclose(seen[2], 10)
+    np.testing.assert_allclose(seen[3], 40**2 / (10 * 9 + 10))
+
+
 # -------------------------------------------------------------------- means within chance
 
 
