@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,81 +17,27 @@ import pandas as pd
 import pytest
 
 import massgraph as mg
-from imzml_builder import Builder, Pixel
 from massgraph.cli import main
 from massgraph.data.spectra import Spectra
 from massgraph.data.validation import PixelError
-from massgraph.explain.streaming import (
-    JoinedSpectra,
-    SpectraSource,
-    StreamedExplanation,
-    parts,
-    take,
-)
+from massgraph.explain.activation import StreamedExplanation
 from massgraph.io.imzml import ImzMLError
-from massgraph.simulation.simulate import OFF_TISSUE
-
-CLASSES = 3
-
-
-@dataclass
-class Blocks:
-    """Spectra in memory, handed out as if they were not; keeps what was asked for."""
-
-    spectra: Spectra
-    size: int = 17
-    asked: list[tuple[int, int]] = field(default_factory=list)
-
-    @property
-    def n_pixels(self) -> int:
-        return self.spectra.n_pixels
-
-    @property
-    def run(self) -> np.ndarray:
-        return self.spectra.run
-
-    def read(self, first: int, stop: int) -> Spectra:
-        self.asked.append((first, stop))
-        return self.spectra[first:stop]
-
-    def blocks(self) -> Iterator[Spectra]:
-        for first in range(0, self.n_pixels, self.size):
-            yield self.spectra[first : first + self.size]
-
-
-def simulated() -> tuple[Spectra, np.ndarray]:
-    simulation = mg.simulate("tiny", n_classes=CLASSES)
-    labels = np.where(simulation.truth == OFF_TISSUE, None, simulation.truth)
-    labels[::3] = None
-    return simulation.spectra, labels
+from source_builder import Blocks, Short, tissue, write_imzml
 
 
 @pytest.fixture(scope="module")
 def spectra() -> Spectra:
-    made, _ = simulated()
-    keep = np.ones(made.n_peaks, dtype=bool)
-    keep[made.offsets[5] : made.offsets[6]] = False  # a pixel without peaks
-    return made.keep_peaks(keep)
+    return tissue()[0]
 
 
 @pytest.fixture(scope="module")
 def labels() -> np.ndarray:
-    return simulated()[1]
+    return tissue()[1]
 
 
 @pytest.fixture(scope="module")
 def classifier(spectra: Spectra, labels: np.ndarray) -> mg.RGCNClassifier:
     return mg.RGCNClassifier(epochs=4, augment=1).fit(spectra, labels)
-
-
-def write(spectra: Spectra, folder: Path, run: int = 0) -> Path:
-    """The spectra as an imzML file, m/z and intensities as they are."""
-    assert spectra.coordinates is not None
-    pixels = [
-        Pixel(int(x), int(y), *map(tuple, spectra.pixel(index)))
-        for index, (x, y) in enumerate(spectra.coordinates[:, :2].astype(int).tolist())
-    ]
-    return Builder(pixels).write(folder)
 
 
 # -------------------------------------------------------------------- the user's way
@@ -106,10 +52,10 @@ def image(spectra: Spectra) -> Spectra:
 def test_open_file_is_predicted_like_the_file_in_memory(
     classifier: mg.RGCNClassifier, image: Spectra, tmp_path: Path
 ) -> None:
-    path = write(image, tmp_path)
+    path = write_imzml(image, tmp_path)
     whole = mg.read_imzml(path)
     with mg.open_imzml(path) as reader:
-        assert isinstance(reader, SpectraSource)
+        assert isinstance(reader, mg.SpectraSource)
         found = classifier.predict_proba(reader)
         labels = classifier.predict(reader)
     np.testing.assert_allclose(found, classifier.predict_proba(whole), atol=1e-6)
@@ -119,7 +65,7 @@ def test_open_file_is_predicted_like_the_file_in_memory(
 def test_segmentation_of_an_open_file(
     classifier: mg.RGCNClassifier, image: Spectra, tmp_path: Path
 ) -> None:
-    path = write(image, tmp_path)
+    path = write_imzml(image, tmp_path)
     whole = classifier.segment(mg.read_imzml(path))
     with mg.open_imzml(path) as reader:
         found = classifier.segment(reader)
@@ -174,8 +120,8 @@ def test_ions_of_a_sample(
     classifier: mg.RGCNClassifier, spectra: Spectra, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sample finds the common ions; all pixels count, and logits stay exact."""
-    monkeypatch.setattr("massgraph.explain.streaming.SAMPLE_PEAKS", spectra.n_peaks // 3)
-    monkeypatch.setattr("massgraph.explain.streaming.STRETCH", 4)
+    monkeypatch.setattr("massgraph.data.sources.SAMPLE_PEAKS", spectra.n_peaks // 3)
+    monkeypatch.setattr("massgraph.data.sources.STRETCH", 4)
     whole, found = classifier.explain(spectra), classifier.explain(Blocks(spectra))
     assert len(found.mz) < len(whole.mz)
     np.testing.assert_allclose(found.logits(), whole.logits(), atol=1e-6)
@@ -214,48 +160,6 @@ def test_pixels_of_the_fit_are_known_again(spectra: Spectra, labels: np.ndarray)
     assert fitted.segment(other, explain=False).training is None
 
 
-# -------------------------------------------------------------------- sources
-
-
-def test_parts_are_bounded_and_complete(spectra: Spectra, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("massgraph.explain.streaming.PART_PEAKS", 300)
-    found = list(parts(Blocks(spectra, 50)))
-    assert max(part.n_peaks for part in found if part.n_pixels > 1) <= 300
-    assert Spectra.concatenate(found).fingerprint() == spectra.fingerprint()
-
-
-def test_take_reads_stretches(spectra: Spectra) -> None:
-    source = Blocks(spectra)
-    rows = np.array([3, 4, 5, 9, 20, 21])
-    assert take(source, rows).fingerprint() == spectra[rows].fingerprint()
-    assert source.asked == [(3, 6), (9, 10), (20, 22)]
-    assert take(source, rows[:0]).n_pixels == 0
-
-
-def test_joined_sources_are_one(spectra: Spectra) -> None:
-    first, second = (spectra[spectra.run == name] for name in spectra.run_names)
-    joined = JoinedSpectra([Blocks(first), second])
-    assert Spectra.concatenate(list(joined.blocks())).fingerprint() == spectra.fingerprint()
-    middle = first.n_pixels
-    across = joined.read(middle - 2, middle + 3)
-    assert across.fingerprint() == spectra[middle - 2 : middle + 3].fingerprint()
-    assert joined.read(4, 4).n_pixels == 0
-
-
-def test_joined_sources_must_agree(spectra: Spectra) -> None:
-    first, second = (spectra[spectra.run == name] for name in spectra.run_names)
-    with pytest.raises(ValueError, match="two inputs hold a run named"):
-        list(JoinedSpectra([Blocks(first), first]).blocks())
-    negative = replace(second, polarity="negative")
-    with pytest.raises(ValueError, match="of negative polarity, but the others of positive"):
-        list(JoinedSpectra([first, negative]).blocks())
-    with pytest.raises(ValueError, match="nothing to join"):
-        JoinedSpectra([])
-    unknown = replace(first, polarity=None)
-    (block,) = JoinedSpectra([unknown], polarity="negative").blocks()
-    assert block.polarity == "negative"
-
-
 # -------------------------------------------------------------------- faults
 
 
@@ -270,13 +174,13 @@ def test_errors_name_the_pixel_among_all(classifier: mg.RGCNClassifier, spectra:
         classifier.predict(Broken(spectra))
     first, second = (spectra[spectra.run == name] for name in spectra.run_names)
     with pytest.raises(PixelError, match=f"pixel {first.n_pixels + 9}: mz nan"):
-        classifier.predict(JoinedSpectra([first, Broken(second)]))
+        classifier.predict(mg.streaming.JoinedSpectra([first, Broken(second)]))
 
 
 def test_damage_in_a_late_block_of_a_file(
     classifier: mg.RGCNClassifier, image: Spectra, tmp_path: Path
 ) -> None:
-    path = write(image, tmp_path)
+    path = write_imzml(image, tmp_path)
     with mg.open_imzml(path) as reader:
         data = bytearray(path.with_suffix(".ibd").read_bytes())
         place = int(reader._arrays.offset[100, 0])
@@ -284,11 +188,6 @@ def test_damage_in_a_late_block_of_a_file(
         path.with_suffix(".ibd").write_bytes(data)
         with pytest.raises(ImzMLError, match="pixel 100 "):
             classifier.predict(reader)
-
-
-class Short(Blocks):
-    def blocks(self) -> Iterator[Spectra]:
-        yield self.spectra[:7]
 
 
 def test_sources_that_do_not_keep_their_word(
@@ -323,7 +222,7 @@ def test_command_reads_large_files_by_blocks(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = write(image, tmp_path)
+    path = write_imzml(image, tmp_path)
     classifier.save(tmp_path / "model")
     monkeypatch.setattr("massgraph.cli.inputs.LARGE", 1000)
     for command in ("predict", "explain"):
@@ -342,7 +241,7 @@ def test_command_learns_from_large_files_by_blocks(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path = write(image, tmp_path)
+    path = write_imzml(image, tmp_path)
     x, y = image.coordinates[:, 0], image.coordinates[:, 1]
     half = np.where(x > np.median(x), "right", "left")
     table = pd.DataFrame({"x": x.astype(int), "y": y.astype(int), "label": half})
@@ -360,36 +259,22 @@ def test_command_learns_from_large_files_by_blocks(
     assert "all labels are 'left'" in capsys.readouterr().err
 
 
-def test_places_are_the_pixels_without_peaks(image: Spectra, tmp_path: Path) -> None:
-    path = write(image, tmp_path)
-    with mg.open_imzml(path) as reader:
-        for places in (reader.places(), JoinedSpectra([reader]).places()):
-            assert (places.n_pixels, places.n_peaks) == (image.n_pixels, 0)
-            np.testing.assert_array_equal(places.coordinates, image.coordinates)
-            assert places.run_names == reader.run_names
-        with pytest.raises(ValueError, match="two inputs hold a run named"):
-            JoinedSpectra([reader, reader]).places()
-    other = Blocks(image)
-    assert JoinedSpectra([other]).places().peak_counts.tolist() == [0] * image.n_pixels
-
-
 BIG = """
 import sys
 import numpy as np
 import massgraph as mg
-from massgraph.explain.activation import streaming
 from massgraph.simulation.simulate import simulate_chunks
 
 class Simulated:
     n_pixels = {n}
     run = np.repeat("run1", n_pixels)
     def read(self, first, stop):
-        return self.block[first % 1000 : first % 1000 + stop - first]
+        return self.block[np.arange(first, stop) % 1000]
     def blocks(self):
         for start in range(0, self.n_pixels, 1000):
             yield self.block
 
-streaming.SAMPLE_PEAKS = 1 << 19  # so that both sizes are larger than the sample
+mg.streaming.SAMPLE_PEAKS = 1 << 19  # so that both sizes are larger than the sample
 source = Simulated()
 source.block = next(simulate_chunks("tiny", n_runs=1, shape=(32, 32), n_classes=3)).spectra[:1000]
 model = mg.load(sys.argv[1])
