@@ -31,12 +31,24 @@ class BranchModel(nn.Module):
     ----------
     branches
         Per name its parts: one `Discriminants`, or nets of different folds.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from massgraph.nn.branch_model import BranchModel
+    >>> from massgraph.nn.discriminants import AxisBranch, FamilyBranch
+    >>> model = BranchModel({"ions": [AxisBranch(3, 2)], "molecules": [FamilyBranch(3, 2)]})
+    >>> model.names, model.only(["molecules"]).names
+    (('ions', 'molecules'), ('molecules',))
+    >>> model.intercept()
+    tensor([0., 0.], dtype=torch.float64)
     """
 
     def __init__(self, branches: Mapping[str, Sequence[Part]]) -> None:
         super().__init__()
         lists = {name: nn.ModuleList(parts) for name, parts in branches.items()}
         self.branches = nn.ModuleDict(lists)
+        # Found by evaluation and not by steps: saved with the model, seen by no optimizer.
         self.register_buffer("weights", torch.ones(len(branches), dtype=torch.float64))
 
     weights: torch.Tensor
@@ -59,6 +71,7 @@ class BranchModel(nn.Module):
         if unknown or not names:
             msg = f"branches {tuple(names)} are not one or more of {self.names}"
             raise InputError(msg)
+        # In the model's order, whatever that of the question: embeddings stand side by side.
         names = [name for name in self.names if name in names]
         parts = {name: self.parts(name) for name in names}
         chosen = BranchModel(parts).to(self.weights.device).eval()
@@ -69,6 +82,7 @@ class BranchModel(nn.Module):
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
     ) -> PeakBatch:
         """Graphs of these pixels, in the form of the branch that reads most: it serves them all."""
+        # Parts of one name read the same, so that the first of each stands for them.
         first = [self.parts(name)[0] for name in self.names]
         batch = max(first, key=lambda part: part.reads).take(graphs, pixels, device)
         return cast("PeakBatch", batch)

@@ -22,7 +22,17 @@ Gradients = tuple[torch.Tensor | None, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class Kernel(Protocol):
-    """One way to compute the layer; shapes are those of `massgraph.nn.layers.RelationalConv`."""
+    """One way to compute the layer; shapes are those of `massgraph.nn.layers.RelationalConv`.
+
+    Examples
+    --------
+    Two functions without a state, which a class of any name holds:
+
+    >>> from massgraph.nn.convolution import Kernel, TorchKernel
+    >>> kernel: type[Kernel] = TorchKernel
+    >>> callable(kernel.forward), callable(kernel.backward)
+    (True, True)
+    """
 
     @staticmethod
     def forward(
@@ -65,6 +75,21 @@ def convolve(
         Of as many types as `weight` has.
     kernel
         `TorchKernel`, or `NativeKernel` for float32 tensors of the CPU.
+
+    Examples
+    --------
+    Peak 0 sends to peak 1; its gradient comes back by the same way:
+
+    >>> import torch
+    >>> from massgraph.graph.batch import TypedMessages
+    >>> from massgraph.nn.convolution import TorchKernel, convolve
+    >>> messages = TypedMessages(torch.tensor([0]), torch.tensor([1]), torch.ones(1, 1), (1,))
+    >>> x, weight, root = torch.tensor([[2.0], [5.0]]), torch.ones(1, 1, 1), torch.zeros(1, 1)
+    >>> x.requires_grad_().grad
+    >>> convolve(x, weight, root, torch.zeros(1), messages, kernel=TorchKernel).sum().backward()
+    >>> x.grad
+    tensor([[1.],
+            [0.]])
     """
     out: torch.Tensor = _Convolution.apply(x, weight, root, bias, messages, kernel)  # type: ignore[no-untyped-call]
     return out
@@ -83,6 +108,7 @@ class _Convolution(torch.autograd.Function):
         messages: TypedMessages,
         kernel: type[Kernel],
     ) -> torch.Tensor:
+        # What is saved in this way may not be changed in place before the way back: torch looks.
         ctx.save_for_backward(x, weight, root, bias)
         ctx.messages, ctx.kernel = messages, kernel
         return kernel.forward(x, weight, root, bias, messages)
@@ -90,6 +116,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dz: torch.Tensor) -> Any:
+        # That of a first layer's features is seldom asked for, and costs as much as the way there.
         wanted = ctx.needs_input_grad[0]
         found = ctx.kernel.backward(ctx.saved_tensors, ctx.messages, dz, wanted=wanted)
         return *found, None, None
@@ -100,6 +127,17 @@ class TorchKernel:
 
     Through the operators of torch all types together would be written out several times, at 1.4 to
     2.5 times the cost.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from massgraph.graph.batch import TypedMessages
+    >>> from massgraph.nn.convolution import TorchKernel
+    >>> messages = TypedMessages(torch.tensor([0]), torch.tensor([1]), torch.ones(1, 1), (1,))
+    >>> x, weight, root = torch.tensor([[2.0], [5.0]]), torch.ones(1, 1, 1), torch.zeros(1, 1)
+    >>> TorchKernel.forward(x, weight, root, torch.ones(1), messages)
+    tensor([[1.],
+            [3.]])
     """
 
     @staticmethod
@@ -113,6 +151,7 @@ class TorchKernel:
         """As for `Kernel`."""
         out = torch.addmm(bias, x, root)
         for w, (sender, receiver, senders) in zip(weight, _by_kind(messages), strict=True):
+            # A sum of shares is the mean, and needs no second pass over the receivers.
             out.index_add_(0, receiver, x.index_select(0, sender).div_(senders) @ w)
         return out
 
@@ -127,6 +166,7 @@ class TorchKernel:
         kinds = zip(weight, dweight, _by_kind(messages), strict=True)
         for w, dw, (sender, receiver, senders) in kinds:
             received = dz.index_select(0, receiver).div_(senders)
+            # Into its place: the gradients of all types together are large.
             torch.mm(x.index_select(0, sender).T, received, out=dw)
             if dx is not None:
                 dx.index_add_(0, sender, received @ w.T)
@@ -141,7 +181,21 @@ def _by_kind(messages: TypedMessages) -> Iterator[tuple[torch.Tensor, ...]]:
 
 
 class NativeKernel:
-    """Through the compiled library, all pixels as one graph."""
+    """Through the compiled library, all pixels as one graph.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from massgraph.graph.batch import TypedMessages
+    >>> from massgraph.native.library import library
+    >>> from massgraph.nn.convolution import NativeKernel, TorchKernel
+    >>> messages = TypedMessages(torch.tensor([0]), torch.tensor([1]), torch.ones(1, 1), (1,))
+    >>> x, weight, root = torch.tensor([[2.0], [5.0]]), torch.ones(1, 1, 1), torch.zeros(1, 1)
+    >>> kernel = TorchKernel if library() is None else NativeKernel
+    >>> kernel.forward(x, weight, root, torch.ones(1), messages)
+    tensor([[1.],
+            [3.]])
+    """
 
     @staticmethod
     def forward(
@@ -167,6 +221,7 @@ class NativeKernel:
         layer = Layer(memory(weight), memory(root), memory(bias))
         batch = _as_one_graph(memory(x), messages)
         back = np.zeros((len(x), padded(layer.n_out)), dtype=np.float32)
+        # Zeros in the padding: the kernels read whole vectors.
         back[:, : layer.n_out] = dz.numpy()
         dx = np.empty((len(x), padded(layer.n_in)), dtype=np.float32) if wanted else None
         gradients, _ = compiled.backward(

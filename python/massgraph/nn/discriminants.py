@@ -43,6 +43,26 @@ class Discriminants(nn.Module):
     ----------
     n_ions, n_classes
         Ions of the axis, and classes.
+
+    Examples
+    --------
+    Share and deviation of three peaks in two pixels; nothing is known of what is usual:
+
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> import torch
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.builder import build_messages
+    >>> from massgraph.nn.discriminants import AxisBranch
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
+    >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
+    >>> graphs = PeakGraphs(features, spectra.offsets, messages)
+    >>> AxisBranch(n_ions=2, n_classes=2).features(graphs.batch(np.arange(2), edges="none"))
+    tensor([[ 0.3333, -0.5000],
+            [ 0.6667,  0.5000],
+            [ 1.0000,  0.0000]], dtype=torch.float64)
     """
 
     reads: ClassVar[int] = 0  # as for `massgraph.nn.rgcn.RGCN`
@@ -58,7 +78,9 @@ class Discriminants(nn.Module):
 
     def __init__(self, n_ions: int, n_classes: int) -> None:
         super().__init__()
+        # float64: the weights come from solved equations, and sums over ions are to be exact.
         n, wide = max(n_ions, 1), torch.float64
+        # Buffers and no parameters: nothing here is learnt by steps.
         self.register_buffer("usual", torch.zeros(n, dtype=wide))
         self.register_buffer("expected", torch.zeros(n, N_STRENGTHS, dtype=wide))
         self.register_buffer("gate_weight", torch.zeros(N_STRENGTHS, N_FAULTS, dtype=wide))
@@ -131,7 +153,29 @@ class Discriminants(nn.Module):
 
 
 class AxisBranch(Discriminants):
-    """`Discriminants` on the amounts of single ions."""
+    """`Discriminants` on the amounts of single ions.
+
+    Examples
+    --------
+    The share of ion 1 speaks for class 0, by the discriminant for spectra as measured:
+
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> import torch
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.builder import build_messages
+    >>> from massgraph.nn.discriminants import AxisBranch
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
+    >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
+    >>> graphs = PeakGraphs(features, spectra.offsets, messages)
+    >>> branch = AxisBranch(n_ions=2, n_classes=2)
+    >>> branch.weight[0, 1, 0] = 9.0
+    >>> branch(graphs.batch(np.arange(2), edges="none"))
+    tensor([[2., 0.],
+            [0., 0.]], dtype=torch.float64)
+    """
 
     SHARED = DEVIATING = "amount"
     MEASURED = (0.8, 0.2)
@@ -143,6 +187,27 @@ class FamilyBranch(Discriminants):
 
     The surplus refers to what is usual for the ions that the pixel has: where peaks are lost only
     its deviation can be used.
+
+    Examples
+    --------
+    As `AxisBranch`, of the amount of the molecule:
+
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> import torch
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.builder import build_messages
+    >>> from massgraph.nn.discriminants import FamilyBranch
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
+    >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
+    >>> graphs = PeakGraphs(features, spectra.offsets, messages)
+    >>> branch = FamilyBranch(n_ions=2, n_classes=2)
+    >>> branch.weight[0, 1, 0] = 8.0
+    >>> branch(graphs.batch(np.arange(2), edges="none"))
+    tensor([[2., 0.],
+            [0., 0.]], dtype=torch.float64)
     """
 
     SHARED, DEVIATING = "molecule", "surplus"

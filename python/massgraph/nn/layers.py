@@ -25,6 +25,12 @@ def resolve_backend(backend: str) -> str:
     ------
     ValueError
         For another backend, or ``"native"`` where it was not built.
+
+    Examples
+    --------
+    >>> from massgraph.nn.layers import resolve_backend
+    >>> resolve_backend("torch"), resolve_backend("auto") in ("native", "torch")
+    ('torch', True)
     """
     if backend not in BACKENDS:
         msg = f"backend {backend!r} is none of {BACKENDS}"
@@ -66,6 +72,16 @@ class RelationalConv(nn.Module):
     -----
     Parameters `weight` ``(n_kinds, n_in, n_out)`` and `root` ``(n_in, n_out)`` start uniform as
     Glorot and Bengio (2010), `bias` ``(n_out,)`` at zero.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from massgraph.graph.batch import TypedMessages
+    >>> from massgraph.nn.layers import RelationalConv
+    >>> messages = TypedMessages(torch.tensor([0]), torch.tensor([1]), torch.ones(1, 1), (1,))
+    >>> layer = RelationalConv(n_in=3, n_out=8, n_kinds=1)
+    >>> layer(torch.zeros(2, 3), messages).shape
+    torch.Size([2, 8])
     """
 
     def __init__(self, n_in: int, n_out: int, n_kinds: int, *, backend: str = "auto") -> None:

@@ -27,11 +27,21 @@ class NativeNetwork:
     ----------
     layers, norms
         The modules of the network: one norm, a BatchNorm1d or an Identity, to a layer.
+
+    Examples
+    --------
+    >>> from massgraph.nn.native import NativeNetwork
+    >>> from massgraph.nn.rgcn import RGCN
+    >>> model = RGCN(n_features=1, n_kinds=2, n_classes=3, hidden=(4,))
+    >>> native = NativeNetwork(model.layers, model.norms)
+    >>> [tuple(parameter.shape) for parameter in native.parameters()]
+    [(2, 1, 4), (1, 4), (4,), (4,), (4,)]
     """
 
     def __init__(self, layers: Iterable[Any], norms: Iterable[nn.Module]) -> None:
         self.layers: list[RelationalConv] = list(layers)
         self.norms = list(norms)
+        # Pages that were used once come without asking the system again, step after step.
         self._free: list[Floats] = []
 
     def parameters(self) -> list[torch.Tensor]:
@@ -85,13 +95,16 @@ class NativeNetwork:
             array = min(fits, key=len)
             self._free = [one for one in self._free if one is not array]
         else:
+            # Some more than is asked for: the next batch is about as large, and seldom the same.
             array = np.empty(size + size // 8, dtype=np.float32)
+            # Those that were too small for this are not waited for.
             self._free = self._free[-4:]
         return array[:size].reshape(n_rows, width)
 
     def give_back(self, arrays: Sequence[Floats]) -> None:
         """Keep arrays that were borrowed for the next step."""
         for array in arrays:
+            # A view was lent of it: the whole is what another step can use.
             base = array
             while isinstance(base.base, np.ndarray):
                 base = base.base
@@ -131,6 +144,7 @@ class _Statistics:
             raise InputError(msg)
         self.n = n
         self.mean = sums[0] / n
+        # In float64 the difference of the two keeps digits enough; a constant may end below zero.
         self.variance = np.maximum(sums[1] / n - self.mean**2, 0.0)
         self.inverse_sd = 1 / np.sqrt(self.variance + norm.eps)
         scale = memory(norm.weight) * self.inverse_sd
@@ -143,6 +157,7 @@ class _Statistics:
             return
         if norm.num_batches_tracked is not None:
             norm.num_batches_tracked.add_(1)
+        # As torch: the batch is normalised by the biased variance, and the unbiased one is kept.
         unbiased = self.variance * (self.n / (self.n - 1))
         for kept, found in ((norm.running_mean, self.mean), (norm.running_var, unbiased)):
             kept.lerp_(torch.from_numpy(found).to(kept.dtype), norm.momentum)
@@ -175,6 +190,7 @@ class _Pooled(torch.autograd.Function):
             z = net.borrow(batch.n_peaks, padded(layer.n_out))
             normed = isinstance(norm, nn.BatchNorm1d)
             sums = network.forward(batch, layer, x, z, sums=normed)
+            # Scale and shift wait until the next layer reads z: it is stored once, as it is.
             found = None
             if isinstance(norm, nn.BatchNorm1d) and sums is not None:
                 found = _Statistics(norm, sums, batch.n_peaks)
@@ -184,6 +200,7 @@ class _Pooled(torch.autograd.Function):
             layers.append(layer)
             outputs.append(x)
             statistics.append(found)
+        # Not through save_for_backward: these are arrays, lent by the network and given back once.
         ctx.net, ctx.batch, ctx.layers = net, batch, layers
         ctx.outputs, ctx.statistics = outputs, statistics
         return torch.from_numpy(network.pool(batch, x, layers[-1].n_out))
@@ -198,6 +215,7 @@ class _Pooled(torch.autograd.Function):
         ctx.outputs = None  # its memory is lent to the next step
         borrowed = [output.data for output in outputs]
         dh = memory(dpooled)
+        # BatchNorm's way back needs sums over all peaks first; further down `backward` brings them.
         sums = network.pool_sums(batch, outputs[-1], dh) if ctx.statistics[-1] else None
         back = OutputGradient(dh, pooled=True, z=outputs[-1].data)
         gradients: list[Floats] = []
@@ -208,6 +226,7 @@ class _Pooled(torch.autograd.Function):
                 norm, of_norm = statistics.back(sums)
                 back = OutputGradient(back.dh, back.pooled, back.z, norm)
             x = outputs[place - 1] if place else Input(batch.features)
+            # Only nets with vectors of ions learn from the gradient of the features.
             wanted = place > 0 or ctx.needs_input_grad[2]
             dx = net.borrow(batch.n_peaks, padded(layer.n_in)) if wanted else None
             normed = place > 0 and ctx.statistics[place - 1] is not None
@@ -237,6 +256,7 @@ class _Loss(torch.autograd.Function):
         layers = [_layer(layer, None, None) for layer in net.layers]
         weight, bias = parameters[-2:]
         head = memory(weight), memory(bias)
+        # The gradients are there before they are asked for: forward and back are one pass.
         loss, logits, ctx.gradients = network.step(batch, layers, head, y)
         scores = torch.from_numpy(logits)
         ctx.mark_non_differentiable(scores)
@@ -245,5 +265,6 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dloss: torch.Tensor, _: Any) -> Any:
+        # The loss may be part of a sum of its caller's.
         scaled = [torch.from_numpy(one) * dloss for one in ctx.gradients]
         return None, None, None, *scaled

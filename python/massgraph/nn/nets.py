@@ -36,6 +36,25 @@ class RelationalNet(RGCN):
         Ions of the axis.
     n_kinds, n_classes, hidden, batch_norm, backend
         As for `RGCN`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> import torch
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.builder import build_messages
+    >>> from massgraph.nn.nets import RelationalNet
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
+    >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
+    >>> graphs = PeakGraphs(features, spectra.offsets, messages)
+    >>> model = RelationalNet(1, n_ions=2, n_kinds=2, n_classes=3, hidden=(4,)).eval()
+    >>> batch = model.take(graphs, np.arange(2), torch.device("cpu"))
+    >>> with torch.inference_mode():
+    ...     model(batch).shape
+    torch.Size([2, 3])
     """
 
     def __init__(
@@ -57,6 +76,8 @@ class RelationalNet(RGCN):
             batch_norm=batch_norm,
             backend=backend,
         )
+        # Small at first, so that a net begins with what is said of any ion; one row at least, as a
+        # data set may have no ions.
         self.ion_vectors = nn.Parameter(0.1 * torch.randn(max(n_ions, 1), EMBEDDING))
 
     def take(
@@ -65,6 +86,7 @@ class RelationalNet(RGCN):
         """Graphs of these pixels; their addresses are read here, whatever reads the edges."""
         if not self.is_native(device):
             return graphs.batch(pixels).to(device)
+        # A PeakBatch in any case: other branches read the features of the same batch.
         known = graphs.features.shape[1] - ADDRESS_WIDTH + EMBEDDING
         self._check_graphs(known, graphs.messages.n_kinds)
         return graphs.batch(pixels, edges="native")
@@ -106,6 +128,7 @@ class RelationalNet(RGCN):
         return batch, torch.cat([batch.features[:, :-ADDRESS_WIDTH], vectors], dim=1)
 
     def _native_batch(self, graphs: GraphBatch, features: torch.Tensor) -> GraphBatch:
+        # The library reads values; the gradient of the features is asked for by the caller.
         return replace(graphs, features=features.detach().numpy(), own_rows=True)
 
     def _torch_batch(self, batch: PeakBatch, features: torch.Tensor) -> PeakBatch:
@@ -114,7 +137,27 @@ class RelationalNet(RGCN):
 
 
 class PeakNet(RelationalNet):
-    """A `RelationalNet` without edges: the set of the peaks. Other parameters are the same."""
+    """A `RelationalNet` without edges: the set of the peaks. Other parameters are the same.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> import torch
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.builder import build_messages
+    >>> from massgraph.nn.nets import PeakNet
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
+    >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
+    >>> graphs = PeakGraphs(features, spectra.offsets, messages)
+    >>> model = PeakNet(1, n_ions=2, n_classes=3, hidden=(4,)).eval()
+    >>> batch = model.take(graphs, np.arange(2), torch.device("cpu"))
+    >>> with torch.inference_mode():
+    ...     model(batch).shape
+    torch.Size([2, 3])
+    """
 
     reads: ClassVar[int] = 1
 
@@ -139,6 +182,7 @@ class PeakNet(RelationalNet):
         return graphs.batch(pixels, edges=edges).to(device)
 
     def _native_batch(self, graphs: GraphBatch, features: torch.Tensor) -> GraphBatch:
+        # Graphs of their own: those of the batch have message types, for which there are no weights.
         messages = CompactMessages.none(graphs.n_pixels)
         counts = graphs.offsets[graphs.pixels + 1] - graphs.offsets[graphs.pixels]
         offsets = np.concatenate(([0], np.cumsum(counts)))

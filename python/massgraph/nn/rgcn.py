@@ -43,6 +43,28 @@ class RGCN(nn.Module):
     gradients by. Where torch keeps gradients in evaluation mode (for a saliency, say) the layers
     run one by one instead, which gives them, at several times the cost and with other rounding
     (1e-6). Predict under ``torch.inference_mode()`` or ``torch.no_grad()``, as massgraph does.
+
+    Examples
+    --------
+    Two pixels, of two peaks and of one; the activations add up to the logits:
+
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> import torch
+    >>> from massgraph.graph.batch import PeakGraphs
+    >>> from massgraph.graph.builder import build_messages
+    >>> from massgraph.nn.rgcn import RGCN
+    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
+    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
+    >>> graphs = PeakGraphs(spectra.intensity[:, None], spectra.offsets, messages)
+    >>> model = RGCN(n_features=1, n_kinds=2, n_classes=3, hidden=(4,)).eval()
+    >>> batch = model.take(graphs, np.arange(2), torch.device("cpu"))
+    >>> with torch.inference_mode():
+    ...     logits, cam = model(batch), model.cam(batch)
+    ...     torch.allclose(cam[:2].mean(dim=0) + model.intercept(), logits[0])
+    True
+    >>> logits.shape, cam.shape
+    (torch.Size([2, 3]), torch.Size([3, 3]))
     """
 
     reads: ClassVar[int] = 2
@@ -70,6 +92,7 @@ class RGCN(nn.Module):
         self.pool_norm = nn.BatchNorm1d(widths[-1]) if batch_norm else nn.Identity()
         self.head = nn.Linear(widths[-1], n_classes)
         self.backend = resolve_backend(backend)
+        # No module: it sees the layers, and their weights stand in the state of this one only.
         self._native = NativeNetwork(self.layers, self.norms)
 
     def take(
@@ -83,11 +106,13 @@ class RGCN(nn.Module):
 
     def is_native(self, device: torch.device) -> bool:
         """Whether the compiled library takes the graphs on this device."""
+        # The head stands for all weights, which ``model.double()`` moves together.
         simple = device.type == "cpu" and self.head.weight.dtype == torch.float32
         return self.backend == "native" and simple
 
     def _check_graphs(self, *found: int) -> None:
         """The compiled library reads as many features and types as the weights say."""
+        # Widths are told by the weights alone: other arrays would be read beyond their end.
         n_kinds, n_features, _ = next(self.layers.parameters()).shape
         if found != (n_features, n_kinds):
             msg = (
@@ -111,6 +136,7 @@ class RGCN(nn.Module):
 
     def pool(self, nodes: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
         """Mean over the peaks of each pixel, shape ``(n_pixels, hidden[-1])``; zero for none."""
+        # Divided by one at least: a pixel without peaks is zero, and no nan.
         total = nodes.new_zeros(batch.n_pixels, nodes.shape[1]).index_add(0, batch.pixel, nodes)
         return total / batch.counts.clamp(min=1).to(nodes.dtype)
 
@@ -163,6 +189,7 @@ class RGCN(nn.Module):
         y
             int64, shape ``(n_pixels,)``: the class of each pixel.
         """
+        # BatchNorm needs all pixels before any can go on; without it each goes through at once.
         if isinstance(batch, GraphBatch) and not isinstance(self.pool_norm, nn.BatchNorm1d):
             return self._native.loss(batch, self.head, y)
         logits = self(batch)
