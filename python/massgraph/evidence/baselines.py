@@ -1,8 +1,8 @@
 """Other models on the same spectra, as scikit-learn estimators, to measure the default against.
 
 All read the same peaks. `AlignedClassifier` puts any estimator of scikit-learn on top of the data's
-own mass axis, with the calibration, the alignment window and, where asked for, the degraded copies
-that the default model learns from, so that a difference between two models is one of the models.
+own mass axis, with the calibration, the alignment window and, if asked for, the degraded copies
+that the default model learns from: what differs between two scores is then the model alone.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     estimator
-        The classifier; it is cloned.
+        The classifier, of which a clone is fitted.
     window_da
-        A peak belongs to the nearest ion if it is within this of it, in Da.
+        Largest distance of a peak from the ion that it is assigned to, in Da.
     recalibrate
         Whether the mass error of each pixel is taken off first, as for the default model.
     augment
         Number of degraded copies of the training pixels to learn from besides the measured ones,
-        as `RGCNClassifier` makes them.
+        made as `RGCNClassifier` makes them.
     random_state
         Seed of the copies.
 
@@ -64,6 +64,16 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The `MassAxis`.
     estimator_
         The fitted classifier.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.evidence.baselines import AlignedClassifier
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> model = AlignedClassifier(GaussianNB()).fit(spectra, labels)
+    >>> model.predict_proba(spectra).shape == (spectra.n_pixels, len(model.classes_))
+    True
     """
 
     def __init__(
@@ -82,7 +92,7 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: Spectra, y: ArrayLike, groups: ArrayLike | None = None) -> AlignedClassifier:
-        """Learn from the pixels with a label; `groups` is accepted for the sake of a common call.
+        """Learn from the pixels with a label; `groups` is there because other models take it.
 
         Raises
         ------
@@ -93,9 +103,12 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             msg = f"window_da {self.window_da} is not above zero"
             raise InputError(msg)
         labels = labels_of(y, X.n_pixels)
+        # A pixel without peaks has no amounts that could be brought to a sum.
         rows = np.flatnonzero(~pd.isna(labels) & (X.peak_counts > 0))
+        # Without the missing ones, labels need not be objects: numbers are numbers again.
         spectra, labels = X[rows], np.asarray(labels[rows].tolist())
         self.classes_ = np.unique(labels)
+        # The axis of all of X, and not of these rows, can be shared by all models that are given X.
         self.axis_ = _axis_of(X)
         self.unit_ = UNIT_OF_MEDIAN * float(np.median(spectra.intensity))
         rng = np.random.default_rng(self.random_state)
@@ -109,6 +122,7 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if self.recalibrate:
             spectra = _calibrated(spectra, self.axis_)
         ion = assign_to_axis(spectra.mz, self.axis_.mz)
+        # The margin keeps rounding from deciding about peaks at the very edge of the window.
         near = np.abs(spectra.mz - self.axis_.mz[ion]) <= self.window_da + 1e-9
         amount = np.log1p(spectra.intensity[near].astype(np.float64) / self.unit_)
         matrix = sp.coo_matrix(
@@ -135,7 +149,16 @@ class PLSDA(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     n_components
-        Most components; fewer where there are fewer pixels or features.
+        Largest number of components; there are fewer where pixels or features are fewer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.evidence.baselines import PLSDA
+    >>> X = np.array([[0.0, 1.0], [0.1, 0.9], [0.2, 1.1], [1.0, 0.0], [0.9, 0.2], [1.1, 0.1]])
+    >>> model = PLSDA(n_components=1).fit(X, ["a", "a", "a", "b", "b", "b"])
+    >>> model.predict(X[[0, 5]]).tolist()
+    ['a', 'b']
     """
 
     def __init__(self, n_components: int = PLS_COMPONENTS) -> None:
@@ -169,11 +192,23 @@ class BinnedCNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Parameters
     ----------
     augment
-        Number of degraded copies to learn from too.
+        Number of degraded copies to learn from as well.
     epochs
-        Most epochs of training.
+        Largest number of epochs.
     random_state
         Seed of weights, batches and copies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.evidence.baselines import BinnedCNN
+    >>> rng = np.random.default_rng(0)
+    >>> peaks = [(np.sort(rng.uniform(500, 510, 20)), rng.random(20)) for _ in range(12)]
+    >>> spectra = mg.Spectra.from_peaks(peaks)
+    >>> model = BinnedCNN(epochs=1).fit(spectra, ["a", "b"] * 6)
+    >>> model.predict_proba(spectra).shape
+    (12, 2)
     """
 
     def __init__(self, *, augment: int = 0, epochs: int = 50, random_state: int = 0) -> None:
@@ -219,6 +254,7 @@ def _axis_of(spectra: Spectra) -> MassAxis:
 
 def _calibrated(spectra: Spectra, axis: MassAxis) -> Spectra:
     known = _CALIBRATED.get(spectra)
+    # One axis at a time is enough: the models of a task share theirs, and follow each other.
     if known is None or known[0] is not axis:
         known = axis, axis.calibrate(spectra).spectra
         _CALIBRATED[spectra] = known
@@ -237,6 +273,7 @@ def labels_of(y: ArrayLike, n_pixels: int) -> NDArray[np.object_]:
 # -------------------------------------------------------------------- by name
 
 
+# Penalties and kernels depend on the scale of the features; trees and discriminants do not.
 def _scaled(estimator: Any) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -260,6 +297,7 @@ def _svm(_: int) -> Any:
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.svm import SVC
 
+    # The machine only tells sides: probabilities are fitted to its scores of held-out pixels.
     return CalibratedClassifierCV(_scaled(SVC()), ensemble=False)
 
 
@@ -341,10 +379,10 @@ def make_baseline(
         ``"logistic"``: on the data's own axis. ``"cnn_1d"``: on 0.1 Da bins, as published.
         ``"peak_set"``: the peak branch of the default model alone, which has no edges.
         ``"published"``: the network of La Rocca et al. (2025), trained as published;
-        ``"published_tuned"``: trained by more and larger steps, as few pixels need it.
+        ``"published_tuned"``: trained by more and larger steps, which few pixels need.
     window_da, recalibrate, augment
-        As for `AlignedClassifier`; of the others the CNN knows `augment` only, and the networks
-        none: they have what they were published or built with.
+        As for `AlignedClassifier`. The CNN takes `augment` only, and the networks none of them:
+        they keep what they were published or built with.
     random_state
         Seed.
 
@@ -354,6 +392,15 @@ def make_baseline(
         For another name.
     ImportError
         Where the package of a baseline is not installed.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.evidence.baselines import make_baseline
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> model = make_baseline("shrinkage_lda", augment=1).fit(spectra, labels)
+    >>> len(model.predict(spectra)) == spectra.n_pixels
+    True
     """
     from massgraph.classifier import RGCNClassifier
 

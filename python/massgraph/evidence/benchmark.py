@@ -41,7 +41,7 @@ __all__ = ["Plan", "benchmark", "lattice_relations", "lattice_spectra", "plot_co
 
 # CH2, H2, 13C, O, Na - H and K - H: what lipids of one image differ by.
 STEPS = np.array([14.01565006, 2.01565006, 1.00335484, 15.99491462, 21.98194425, 37.95588165])
-TOLERANCE_DA = 0.001
+TOLERANCE_DA = 0.001  # the smallest that the published network was used with
 GRAPH_PIXELS = 64  # as many as are built at once in training; the call itself costs nothing then
 CPU = torch.device("cpu")
 STYLES: dict[str, Literal[":", "--", "-"]] = {"RGCNConv": ":", "torch": "--", "native": "-"}
@@ -59,6 +59,12 @@ class Plan:
         Pixels per batch.
     repeats
         How often each rival runs; figures are medians.
+
+    Examples
+    --------
+    >>> from massgraph.evidence.benchmark import Plan
+    >>> Plan(relations=(30,), pixels=8).peaks
+    (250, 500, 1000, 1400)
     """
 
     relations: tuple[int, ...] = (10, 20, 30, 60)
@@ -76,12 +82,20 @@ class Plan:
 
 
 def lattice_relations(n: int) -> Relations:
-    """The `n` simplest mass differences that are whole numbers of a few steps."""
+    """Give the `n` simplest mass differences that are whole numbers of a few steps.
+
+    Examples
+    --------
+    >>> from massgraph.evidence.benchmark import lattice_relations
+    >>> len(lattice_relations(10))
+    10
+    """
     ranges = (range(5), range(-3, 4), range(3), range(-1, 2), range(2), range(2))
     steps = np.array(list(product(*ranges)))
     masses = steps @ STEPS
     chosen: list[float] = []
     for mass in masses[np.lexsort((masses, np.abs(steps).sum(axis=1)))].tolist():
+        # Two masses within one window would join the same pairs of peaks.
         if mass > 0.9 and all(abs(mass - other) > 4 * TOLERANCE_DA for other in chosen):
             chosen.append(mass)
     return relations_from_masses({f"r{i}": mass for i, mass in enumerate(sorted(chosen[:n]))})
@@ -92,7 +106,13 @@ def lattice_spectra(
 ) -> Spectra:
     """Pixels whose peaks lie on two lattices of homologous ions, as lipids do.
 
-    Ragged pixels scatter by 0.2 mDa; aligned ones share their axis.
+    The m/z of ragged pixels scatter by 0.2 mDa; aligned pixels share their axis.
+
+    Examples
+    --------
+    >>> from massgraph.evidence.benchmark import lattice_spectra
+    >>> lattice_spectra(2, 50).peak_counts.tolist()
+    [50, 50]
     """
     rng = np.random.default_rng(seed)
     size = max(int(1.5 * n_peaks), 10)
@@ -123,6 +143,8 @@ def _interleaved(
 ) -> dict[str, float]:
     """Median seconds of each, taking turns; short ones run several times at a turn."""
     turns = dict.fromkeys(rivals, 1)
+    # A first run, which is not counted, also fills caches. Turns of 20 ms and more do not feel the
+    # grain of the clock.
     for name, run in rivals.items():
         started = clock()
         run()
@@ -237,6 +259,7 @@ class _Case:
             batch = model.take(self.graphs, pixels, CPU)
             run = _train_ours(model, batch, self.y) if training else _predict(model, batch)
             found[backend] = _in_mode(model, run, training)
+        # What the networks read is made before the clock starts, for them as for ours.
         whole = self.graphs.batch(pixels)
         given = whole, whole.messages.edge_index(), whole.messages.edge_type()
         for name, fast in (("RGCNConv", False), ("FastRGCNConv", True)):
@@ -354,6 +377,7 @@ def _fit_cost(rows: list[dict[str, Any]], what: str) -> dict[str, Any]:
     ours = "native" if "native" in chosen[0]["us_per_pixel"] else "torch"
     ns = np.array([row["us_per_pixel"][ours] * 1e3 for row in chosen])
     peaks = np.array([row["peaks"] for row in chosen])
+    # Relative errors are fitted: of absolute ones the largest sizes alone would decide.
     counts = np.stack([peaks, peaks * [row["messages_per_peak"] for row in chosen]], axis=1)
     (per_peak, per_message), _ = nnls(counts / ns[:, None], np.ones(len(ns)))
     deviation = counts @ [per_peak, per_message] / ns - 1
@@ -373,6 +397,8 @@ def _measure_threads(plan: Plan) -> dict[str, Any]:
     for training, name in ((True, "training step"), (False, "prediction")):
         run = case.rivals(training=training)[case.ours]
         rivals = {str(n): _with_threads(run, n) for n in (1, 2)}
+        # Processor time adds up the threads: only the clock shows what they gain. As it also shows
+        # what else the machine does, there are more repeats.
         seconds = _interleaved(rivals, 4 * plan.repeats, time.perf_counter)
         speed[name] = seconds["1"] / seconds["2"]
     return {"what": "two threads", "times": speed}
@@ -391,6 +417,7 @@ def _peak() -> float:
     loaded = library()
     if loaded is None:
         return 0.0
+    # What else the machine does can only slow a run down: the fastest counts.
     rates = []
     for _ in range(5):
         started = time.process_time()
@@ -415,6 +442,13 @@ def benchmark(plan: Plan | None = None) -> dict[str, Any]:
     ------
     ImportError
         Without torch-geometric (``pip install massgraph[pyg]``).
+
+    Examples
+    --------
+    >>> from massgraph.evidence.benchmark import Plan, benchmark
+    >>> result = benchmark(Plan(relations=(10,), peaks=(40, 80), pixels=2, repeats=1))
+    >>> result["rows"][0]["what"]
+    'graphs'
     """
     plan = plan or Plan()
     with _threads(1), _published_mean(), warnings.catch_warnings():
@@ -434,7 +468,7 @@ def benchmark(plan: Plan | None = None) -> dict[str, Any]:
 
 
 def summary(result: dict[str, Any]) -> dict[str, Any]:
-    """The result as one line to a measurement: how many times as long others take."""
+    """Sum up the result, one line to a measurement: how many times as long others take."""
     lines: dict[str, Any] = {name: str(value) for name, value in result["versions"].items()}
     lines["peak of one core"] = f"{result['peak_gflops']:.0f} GFlop/s"
     for row in result["rows"]:
@@ -473,7 +507,18 @@ def write(result: dict[str, Any], directory: str | Path, *, overwrite: bool = Fa
 
 
 def plot_cost(result: dict[str, Any]) -> Figure:
-    """Time per pixel against the number of peaks, ours and PyTorch Geometric's."""
+    """Draw the time per pixel over the number of peaks, ours and PyTorch Geometric's.
+
+    Examples
+    --------
+    >>> from massgraph.evidence.benchmark import plot_cost
+    >>> row = {"network": "published", "aligned": False, "relations": 30, "peaks": 1000}
+    >>> row["us_per_pixel"] = {"native": 61.0, "RGCNConv": 1600.0}
+    >>> rows = [{**row, "what": what} for what in ("training step", "prediction")]
+    >>> figure = plot_cost({"rows": rows})
+    >>> [axes.get_title() for axes in figure.axes]
+    ['training step', 'prediction']
+    """
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 

@@ -1,4 +1,4 @@
-"""Faults that befall test pixels, by name and strength: what an evaluation degrades spectra by."""
+"""Faults of test pixels, by kind and strength: how an evaluation degrades spectra."""
 
 from __future__ import annotations
 
@@ -22,9 +22,21 @@ class Fault:
     Parameters
     ----------
     kind, strength, unit
-        What a table calls it.
+        What its name in a table is made of.
     apply
-        Degrades test spectra, given their labels and a generator.
+        Degrades test spectra, given their labels and a random generator.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.evidence.faults import Fault
+    >>> half = Fault("keep", 50, "%", lambda s, y, rng: mg.degrade.remove_peaks(s, 0.5, rng))
+    >>> half.name
+    'keep 50 %'
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> half.apply(spectra, labels, np.random.default_rng(0)).n_peaks < spectra.n_peaks
+    True
     """
 
     kind: str
@@ -41,6 +53,7 @@ class Fault:
 def _fault(kind: str, strength: float) -> Fault:
     units = {"shift": "mDa", "jitter": "mDa", "drift": "mDa", "resolution": "mDa", "batch": "sd"}
     share = strength / 100
+    # Mass errors are in Da; one shift is in ppm as well, since calibration looks for both.
     makers: dict[str, Callable[..., Spectra]] = {
         "clean": lambda s, y, rng: s,
         "shift": lambda s, y, rng: degrade.shift_mz(s, strength / 1e3, "Da"),

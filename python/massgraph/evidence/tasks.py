@@ -36,11 +36,22 @@ class Task:
     Parameters
     ----------
     seed
-        Of the split and of the models.
+        Seed of the split and of the models.
     train, y_train, groups
         What models learn from, and the group of each of its pixels.
     test, y_test
-        What they are scored on; scores of tasks with one seed are of their pixels together.
+        What they are scored on. Tasks of one seed are scored together.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import pandas as pd
+    >>> from massgraph.evidence.tasks import Task
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> spectra, labels = spectra[pd.notna(labels)], labels[pd.notna(labels)]
+    >>> task = Task(0, spectra[::2], labels[::2], None, spectra[1::2], labels[1::2])
+    >>> len(task.y_test) == task.test.n_pixels
+    True
     """
 
     seed: int
@@ -60,12 +71,12 @@ def split_tasks(
     seeds: Sequence[int] = range(5),
     held_out: int | None = None,
 ) -> Iterator[Task]:
-    """Cross-validation by whole groups, dealt anew for each seed.
+    """Cross-validate by whole groups, dealt anew for each seed.
 
     Parameters
     ----------
     spectra, y
-        Pixels and labels; those without a label are trained on by no model.
+        Pixels and labels; pixels without a label are left out.
     groups
         Group of each pixel; default: `massgraph.data.splits.default_groups`.
     folds
@@ -79,8 +90,18 @@ def split_tasks(
     ------
     ValueError
         Where the groups cannot be split.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.evidence.tasks import split_tasks
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> tasks = list(split_tasks(spectra, labels, folds=3, seeds=[0]))
+    >>> len(tasks), len(set(tasks[0].groups)) > 1
+    (3, True)
     """
     labels = labels_of(y, spectra.n_pixels)
+    # Left out before the folds are dealt, so that these are of one size in what counts.
     rows = np.flatnonzero(~pd.isna(labels) & (spectra.peak_counts > 0))
     spectra, labels = spectra[rows], labels[rows].astype(str)
     if groups is None:
@@ -99,7 +120,14 @@ def split_tasks(
 def simulated_tissue(
     seed: int, *, shape: tuple[int, int] = (12, 12), effect: float = 0.2, **settings: Any
 ) -> Simulation:
-    """The six runs that `synthetic_tasks` are cut from; parameters are the same."""
+    """Simulate the six runs that `synthetic_tasks` are cut from; parameters are the same.
+
+    Examples
+    --------
+    >>> from massgraph.evidence.tasks import simulated_tissue
+    >>> simulated_tissue(1000, shape=(8, 8)).spectra.n_pixels
+    384
+    """
     chosen = {"n_families": 14, "families_per_class": 4, **settings}
     return simulate("medium", n_runs=6, shape=shape, effect=effect, random_state=seed, **chosen)
 
@@ -126,12 +154,20 @@ def synthetic_tasks(
     per_class
         Labelled training pixels per class, drawn at random; default all.
     settings
-        Others of `massgraph.simulate`.
+        Other parameters of `massgraph.simulate`.
+
+    Examples
+    --------
+    >>> from massgraph.evidence.tasks import synthetic_tasks
+    >>> task = next(synthetic_tasks([1000], shape=(8, 8), per_class=2))
+    >>> task.train.n_pixels  # two of each of three classes
+    6
     """
     for seed in seeds:
         truth = simulated_tissue(seed, shape=shape, effect=effect, **settings)
         known = ~pd.isna(truth.labels)
         spectra, labels = truth.spectra[known], truth.labels[known].astype(str)
+        # Whole runs are held out: each has a batch effect of its own.
         run = np.asarray(spectra.run_codes)
         rows = np.flatnonzero(run < 3)
         if per_class is not None:
@@ -149,8 +185,16 @@ def family_tasks(
 
     Models learn from `per_class` pixels of each class and are tested on 200 of other runs;
     `settings` are those of `simulate_family_sums`.
+
+    Examples
+    --------
+    >>> from massgraph.evidence.tasks import family_tasks
+    >>> task = next(family_tasks([7], per_class=5))
+    >>> task.train.n_pixels, task.test.n_pixels
+    (10, 400)
     """
     for seed in seeds:
+        # The families are those of the seed in both parts; the pixels are drawn apart.
         parts = [
             simulate_family_sums(n, random_state=[seed, part], families_from=seed, **settings)
             for part, n in enumerate((per_class, FAMILY_TEST_PIXELS))
@@ -161,7 +205,16 @@ def family_tasks(
 
 
 def thinned(task: Task, per_class: int = QUICK_PIXELS) -> Task:
-    """The task with at most so many training and test pixels of each class, drawn at random."""
+    """Thin a task to at most `per_class` training and test pixels of each class, drawn at random.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.evidence.tasks import split_tasks, thinned
+    >>> task = next(split_tasks(*mg.simulate("tiny", n_runs=1), folds=3))
+    >>> thinned(task, 3).train.n_pixels  # of three classes
+    9
+    """
     rng = np.random.default_rng(task.seed)
 
     def few(labels: NDArray[Any]) -> NDArray[np.int64]:
