@@ -29,15 +29,15 @@ class Explanation:
     intercept
         The part of the logits that no ion carries, shape ``(n_classes,)``.
     peak_counts
-        Number of peaks that each pixel was judged by, shape ``(n_pixels,)``.
+        Number of peaks that each pixel was classified by, shape ``(n_pixels,)``.
     labels
         Index of the predicted class of each pixel, -1 without peaks of known ions.
     ions
         One row per ion: `mz`; `n_pixels` with the ion; `class`, the one it speaks for; `score`, its
         share of all that separates that class from the others; `rank` by score; `family` (missing
-        where in none); `activation_<class>`, the mean contribution to that class's logit over the
-        pixels of that class; `intensity_<class>`, the mean intensity there, TIC-normalised to a
-        mean peak of one, absent peaks counting as zero.
+        for an ion in none); `activation_<class>`, the mean contribution to that class's logit over
+        the pixels of that class; `intensity_<class>`, the mean intensity there, TIC-normalised to
+        a mean peak of one, with absent peaks as zero.
     families
         One row per ion of a family: see `massgraph.explain.families`.
     family_edges
@@ -47,6 +47,19 @@ class Explanation:
     -----
     ``logit_c(pixel) = sum_k activation[c][pixel, k] / peak_counts[pixel] + intercept[c]`` exactly:
     the mean over peaks of Zhou et al. (2016), with the peaks of a pixel summed per ion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> explanation = clf.explain(spectra)
+    >>> bool(np.allclose(explanation.logits(), clf.logits(spectra)))
+    True
+    >>> best = explanation.ions.sort_values("rank").head(10)
+    >>> best[["mz", "class", "score"]].shape
+    (10, 3)
     """
 
     classes: tuple[str, ...]
@@ -60,7 +73,7 @@ class Explanation:
     family_edges: pd.DataFrame
 
     def logits(self) -> NDArray[np.float64]:
-        """Logits put together again from the ions, shape ``(n_pixels, n_classes)``."""
+        """Logits added up again from the ions, shape ``(n_pixels, n_classes)``."""
         return _logits(self.activation, self.intercept, self.peak_counts)
 
     def by_region(self, regions: ArrayLike) -> pd.DataFrame:
@@ -81,6 +94,7 @@ class Explanation:
         ValueError
             Where there is not one label per pixel.
         """
+        # Objects: as text a missing label would be a region named "nan".
         values = np.asarray(regions, dtype=object)
         if values.shape != (len(self.labels),):
             msg = (
@@ -115,15 +129,15 @@ def region_table(
 class StreamedExplanation(Explanation):
     """Explanation of pixels that were never in memory together.
 
-    As `Explanation`, but `activation` is empty: of the activations only means are kept. Where the
+    As `Explanation`, but `activation` is empty: only means of the activations are kept. Where the
     source has more than two million peaks, ions (`mz`) and the relations between them are found on
-    an evenly spread sample of about so many; the tables of ions are over all pixels. A peak farther
+    an evenly spread sample of about that many; the tables of ions are over all pixels. A peak more
     than two tolerances from every ion counts in the logits of its pixel and for no ion.
 
     Parameters
     ----------
     pixel_logits
-        Logits put together from the activations of the peaks, shape ``(n_pixels, n_classes)``.
+        Logits added up from the activations of the peaks, shape ``(n_pixels, n_classes)``.
     run
         Name of the run of each pixel.
     run_names
@@ -131,6 +145,16 @@ class StreamedExplanation(Explanation):
     run_means
         Mean contribution of each ion to each class over the pixels of each run, shape
         ``(n_runs, n_classes, n_ions)``.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> source = mg.streaming.JoinedSpectra([spectra])
+    >>> explanation = clf.explain(source)
+    >>> explanation.run_names, explanation.activation
+    (('run1',), {})
     """
 
     pixel_logits: NDArray[np.float64]
@@ -139,11 +163,11 @@ class StreamedExplanation(Explanation):
     run_means: NDArray[np.float64]
 
     def logits(self) -> NDArray[np.float64]:
-        """Logits put together from the peaks, shape ``(n_pixels, n_classes)``."""
+        """Logits added up from the peaks, shape ``(n_pixels, n_classes)``."""
         return self.pixel_logits
 
     def by_region(self, regions: ArrayLike) -> pd.DataFrame:
-        """As `Explanation.by_region`, where the regions are the runs: others were not kept.
+        """As `Explanation.by_region`, for the runs alone: means of other regions are not kept.
 
         Raises
         ------
@@ -172,7 +196,7 @@ def _logits(
 def _contributions(
     activation: dict[str, sp.csr_matrix], counts: NDArray[np.int64]
 ) -> list[sp.csr_matrix]:
-    scale = sp.diags(1.0 / np.maximum(counts, 1))
+    scale = sp.diags(1.0 / np.maximum(counts, 1))  # pixels without peaks have rows of zeros
     return [sp.csr_matrix(scale @ matrix) for matrix in activation.values()]
 
 
@@ -180,6 +204,7 @@ def _group_means(
     matrix: sp.csr_matrix, group: NDArray[np.int64], n_groups: int
 ) -> NDArray[np.float64]:
     """Mean row of each group, shape ``(n_groups, n_columns)``; zero for an empty group."""
+    # A product with a sparse matrix that picks rows: no copy of the activations is made.
     rows = np.flatnonzero(group >= 0)
     counts = np.bincount(group[rows], minlength=n_groups)
     weights = 1.0 / np.maximum(counts, 1)[group[rows]]

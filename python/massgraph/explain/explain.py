@@ -1,4 +1,4 @@
-"""From a fitted model and pixels to an explanation, in one way through the pixels."""
+"""From a fitted model and pixels to an explanation, in one pass over the pixels."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["Explainer", "explain"]
 
 
 def explain(model: Any, X: Pixels) -> Explanation:
-    """Explanation of all pixels by a fitted model.
+    """Explain how a fitted model classifies all pixels.
 
     Parameters
     ----------
     model
-        A `FittedModel`, or an estimator that was fitted.
+        A `FittedModel`, or a fitted estimator.
     X
-        Spectra in memory, or a source: of that a `StreamedExplanation` is given.
+        Spectra in memory, or a source, which gives a `StreamedExplanation`.
 
     Raises
     ------
@@ -54,16 +54,31 @@ def explain(model: Any, X: Pixels) -> Explanation:
 
 
 class Explainer:
-    """Takes in parts of pixels, in order, and keeps what an explanation needs of them.
+    """Takes in parts of the pixels, in order, and keeps what an explanation needs of them.
 
-    Of spectra in memory the activation of every ion in every pixel is kept, of a source only sums.
+    For spectra in memory it keeps the activation of every ion in every pixel, for a source only
+    sums.
 
     Parameters
     ----------
     model
-        Whose activations they are.
+        The model to explain.
     reading
-        Of the pixels.
+        Its reading of the pixels.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.explain.explain import Explainer
+    >>> from massgraph.fitted import Reading
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> reading = Reading(clf.fitted_, spectra, "explain")
+    >>> explainer = Explainer(clf.fitted_, reading)
+    >>> for part in clf.fitted_.outputs_of(reading, "explaining", cam=True):
+    ...     explainer.add(part)
+    >>> len(explainer.explanation().labels) == spectra.n_pixels
+    True
     """
 
     def __init__(self, model: FittedModel, reading: Reading) -> None:
@@ -89,6 +104,7 @@ class Explainer:
             msg = "the part was read without its class activations"
             raise ValueError(msg)
         counts, pixel = spectra.peak_counts, spectra.pixel_of_peak
+        # Activations add up to the logits exactly: the network need not be asked for these again.
         sums = [np.bincount(pixel, weights=one, minlength=spectra.n_pixels) for one in cam.T]
         logits = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None] + self.intercept
         labels = np.where(found.known, np.argmax(logits, axis=1), -1)
@@ -105,9 +121,10 @@ class Explainer:
             self._add_runs(spectra, cam, ion)
 
     def _ions(self, part: Part) -> NDArray[np.int64]:
-        """Ion of each peak, -1 where it is far from all."""
-        if part.first_peak is not None:  # the sample is the whole, and knows the ion of each peak
+        """Ion of each peak, -1 for peaks far from all ions."""
+        if part.first_peak is not None:  # the sample is all pixels, and knows the ion of each peak
             return self.ion_of_sample[part.first_peak :][: part.spectra.n_peaks]
+        # Aligned spectra have the very m/z of the axis, and need no tolerance.
         if self.on_axis:
             return np.searchsorted(self.mz, part.spectra.mz)
         spectra = part.calibrated.spectra
@@ -126,10 +143,11 @@ class Explainer:
             peaks = np.repeat(run == name, spectra.peak_counts) & (ion >= 0)
             weight = np.repeat(1.0 / np.maximum(spectra.peak_counts, 1), spectra.peak_counts)[peaks]
             for c, values in enumerate(cam[peaks].T):
+                # In the order of the pixels, so that sums do not depend on the parts.
                 np.add.at(total[c], ion[peaks], values * weight)
 
     def explanation(self) -> Explanation:
-        """Everything taken in, as an explanation."""
+        """Make an explanation of everything taken in."""
         ions, families, edges = ion_tables(
             self.model.settings, self.classes, self.mz, self.sums, self.network, self.polarity
         )
@@ -167,6 +185,7 @@ def _per_ion(
 ) -> sp.csr_matrix:
     """Peak values as a pixels x ions matrix; peaks of a pixel at one ion are summed."""
     shape = (len(offsets) - 1, n_ions)
+    # Copies, as `sum_duplicates` sorts in place, and `ion` is a view of the ions of all peaks.
     matrix = sp.csr_matrix((values.copy(), ion.copy(), offsets), shape=shape)
     matrix.sum_duplicates()
     return matrix

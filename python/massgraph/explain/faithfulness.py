@@ -1,4 +1,4 @@
-"""Whether an explanation means something: what happens when the ions it names are taken away."""
+"""Whether an explanation is faithful: what happens when the ions that it names are removed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def deletion_curve(
     n_random: int = 5,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Score left when the top-ranked ions are removed, beside as many random ones.
+    """Score left without the top-ranked ions, beside random ions of as many peaks.
 
-    The score is the mean log probability of the class that each pixel had with all its peaks. The
-    graph is built anew from the peaks that remain.
+    The score is the mean log probability of the class that each pixel has with all its peaks.
+    Graphs are built anew from the peaks that remain.
 
     Parameters
     ----------
@@ -53,8 +53,20 @@ def deletion_curve(
     Raises
     ------
     ValueError
-        Where the explanation is of other pixels, none has peaks, or a fraction or `n_random` is
-        out of range.
+        Where the explanation is of other pixels, no pixel has peaks, or a fraction or `n_random`
+        is out of range.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1, effect=1.2)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> explanation = clf.explain(spectra)
+    >>> curve = mg.faithfulness.deletion_curve(
+    ...     clf, spectra, explanation, fractions=[0.2], n_random=2
+    ... )
+    >>> bool(curve.loc[0, "score_top"] < curve.loc[0, "score_random_mean"])
+    True
     """
     shares = np.atleast_1d(np.asarray(fractions, dtype=np.float64))
     if n_random < 1:
@@ -63,6 +75,7 @@ def deletion_curve(
     if not ((shares >= 0) & (shares < 1)).all():
         msg = f"fractions {shares.tolist()} must be at least 0 and below 1"
         raise InputError(msg)
+    # As in the fit: an explanation knows only the peaks that the model reads.
     model = fitted_model(model)
     spectra = model.encoder.preprocess(spectra)
     if spectra.n_peaks == 0:
@@ -75,6 +88,7 @@ def deletion_curve(
         raise InputError(msg)
     rng = np.random.default_rng(random_state)
     n_ions = len(explanation.mz)
+    # Random orders are of ions too, so that what is compared loses ions whole, in all pixels.
     orders = [np.argsort(explanation.ions["rank"].to_numpy())]
     orders += [rng.permutation(n_ions) for _ in range(n_random)]
     rows = []
@@ -89,7 +103,7 @@ def deletion_curve(
 
 
 def _gone(order: NDArray[np.int64], ion: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """The first ions of an order that together hold at most `share` of the peaks."""
+    """Mark the first ions of an order that together hold at most `share` of the peaks."""
     counts = np.bincount(ion, minlength=order.size)
     gone = np.zeros(order.size, dtype=bool)
     gone[order[np.cumsum(counts[order]) <= share * ion.size]] = True
@@ -105,7 +119,7 @@ def _score(
 ) -> float:
     """Mean log probability of the given classes; a pixel that lost all peaks is at chance."""
     logits = model.logits(spectra.keep_peaks(~gone[ion]))
-    log_probability = log_softmax(np.nan_to_num(logits), axis=1)
+    log_probability = log_softmax(np.nan_to_num(logits), axis=1)  # equal logits: all by chance
     known = np.flatnonzero(labels >= 0)
     return float(log_probability[known, labels[known]].mean())
 
@@ -113,7 +127,7 @@ def _score(
 def precision_at_k(
     explanation: Explanation, planted_mz: ArrayLike, k: int, *, tolerance_ppm: float = 10.0
 ) -> float:
-    """Share of the first `k` families of which most ions are planted ones.
+    """Share of the first `k` families whose ions are mostly planted ones.
 
     Parameters
     ----------
@@ -122,7 +136,7 @@ def precision_at_k(
     planted_mz
         m/z of the ions that are known to tell the classes apart.
     k
-        Number of families, from the top; fewer where there are not so many.
+        Number of families, from the top; all where there are fewer.
     tolerance_ppm
         Largest distance of an ion from a planted one.
 
@@ -130,12 +144,24 @@ def precision_at_k(
     -------
     float
         In [0, 1]; NaN where there is no family, or nothing planted.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> simulation = mg.simulate("tiny", n_runs=1, effect=1.2)
+    >>> spectra, labels = simulation
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> told = simulation.families["discriminates"] != ""
+    >>> planted = simulation.families.loc[told, "mz"]
+    >>> mg.faithfulness.precision_at_k(clf.explain(spectra), planted, k=3)
+    1.0
     """
     planted = np.sort(np.asarray(planted_mz, dtype=np.float64))
     top = explanation.families[explanation.families["family"] <= k]
     if top.empty or planted.size == 0:
         return float("nan")
     mz = top["mz"].to_numpy()
+    # The nearest planted ion is one of the two on either side.
     right = np.searchsorted(planted, mz).clip(0, planted.size - 1)
     left = (right - 1).clip(0)
     distance = np.minimum(np.abs(planted[right] - mz), np.abs(planted[left] - mz))

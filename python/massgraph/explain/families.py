@@ -1,9 +1,9 @@
 """Ion families: groups of related ions that speak for the same class.
 
-In two sentences: isotopes and adducts of one compound are first put together as a *molecule*; then
-molecules of the same class that differ by a named step (CH2, H2, a loss, ...) are joined to a
-*family*, strongest link first, until a family is full. A link counts only where the relation is
-really drawn between the two ions, and as much as the weaker of them speaks for the class.
+Isotopes and adducts of one compound are first put together as a *molecule*. Then molecules of the
+same class that differ by a named step (CH2, H2, a loss, ...) are joined to a *family*, strongest
+link first, until a family is full. A link counts only where the relation is really drawn between
+the two ions, and as much as the weaker of them speaks for the class.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from massgraph.explain.roles import Reading, describe, envelopes
 
 __all__ = ["family_table", "find_families"]
 
-SAME_MOLECULE = ("isotope", "adduct")
+SAME_MOLECULE = ("isotope", "adduct")  # all other kinds lead from one compound to another
 
-# Measured ratios of weak ions scatter; the lower bound is taken with this much room.
+# Measured ratios of weak ions scatter, so that the lower bound is taken with this much room.
 RATIO_SLACK = 0.7
 
-# Elements that compounds of a class have in common or change among each other. What differs in
-# these alone may be two compounds: HCOOH joins [M-H]- to [M+HCOO]-, but also PE to PS (CO2 + H2).
+# Elements that compounds exchange among each other. Ions that differ in these alone may be two
+# compounds: HCOOH joins [M-H]- to [M+HCOO]-, but also PE to PS (CO2 + H2).
 ORGANIC_ELEMENTS = frozenset("CHNOPS")
 
 # Mass changes of longer or less saturated chains. Of these C2H-2 is 2.4 mDa above Na-H: PC 34:1 and
@@ -84,7 +84,7 @@ def find_families(
     mz
         m/z of the ions, shape ``(n_ions,)``.
     ion_class
-        Class that each ion speaks for, as an integer, shape ``(n_ions,)``; below zero: none.
+        Class that each ion speaks for, as an integer, shape ``(n_ions,)``; below zero for none.
     score
         How much each ion speaks for its class, at least zero, shape ``(n_ions,)``.
     edges
@@ -96,14 +96,14 @@ def find_families(
     classes
         Names of the classes; None (default) leaves the integers in the tables.
     coverage
-        Share of each class's total score, in (0, 1], that the ions considered must carry: the
-        fewest ions that reach it are taken.
+        Share of each class's total score, in (0, 1]: only the fewest ions that reach it are
+        considered.
     min_frequency
         Smallest frequency, in [0, 1], of a relation between two ions.
     max_error_ppm
         Largest deviation of the two ions' m/z difference from the relation's mass, in ppm of the
         heavier m/z; None (default) sets no limit beyond the tolerance of the graph. Chance pairs
-        lie anywhere within that tolerance, true ones near zero: half of it loses few true pairs.
+        lie anywhere within that tolerance, true ones near zero, so that half of it loses few.
     max_ions
         Largest number of ions that links between molecules may bring together, at least two. One
         molecule, with its isotopes and adducts, is never cut.
@@ -119,7 +119,7 @@ def find_families(
           ("13C of 760.5851", "+CH2 of 746.5694", "-H2O of 778.5957"); "monoisotopic" or
           "reference" (the ion from which the others are told) where there is no more to say;
         - `neutral_mass` (Da) and `adduct`: NaN and "" where the reading is not unambiguous;
-        - `rank`: place of the ion among all ions by score, 1 = highest, ties by m/z.
+        - `rank`: rank of the ion among all ions by score, 1 = highest, ties by m/z.
     family_edges
         The links inside the families, sorted by (`family`, falling `weight`): `family`,
         `source_mz`, `target_mz`, `source`, `target` (indices into `mz`), `relation` (name),
@@ -132,12 +132,12 @@ def find_families(
 
     Notes
     -----
-    The weight of a link is the smaller score of its ends times its frequency. Links that cannot be
-    are left out: isotope links where the heavier ion is more intense than any formula of that m/z
-    allows (all carbon: ``m/z / 12`` atoms of 1.08 % 13C each) or clearly less than one atom makes
-    it (37Cl: 32 %); adduct links that a change of chains, alone or with another adduct, fits better
-    (C2H-2 is 2.4 mDa above Na-H). Two ions have one link, that of the smallest error. Isotopologues
-    are linked by other relations only to isotopologues of the same nominal shift.
+    The weight of a link is the smaller score of its ends times its frequency. Impossible links are
+    left out: isotope links where the heavier ion is more intense than any formula of that m/z
+    allows (all carbon: ``m/z / 12`` atoms of 1.08 % 13C each) or clearly weaker than a single atom
+    makes it (37Cl: 32 %); adduct links that a change of chains, alone or with another adduct, fits
+    better (C2H-2 is 2.4 mDa above Na-H). Two ions have one link, that of the smallest error.
+    Isotopologues are linked by other relations only to isotopologues of the same nominal shift.
 
     Molecules are the connected components of isotope and adduct links. Adducts of organic elements
     alone (HCOOH, CH3COOH) do not count among these, as compounds differ by them too. The link
@@ -148,6 +148,23 @@ def find_families(
 
     An adduct is read where exactly one assignment of common adducts (rarer ones where there is
     none) satisfies all adduct links of the molecule, each adduct once.
+
+    Examples
+    --------
+    Three ions of PC 34:1, the monoisotopic one with its first isotope and its sodium adduct:
+
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.explain.families import find_families
+    >>> from massgraph.explain.ion_network import build_ion_network
+    >>> mz, relations = [760.5851, 761.5885, 782.5670], mg.default_relations("positive")
+    >>> graph = mg.build_graph(mg.Spectra.from_peaks([(mz, [100, 40, 30])]), relations)
+    >>> edges = build_ion_network(np.arange(3), graph)
+    >>> families, _ = find_families(
+    ...     mz, [0, 0, 0], [0.5, 0.2, 0.3], edges, relations, polarity="positive", coverage=1.0
+    ... )
+    >>> families["role"].to_dict()
+    {0: '[M+H]+', 2: '[M+Na]+', 1: '13C of 760.5851'}
     """
     mz, score = np.asarray(mz, dtype=np.float64), np.asarray(score, dtype=np.float64)
     ion_class = np.asarray(ion_class)
@@ -275,6 +292,8 @@ def _usable_links(
     difference = mz[target] - mz[source]
     error = np.abs(difference - relations.masses[code]) / mz[target] * 1e6
     least, most = _isotope_bounds(mz[source], code, relations)
+    # Each bound takes the ratio that errs to its safe side: where the heavier ion is often too weak
+    # to be seen, `ratio` is too low and `drawn_ratio` too high.
     keep = links["frequency"].to_numpy() >= min_frequency
     keep &= ~(links["ratio"].to_numpy() > most)
     keep &= ~(links["drawn_ratio"].to_numpy() < RATIO_SLACK * least)
@@ -348,12 +367,13 @@ def _isotope_bounds(
 
 
 def _carriers(ions: pd.DataFrame, coverage: float) -> NDArray[np.bool_]:
-    """Mark the fewest ions of each class that carry `coverage` of its score."""
+    """Mark the fewest ions of each class that carry the share `coverage` of its score."""
     carrier = np.zeros(len(ions), dtype=bool)
     told = ions[(ions["class"] >= 0) & (ions["score"] > 0)]
     for _, score in told.groupby("class")["score"]:
         score = score.sort_values(ascending=False, kind="stable")  # noqa: PLW2901
         carried = score.cumsum().to_numpy()
+        # Rounding of the sum must not ask for one ion more than reach the share.
         enough = int(np.searchsorted(carried, coverage * carried[-1] * (1 - 1e-12)))
         carrier[score.index[: enough + 1]] = True
     return carrier
@@ -373,6 +393,7 @@ def _carried_links(
 
 def _same_shift(links: pd.DataFrame, relations: Relations, n_ions: int) -> pd.DataFrame:
     """Leave out links, other than isotopes, between isotopologues of different nominal shift."""
+    # Molecules that differ by a step have their isotopologues, shift by shift, that step apart.
     shift = envelopes(links, relations, n_ions).shift
     same = shift[links["source"].to_numpy()] == shift[links["target"].to_numpy()]
     kept: pd.DataFrame = links.loc[same | (links["kind"] == "isotope").to_numpy()]
@@ -396,6 +417,7 @@ def _join_molecules(
         {"low": ends.min(axis=0), "high": ends.max(axis=0), "weight": links["weight"].to_numpy()}
     )
     pairs = pairs.groupby(["low", "high"])[["weight"]].sum().reset_index()
+    # Molecules are numbered from the lightest ion, so that ties do not depend on the input's order.
     pairs = pairs.sort_values(["weight", "low", "high"], ascending=[False, True, True])
     group = np.arange(molecule.max() + 1) if molecule.size else np.empty(0, dtype=np.int64)
     members = {int(label): [int(label)] for label in group}
@@ -416,7 +438,7 @@ def _rank_groups(group: NDArray[np.int64], score: NDArray[np.float64]) -> NDArra
     )
     total = np.bincount(place, weights=score, minlength=labels.size)
     order = np.lexsort((first, -total))
-    order = order[counts[order] > 1]
+    order = order[counts[order] > 1]  # an ion by itself is no family
     number = np.zeros(labels.size, dtype=np.int64)
     number[order] = np.arange(1, order.size + 1)
     return np.asarray(number[place], dtype=np.int64)
@@ -424,6 +446,7 @@ def _rank_groups(group: NDArray[np.int64], score: NDArray[np.float64]) -> NDArra
 
 def _inside(links: pd.DataFrame, family: NDArray[np.int64]) -> pd.DataFrame:
     """Links inside families, sorted by family and falling weight."""
+    # A link may lead out of a family that was full.
     source, target = family[links["source"].to_numpy()], family[links["target"].to_numpy()]
     inside: pd.DataFrame = links.assign(family=source).loc[(source > 0) & (source == target)]
     return inside.sort_values(
@@ -478,7 +501,7 @@ def _edge_rows(
 
 
 def family_table(families: pd.DataFrame, ions: pd.DataFrame) -> pd.DataFrame:
-    """Append what is known of the ions to the table of families.
+    """Append the columns of the ions to the table of families.
 
     Parameters
     ----------
@@ -491,12 +514,22 @@ def family_table(families: pd.DataFrame, ions: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `families` with those columns behind its own: activations first, then intensities.
+        `families` with those columns after its own: activations first, then intensities.
 
     Raises
     ------
     ValueError
         Where the m/z of the two tables disagree.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from massgraph.explain.families import family_table
+    >>> families = pd.DataFrame({"family": [1, 1], "mz": [760.5851, 782.5670]}, index=[0, 2])
+    >>> mz, activation = [760.5851, 770.1, 782.5670], [2.0, 0.1, 1.0]
+    >>> ions = pd.DataFrame({"mz": mz, "activation_tumour": activation})
+    >>> family_table(families, ions)["activation_tumour"].tolist()
+    [2.0, 1.0]
     """
     index = families.index.to_numpy(dtype=np.int64)
     inside = index.size == 0 or int(index.max()) < len(ions)

@@ -17,23 +17,34 @@ __all__ = ["IonGraph", "build_ion_network"]
 CHUNK_EDGES = 1 << 20
 CHUNK_BYTES = 1 << 24
 
+# A table of the bits in each byte: numpy counts bits only from version 2 on.
 POPCOUNT = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)
 
 
 class IonGraph(Protocol):
-    """What is needed of `massgraph.graph.builder.Graph`."""
+    """The part of `massgraph.graph.builder.Graph` that is needed here.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.explain.ion_network import IonGraph
+    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
+    >>> graph: IonGraph = mg.build_graph(spectra, mg.default_relations("positive"))
+    >>> len(graph.source) == len(graph.target) == len(graph.relation)
+    True
+    """
 
     @property
     def spectra(self) -> Spectra:
-        """The peaks that are the nodes."""
+        """The peaks, which are the nodes."""
 
     @property
     def relations(self) -> Relations:
-        """What the codes name."""
+        """The relations that the codes stand for."""
 
     @property
     def edge_offsets(self) -> NDArray[np.int64]:
-        """Edges of each pixel."""
+        """Where the edges of each pixel begin and end."""
 
     @property
     def source(self) -> NDArray[np.int32]:
@@ -68,13 +79,27 @@ def build_ion_network(ion: NDArray[np.int64], graph: IonGraph) -> pd.DataFrame:
         - `n_drawn`: pixels in which the edge is drawn; `n_together`: pixels that hold both ions;
         - `frequency`: ``n_drawn / n_together``, in (0, 1];
         - `intensity_ratio`: intensity of `target` over that of `source`, each summed over all
-          pixels; where `target` is often too weak to be seen, this is too low;
-        - `drawn_ratio`: the same over the edges drawn; there it is too high.
+          pixels; too low where `target` is often too weak to be seen;
+        - `drawn_ratio`: the same, summed over the edges drawn; too high there.
 
     Raises
     ------
     ValueError
         Where `ion` does not have one value, of at least zero, per peak.
+
+    Examples
+    --------
+    An ion and its sodium adduct, of which two of three pixels show both:
+
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.explain.ion_network import build_ion_network
+    >>> both, one = ([760.5851, 782.5670], [2.0, 1.0]), ([760.5851], [2.0])
+    >>> spectra = mg.Spectra.from_peaks([both, both, one])
+    >>> graph = mg.build_graph(spectra, mg.default_relations("positive"))
+    >>> table = build_ion_network(np.array([0, 1, 0, 1, 0]), graph)
+    >>> graph.relations.names[table.loc[0, "relation"]], int(table.loc[0, "n_together"])
+    ('Na-H', 2)
     """
     spectra = graph.spectra
     ion = np.asarray(ion)
@@ -92,7 +117,7 @@ def build_ion_network(ion: NDArray[np.int64], graph: IonGraph) -> pd.DataFrame:
             "relation": pairs[:, 2],
             "n_drawn": n_drawn,
             "n_together": n_together,
-            "frequency": n_drawn / n_together,
+            "frequency": n_drawn / n_together,  # never of zero: an edge needs both ions
             "intensity_ratio": total[pairs[:, 1]] / total[pairs[:, 0]],
             "drawn_ratio": drawn[:, 1] / drawn[:, 0],
         }
@@ -141,7 +166,7 @@ def _sum_block(
     source, target = ion[ends]
     key = (source * n_ions + target) * len(graph.relations) + graph.relation[rows]
     # Edges come by pixel, so a stable sort by key leaves the pixels of each key in order; several
-    # peaks of a pixel at one ion count once.
+    # peaks of a pixel at one ion count once. An edge within one ion is no relation of ions.
     order = np.argsort(key, kind="stable")
     order = order[(source != target)[order]]
     key, pixel = key[order], pixel[order]
@@ -168,8 +193,8 @@ def _count_together(
 ) -> NDArray[np.int64]:
     """Pixels that hold both ions of each pair.
 
-    Presence is kept as one bit per ion and pixel, a block of pixels at a time: the product of the
-    presence matrix with itself would hold all pairs, not only those that are asked for.
+    Presence is one bit per ion and pixel, a block of pixels at a time: the product of the presence
+    matrix with itself would hold all pairs, asked for or not.
     """
     used, place = np.unique(np.concatenate([source, target]), return_inverse=True)
     together = np.zeros(source.size, dtype=np.int64)
@@ -178,6 +203,7 @@ def _count_together(
     row = np.full(int(ion.max()) + 1, -1)
     row[used] = np.arange(used.size)
     left, right = place[: source.size], place[source.size :]
+    # Whole bytes of pixels, few enough that the presence of all ions fits into a piece.
     width = max(8, min(CHUNK_BYTES // used.size, 1 << 15) // 8 * 8)
     step = max(1, CHUNK_BYTES * 8 // width)
     for start in range(0, spectra.n_pixels, width):

@@ -1,4 +1,4 @@
-"""What pixels add up to per ion and class: all that the tables of an explanation need of them."""
+"""Sums over pixels per ion and class: all that the tables of an explanation need of pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class IonSums:
     Parameters
     ----------
     n_classes, n_ions
-        How many there are.
+        Numbers of classes and ions.
 
     Attributes
     ----------
@@ -29,6 +29,19 @@ class IonSums:
         Intensities, TIC-normalised to a mean peak of one, shape ``(n_classes, n_ions)``.
     present
         Pixels of each class that hold the ion, shape ``(n_classes, n_ions)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.explain.ion_sums import IonSums
+    >>> spectra = mg.Spectra.from_peaks([([700.5, 714.5], [1.0, 3.0]), ([700.5], [2.0])])
+    >>> sums = IonSums(n_classes=1, n_ions=2)
+    >>> cam = np.array([[2.0], [4.0], [1.0]])
+    >>> sums.add(spectra, cam, ion=np.array([0, 1, 0]), labels=np.array([0, 0]))
+    >>> contribution, _, presence = sums.means()
+    >>> contribution.tolist(), presence.tolist()
+    ([[[1.0, 1.0]]], [[1.0, 0.5]])
     """
 
     def __init__(self, n_classes: int, n_ions: int) -> None:
@@ -53,7 +66,7 @@ class IonSums:
         cam
             Class activation of each peak, shape ``(n_peaks, n_classes)``.
         ion
-            Ion of each peak, ascending within a pixel where it has one; -1 where it is none.
+            Ion of each peak, ascending within a pixel; -1 for a peak of no ion.
         labels
             Class of each pixel, -1 where it has none.
         """
@@ -63,6 +76,7 @@ class IonSums:
         if not known.all():
             pixel, normalized, cam, ion = pixel[known], normalized[known], cam[known], ion[known]
         place = labels[pixel] * self.present.shape[1] + ion
+        # A logit is the mean over all peaks of the pixel, those of no ion included.
         weight = 1.0 / spectra.peak_counts[pixel]
         for c, values in enumerate(cam.T):
             _add(self.contribution[c], place, values * weight)
@@ -82,5 +96,6 @@ class IonSums:
 
 
 def _add(sums: NDArray[np.float64], place: NDArray[np.int64], values: NDArray[np.generic]) -> None:
-    """Add values at their places, one after the other: the same sums, however pixels are parted."""
+    """Add values at their places, one after the other."""
+    # Not `bincount` per part: sums of sums would depend on how pixels are cut into parts.
     np.add.at(sums.reshape(-1), place, values.astype(np.float64, copy=False))

@@ -14,8 +14,8 @@ from massgraph.chem.relations import ELECTRON_MASS, Relations, formula_mass, par
 
 __all__ = ["Envelopes", "Reading", "describe", "envelopes", "read_adducts"]
 
-# What an ion has gained on the neutral molecule. The rarer ones are asked only where the common
-# ones explain nothing: every exchange of H for Na would otherwise have several readings.
+# What an ion has gained over the neutral molecule. Rare adducts are tried only where common ones
+# explain nothing: every exchange of H for Na would otherwise have several readings.
 COMMON_ADDUCTS: dict[str, dict[str, str]] = {
     "positive": {"[M+H]+": "H", "[M+NH4]+": "NH4", "[M+Na]+": "Na", "[M+K]+": "K"},
     "negative": {"[M-H]-": "H-1", "[M-2H+Na]-": "NaH-2", "[M+Cl]-": "Cl", "[M-2H+K]-": "KH-2"},
@@ -41,9 +41,20 @@ class Envelopes:
     shift
         Nominal mass above the root, shape ``(n_ions,)``.
     parent
-        The ion that each ion is told from, -1 for roots, shape ``(n_ions,)``.
+        The ion that each ion is described by, -1 for roots, shape ``(n_ions,)``.
     code
         Code of the relation to that ion, -1 for roots, shape ``(n_ions,)``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> from massgraph.explain.roles import envelopes
+    >>> relations = mg.default_relations("positive")
+    >>> link = {"source": 0, "target": 1, "code": relations.index("13C"), "kind": "isotope"}
+    >>> found = envelopes(pd.DataFrame([link]), relations, n_ions=3)
+    >>> found.parent.tolist(), found.shift.tolist()
+    ([-1, 0, -1], [0, 1, 0])
     """
 
     root: NDArray[np.int64]
@@ -54,7 +65,17 @@ class Envelopes:
 
 @dataclass(frozen=True)
 class Reading:
-    """Role, adduct ("" where not read) and neutral mass (NaN likewise) of every ion."""
+    """Role, adduct and neutral mass of every ion; "" and NaN where no adduct is read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.explain.roles import Reading
+    >>> adducts, masses = np.array(["[M+H]+", ""], dtype=object), np.array([759.5778, np.nan])
+    >>> reading = Reading(adducts.copy(), adducts, masses)
+    >>> np.flatnonzero(reading.adduct != "").tolist()
+    [0]
+    """
 
     role: NDArray[np.object_]
     adduct: NDArray[np.object_]
@@ -64,8 +85,8 @@ class Reading:
 def envelopes(links: pd.DataFrame, relations: Relations, n_ions: int) -> Envelopes:
     """Follow the isotope links, from light to heavy.
 
-    An ion with several lighter partners is told from the lightest: from the monoisotopic ion
-    itself ("13C2 of ...") rather than from its first isotopologue.
+    An ion with several lighter partners is described by the lightest: by the monoisotopic ion
+    itself ("13C2 of ...") rather than by its first isotopologue.
 
     Parameters
     ----------
@@ -75,8 +96,23 @@ def envelopes(links: pd.DataFrame, relations: Relations, n_ions: int) -> Envelop
         The relations that the codes name.
     n_ions
         Number of ions.
+
+    Examples
+    --------
+    An ion, its first isotopologue, and its second, which both of them lead to:
+
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> from massgraph.explain.roles import envelopes
+    >>> relations = mg.default_relations("positive")
+    >>> steps = [(0, 1, "13C"), (1, 2, "13C"), (0, 2, "13C2")]
+    >>> links = pd.DataFrame(steps, columns=["source", "target", "name"])
+    >>> links = links.assign(kind="isotope", code=links["name"].map(relations.index))
+    >>> envelopes(links, relations, n_ions=3).parent.tolist()
+    [-1, 0, 0]
     """
     found = Envelopes(np.arange(n_ions), *(np.full(n_ions, fill) for fill in (0, -1, -1)))
+    # By target: a source is lighter, so that its own root and shift are known by then.
     isotopes = links[links["kind"] == "isotope"].sort_values(["target", "source"])
     isotopes = isotopes.drop_duplicates("target")
     steps = np.rint(relations.masses).astype(np.int64)
@@ -95,7 +131,7 @@ def envelopes(links: pd.DataFrame, relations: Relations, n_ions: int) -> Envelop
 def read_adducts(
     ions: Sequence[int], exchanges: Iterable[Exchange], polarity: str
 ) -> dict[int, tuple[str, str]]:
-    """Find the one assignment of adducts to the ions of a molecule that fits all exchanges.
+    """Find the only assignment of adducts to the ions of a molecule that fits all exchanges.
 
     Parameters
     ----------
@@ -109,18 +145,26 @@ def read_adducts(
     Returns
     -------
     dict
-        Ion to (adduct, formula gained on the neutral molecule); empty where no assignment fits, or
-        more than one does.
+        Ion to (adduct, formula gained over the neutral molecule); empty where no assignment fits,
+        or more than one.
+
+    Examples
+    --------
+    >>> from massgraph.explain.roles import read_adducts
+    >>> found = read_adducts([0, 1], [(0, 1, "NaH-1")], "positive")
+    >>> {ion: name for ion, (name, _) in found.items()}
+    {0: '[M+H]+', 1: '[M+Na]+'}
     """
     steps: dict[int, list[tuple[int, Composition]]] = {ion: [] for ion in ions}
     for lighter, heavier, formula in exchanges:
-        if not formula:
+        if not formula:  # of an unknown exchange nothing follows, for no ion of the molecule
             return {}
         gain = _composition(parse_formula(formula))
         steps[lighter].append((heavier, gain))
         steps[heavier].append((lighter, _composition({s: -n for s, n in gain})))
     common = COMMON_ADDUCTS[polarity]
     for adducts in (common, {**common, **RARE_ADDUCTS[polarity]}):
+        # One ion decides all others by its exchanges: as many assignments as it has adducts.
         names = {
             _composition(parse_formula(formula)): (name, formula)
             for name, formula in adducts.items()
@@ -140,7 +184,7 @@ def _composition(counts: Mapping[str, int]) -> Composition:
 def _spread(
     start: int, composition: Composition, steps: Mapping[int, list[tuple[int, Composition]]]
 ) -> dict[int, Composition]:
-    """Composition of all ions that can be reached from one; empty where two ways disagree."""
+    """Composition of all ions that can be reached from one; empty where two paths disagree."""
     known = {start: composition}
     queue = [start]
     while queue:
@@ -180,6 +224,7 @@ def _read_molecules(
     for source, target, code in zip(
         adducts["source"], adducts["target"], adducts["code"], strict=True
     ):
+        # An exchange between heavier isotopologues says the same of their monoisotopic ions.
         ends = int(found.root[source]), int(found.root[target])
         exchanges.setdefault(molecule[source], []).append((*ends, relations.formulas[code]))
     roots: dict[int, list[int]] = {}
@@ -197,7 +242,7 @@ def _read_molecules(
 def describe(
     ions: pd.DataFrame, links: pd.DataFrame, relations: Relations, polarity: str | None
 ) -> Reading:
-    """Say of every ion in a family what it is.
+    """Describe every ion of a family: its role, its adduct and its neutral mass.
 
     Parameters
     ----------
@@ -208,7 +253,20 @@ def describe(
     relations
         The relations that the codes name.
     polarity
-        ``"positive"``, ``"negative"`` or None, where no adduct is read.
+        ``"positive"`` or ``"negative"``; None: adducts are not read.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import massgraph as mg
+    >>> from massgraph.explain.roles import describe
+    >>> relations = mg.default_relations("positive")
+    >>> ions = pd.DataFrame({"mz": [760.5851, 782.5670], "score": [0.6, 0.4], "molecule": 0})
+    >>> link = {"source": 0, "target": 1, "code": relations.index("Na-H"), "kind": "adduct"}
+    >>> links = pd.DataFrame([link]).assign(family=1, weight=0.4)
+    >>> reading = describe(ions.assign(family=1), links, relations, "positive")
+    >>> reading.role.tolist(), reading.neutral_mass.round(2).tolist()
+    (['[M+H]+', '[M+Na]+'], [759.58, 759.58])
     """
     mz = ions["mz"].to_numpy()
     empty = np.full(mz.size, "", dtype=object)
@@ -242,12 +300,14 @@ def _role(
     steps: Mapping[int, tuple[int, int, str]],
     relations: Relations,
 ) -> str:
-    """Adduct and step of a series of an ion that is no heavier isotopologue; may be empty."""
+    """Adduct and step of an ion that is no heavier isotopologue; may be empty."""
     parts = [adduct] if adduct else []
     if ion in steps:
         other, code, kind = steps[ion]
+        # An adduct that was read says all of a step that is an exchange of adducts.
         if kind != "adduct" or not adduct:
             name = relations.names[code]
+            # "+(K-Na) of 782.5670": without the parentheses K would be won and Na lost.
             name = f"({name})" if "-" in name or "+" in name else name
             parts.append(f"{'+' if ion > other else '-'}{name} of {mz[other]:.4f}")
     return ", ".join(parts)
@@ -259,8 +319,8 @@ def _steps_from_reference(
     """Find the link by which each envelope follows from one nearer to its family's reference.
 
     The reference is the envelope of the ion of the highest score. Links between heavier
-    isotopologues stand for those between their envelopes. Of several links to envelopes that are
-    one step nearer the strongest is taken.
+    isotopologues stand for links between their envelopes. Of several links to envelopes that are
+    one step nearer, the strongest is taken.
 
     Returns
     -------

@@ -16,7 +16,7 @@ __all__ = ["ion_tables"]
 # separates their class; each must occur in this share of the pixels of some class.
 COVERAGE = 0.6
 MIN_PRESENCE = 0.05
-LEAST_ERROR_PPM = 2.5  # pairs within this of a relation's mass may be of one family
+LEAST_ERROR_PPM = 2.5  # pairs this near a relation's mass are never left out as chance
 
 
 def ion_tables(
@@ -27,7 +27,41 @@ def ion_tables(
     network: pd.DataFrame,
     polarity: str | None,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The tables `ions`, `families` and `family_edges` of an `Explanation`."""
+    """Make the tables `ions`, `families` and `family_edges` of an `Explanation`.
+
+    Parameters
+    ----------
+    settings
+        Resolved settings of the model: relations and tolerance.
+    classes
+        Names of the classes.
+    mz
+        m/z of the ions, ascending.
+    sums
+        Sums over the pixels, with ions as in `mz`.
+    network
+        Relations between the ions (`massgraph.explain.ion_network.build_ion_network`).
+    polarity
+        Of the spectra; None where unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.explain.ion_network import build_ion_network
+    >>> from massgraph.explain.ion_sums import IonSums
+    >>> from massgraph.explain.tables import ion_tables
+    >>> from massgraph.learn.settings import resolve_settings
+    >>> mz, ion = np.array([760.5851, 782.5670]), np.array([0, 1, 0, 1])
+    >>> spectra = mg.Spectra.from_peaks([(mz, [2.0, 1.0])] * 2)
+    >>> settings, sums = resolve_settings("default", "positive", {}), IonSums(2, 2)
+    >>> sums.add(spectra, np.eye(2)[ion], ion, labels=np.array([0, 1]))
+    >>> network = build_ion_network(ion, mg.build_graph(spectra, settings.relations))
+    >>> classes = ("tumour", "stroma")
+    >>> ions, families, _ = ion_tables(settings, classes, mz, sums, network, "positive")
+    >>> ions["n_pixels"].tolist()
+    [2, 2]
+    """
     ions = _ion_table(mz, sums, classes)
     _, _, presence = sums.means()
     common = (presence >= MIN_PRESENCE).any(axis=0)
@@ -52,7 +86,7 @@ def ion_tables(
 
 
 def _ion_table(mz: NDArray[np.float64], sums: IonSums, classes: tuple[str, ...]) -> pd.DataFrame:
-    """The table `Explanation.ions`, but for the families."""
+    """Make the table `Explanation.ions`, but for the families."""
     means, intensity, _ = sums.means()
     speaks_for, score = _score(means, sums.pixels > 0)
     rank = np.empty(mz.size, dtype=np.int64)
@@ -73,21 +107,22 @@ def _ion_table(mz: NDArray[np.float64], sums: IonSums, classes: tuple[str, ...])
 def _score(
     means: NDArray[np.float64], present: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Which class each ion speaks for, and its share of what separates that class.
+    """Find the class that each ion speaks for, and its share of what separates that class.
 
     An ion separates class c by its mean contribution to logit c (less the mean over all logits,
     which moves no probability) in the pixels of c minus that in the pixels of the other classes;
     each other class counts the same. Shares are of the sum over the ions that separate c at all.
     """
     n = len(means)
+    # A shift of all logits alike moves no probability, so that it must move no score.
     centred = means - means.mean(axis=0)
     separation = np.zeros((n, means.shape[2]))
     for c in np.flatnonzero(present):
         others = present & (np.arange(n) != c)
         rest = centred[c, others].mean(axis=0) if others.any() else 0.0
         separation[c] = np.maximum(centred[c, c] - rest, 0.0)
-    # Two classes separate each other, so that both have the same share: the ion speaks for the one
-    # to which it contributes in that one's pixels.
+    # Of only two classes an ion separates both by the same share: it speaks for the one that it
+    # contributes to in the pixels of that class.
     best = separation >= separation.max(axis=0) * (1 - 1e-9)
     own = centred[np.arange(n), np.arange(n)]
     speaks_for = np.argmax(np.where(best, own, -np.inf), axis=0)
