@@ -116,6 +116,7 @@ def read_all(arguments: argparse.Namespace) -> Spectra:
             raise InputError(msg)
     if given:
         parts = [replace(part, polarity=given) for part in parts]
+    # Runs tell the pixels of files apart, in tables, splits and maps.
     names = [name for part in parts for name in part.run_names]
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
@@ -207,6 +208,7 @@ def find_labels(arguments: argparse.Namespace, spectra: Pixels) -> NDArray[np.ob
 
 def _labels_column(arguments: argparse.Namespace) -> NDArray[np.object_]:
     path = arguments.input[0]
+    # A column is that of one file; of several, a table says which run a label belongs to.
     labels = find_format(path).labels
     if len(arguments.input) != 1 or labels is None:
         holding = " or ".join(one.name for one in known_formats() if one.labels is not None)

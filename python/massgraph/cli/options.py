@@ -46,6 +46,7 @@ def files() -> str:
     >>> files()
     'imzML or h5ad'
     """
+    # Asked when the parser is made, so that registered formats are in the help.
     return " or ".join(one.name for one in known_formats())
 
 
@@ -98,6 +99,7 @@ def add_labels(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGr
     >>> parser.parse_args(["--labels-column", "region"]).labels_column
     'region'
     """
+    # Two sources of labels could contradict each other.
     labels = parser.add_mutually_exclusive_group(required=True)
     labels.add_argument("--labels", type=Path, help="CSV file: x, y, label[, run]")
     holding = " or ".join(one.name for one in known_formats() if one.labels is not None)

@@ -114,6 +114,7 @@ def deletion(
     from massgraph.data.sources import take
     from massgraph.explain.faithfulness import deletion_curve
 
+    # By step, not at random: the curve is the same each time, and from all over the image.
     step = max(spectra.n_pixels // DELETION_PIXELS, 1)
     if step == 1 and isinstance(spectra, mg.Spectra) and segmentation.explanation is not None:
         return deletion_curve(classifier, spectra, segmentation.explanation)

@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"massgraph {mg.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    # `--json` and the exit codes are promised for every command, so they are not up to it.
     for command in COMMANDS:
         _add(commands, command)
     return parser
@@ -94,11 +95,13 @@ def _add(commands: Any, command: Command) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     command: Command = arguments.command
     with warnings.catch_warnings():
+        # Those for users are shown; warnings of libraries keep to Python's rules.
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             summary = command.run(arguments)
             _print(json.dumps(summary, indent=2) if arguments.json else _as_text(summary))
+        # Files appear whole or not at all, so an interrupt leaves nothing to clean up.
         except KeyboardInterrupt:
             say(f"interrupted, {_left(arguments)}")
             return INTERRUPTED

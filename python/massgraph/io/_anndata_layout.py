@@ -126,6 +126,7 @@ def _check_order(adata: AnnData, found: NDArray[np.float64], where: str) -> None
         if not has_columns(adata, columns):
             continue
         raster = _numbers(adata.obs[columns], f"obs[{columns}]")
+        # Images are indexed by row, so (y, x) is a common slip, and a mirrored map looks right.
         swapped = np.array_equal(found[:, :2], raster[:, ::-1])
         if swapped and not np.array_equal(found[:, :2], raster):
             msg = f"{where} is in the order (y, x) of obs[{columns}]: swap its columns"
@@ -166,6 +167,7 @@ def _own_names(adata: AnnData) -> NDArray[np.str_] | None:
 
 def names_of(adata: AnnData) -> NDArray[np.str_] | None:
     """Name of each pixel; None where our own export has none."""
+    # Our own export numbers its rows where names repeat, and keeps the names in a column.
     if _is_ours(adata):
         return _own_names(adata)
     if not adata.obs_names.is_unique:
@@ -187,6 +189,7 @@ def polarity_of(adata: AnnData) -> str | None:
             continue
         if str(value).lower() in POLARITIES:
             return str(value).lower()
+        # A wrong word is no reason to refuse data; a polarity is asked for where it is needed.
         warn(f"the polarity {value!r} of the AnnData object is none of {POLARITIES}: left unknown")
     return None
 
@@ -269,6 +272,7 @@ def column_of(adata: AnnData, column: str, what: str) -> pd.Series[Any]:
 def as_text(values: pd.Series[Any]) -> NDArray[np.object_]:
     """Values as text, None where missing."""
     known = np.asarray(values, dtype=object)
+    # Filled in place: numpy would make one array of labels that are lists.
     text = np.empty(len(known), dtype=object)
     text[:] = [
         None if missing else _text(v) for v, missing in zip(known, pd.isna(known), strict=True)
@@ -277,6 +281,7 @@ def as_text(values: pd.Series[Any]) -> NDArray[np.object_]:
 
 
 def _text(value: Any) -> str:
+    # Integers with gaps become floats in a table.
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)

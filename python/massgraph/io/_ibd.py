@@ -35,6 +35,7 @@ def find_ibd(path: Path) -> Path:
     exact = path.with_suffix(".ibd")
     if exact.is_file():
         return exact
+    # Pairs that were made on Windows often differ in case, which Linux minds.
     wanted = exact.name.lower()
     same = sorted(other for other in path.parent.iterdir() if other.name.lower() == wanted)
     if len(same) == 1 and same[0].is_file():
@@ -55,6 +56,7 @@ class IbdFile:
             msg = f"{path}: cannot be read ({error.strerror or error})"
             raise ImzMLError(msg) from error
         self.size = self._stream.seek(0, 2)
+        # Seeking and reading are two steps, between which another thread could seek.
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -69,6 +71,7 @@ class IbdFile:
                 msg = f"{self.path}: the reader is closed"
                 raise InputError(msg)
             self._stream.seek(start)
+            # In place: of a large block a second copy would be felt.
             got = self._stream.readinto(data)  # type: ignore[attr-defined]
         if got != stop - start:
             msg = f"{self.path}: ends at byte {start + got} while being read; was it changed?"
@@ -96,6 +99,7 @@ class IbdFile:
     def check_digests(self, checksums: dict[str, str]) -> None:
         """Refuse a file whose content does not give the digests that the imzML declares."""
         digests = [hashlib.new(name, usedforsecurity=False) for name in checksums]
+        # 16 MiB at a time, because the file may be larger than memory.
         for start in range(0, self.size, 1 << 24):
             block = self.read(start, min(start + (1 << 24), self.size))
             for digest in digests:
@@ -155,6 +159,7 @@ class Arrays:
         offset, size = self.offset[start:stop, column], self.size[start:stop, column]
         used = size > 0
         first, last = int(offset[used].min()), int((offset + size)[used].max())
+        # One large read beats thousands of small ones, even with some bytes for nothing.
         whole = None
         if last - first <= MAX_WASTE * size.sum() + (1 << 16):
             whole = ibd.read(first, last)
@@ -197,6 +202,7 @@ def locate_arrays(
     _check_lengths(table, where)
     dtype, dtypes = _dtypes(document, where, notes)
     itemsize = np.asarray([one.itemsize for one in dtypes], dtype=np.int64)[dtype]
+    # No overflow: lengths and offsets stay below 2^59 where they are parsed.
     size = table.length * itemsize
     _check_encoded(table, size, dtypes, dtype, where)
     offset = _unwrap(table.offset, size, ibd.size, notes)
@@ -268,6 +274,7 @@ def _check_encoded(
     dtype: NDArray[np.int64],
     where: Where,
 ) -> None:
+    # -1 stands for a length that the file does not give.
     differ = (table.encoded >= 0) & (table.encoded != size)
     if differ.any():
         row, column = _first(differ)
@@ -356,6 +363,7 @@ def _note_order(
 ) -> None:
     """Warn of overlaps, of pixels stored out of order, and of bytes after the last array."""
     used = size.ravel() > 0
+    # Pixels may share an array, as those of a continuous file do: each counts once.
     spans = np.unique(np.column_stack((offset.ravel()[used], size.ravel()[used])), axis=0)
     ends = spans.sum(axis=1)
     overlaps = int(np.count_nonzero(spans[1:, 0] < np.maximum.accumulate(ends)[:-1]))

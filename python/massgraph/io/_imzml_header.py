@@ -97,6 +97,7 @@ def read_header(path: Path, document: Document) -> Header:
         notes.append("declares no checksum, so that damage inside the .ibd cannot be noticed")
     return Header(
         layout=_layout(path, content),
+        # Braces, dashes and case differ between writers and mean nothing.
         uuid=None if uuid is None else re.sub(r"[{}\-\s]|urn:uuid:", "", uuid.lower()),
         checksums=checksums,
         polarity=_declared(document, content, POLARITIES, "polarity", notes),
@@ -149,6 +150,7 @@ def _declared(
     notes: list[str],
 ) -> str | None:
     """Agree what the spectra and the file declare; the spectra, being nearer, are believed."""
+    # Only what some spectrum uses: a file may define groups that none refers to.
     names = set(meanings.values())
     by_trait = [trait & names for trait in document.traits]
     used = [by_trait[code] for code in sorted(set(document.table.traits.tolist()))]
@@ -188,6 +190,7 @@ def _pixel_size(path: Path, root: ET.Element, notes: list[str]) -> tuple[float, 
         notes.append("has no scan settings, so that the pixel size is unknown")
     elif not sizes:
         notes.append("declares no pixel size that can be used")
+    # A guess would be worse than none: lengths and neighbours are taken from it.
     if len(sizes) > 1:
         listed = " and ".join(f"{x:g} x {y:g} um" for x, y in sizes)
         notes.append(f"has scan settings with different pixel sizes ({listed}); size left unknown")
@@ -235,6 +238,7 @@ def _length(path: Path, term: ET.Element | None, notes: list[str]) -> float | No
         notes.append(f"{term.get('name')} is {term.get('value')!r}, which is no size")
         return None
     accession, written = term.get("unitAccession") or "", term.get("unitName") or ""
+    # The accession is believed before the name, which writers spell as they like.
     named = convert_term_name(accession) if accession else ""
     unit = (named if named and named != accession else written or accession).strip()
     factor = MICROMETRES.get(unit.lower())

@@ -31,6 +31,7 @@ AXES = dict(zip(POSITIONS, "xyz", strict=True))
 OFFSET, LENGTH, ENCODED = "IMS:1000102", "IMS:1000103", "IMS:1000104"
 MZ_ARRAY, INTENSITY_ARRAY = "MS:1000514", "MS:1000515"
 
+# Integers have terms in both vocabularies, and writers use either.
 PRECISIONS = {
     "MS:1000521": "<f4",
     "MS:1000523": "<f8",
@@ -50,6 +51,7 @@ PRECISION_NAMES = {
     "64-bit integer": "<i8",
 }
 NO_COMPRESSION = "MS:1000576"
+# zlib, and the kinds of MS-Numpress with and without it.
 COMPRESSIONS = frozenset(
     {
         "MS:1000574",
@@ -162,6 +164,7 @@ class SpectrumCollector:
         self.other_end = 0
         self.missing_groups: set[str] = set()
         self.notes: list[str] = []
+        # Sets of terms are few and come again with every pixel: each is understood once.
         self.kinds: dict[ArrayKind, int] = {}
         self.kind_of: dict[tuple[str, ...], tuple[ArrayKind, int]] = {}
         self.traits: dict[frozenset[str], int] = {}
@@ -173,6 +176,7 @@ class SpectrumCollector:
             count = whole_number(text)
         except ValueError:
             self.notes.append(f"announces {text!r} spectra, which is no number")
+            # Then the sum over all lists says nothing either.
             self.declared = None
         else:
             self.declared = None if self.declared is None else self.declared + count
@@ -207,11 +211,13 @@ class SpectrumCollector:
             elif child.tag == SCAN_LIST:
                 for scan in child.iter(SCAN):
                     self._own_terms(element, scan, keys, position)
+        # Some writers put the position into the spectrum itself.
         self._own_terms(element, element, keys, position)
         x, y = (
             self.number(element, position.get(accession), f"position {AXES[accession]}")
             for accession in POSITIONS[:2]
         )
+        # Images of one section leave z out.
         z = position.get(POSITIONS[2])
         z_number = 1 if z is None else self.number(element, z, "position z")
         traits = self._traits(tuple(keys))
@@ -263,6 +269,7 @@ class SpectrumCollector:
                 accession = child.get("accession", "")
                 if accession in AXES:
                     value = child.get("value")
+                    # Twice the same is harmless; of two there is no telling which is right.
                     if position.setdefault(accession, value) != value:
                         reason = f"position {AXES[accession]} is given as {value} and as "
                         raise self.fail(spectrum, f"{reason}{position[accession]}")
@@ -312,11 +319,13 @@ class SpectrumCollector:
             if ENCODED in numbers:
                 encoded = self.number(spectrum, numbers[ENCODED], f"{role} encoded length")
             found[role] = (offset, length, encoded, code)
+        # Some writers leave out the arrays of pixels without peaks.
         if not arrays:
             return 0, 0, 0, 0, -1, -1, -1, -1
         if len(found) < 2:
             lacking = "intensity" if "mz" in found else "m/z"
             unknown = f" (unknown parameter groups: {', '.join(sorted(self.missing_groups))})"
+            # A missing group is the likely cause, because the role stands in it.
             reason = f"has no {lacking} array{unknown if self.missing_groups else ''}"
             raise self.fail(spectrum, reason)
         return tuple(n for pair in zip(found["mz"], found["intensity"], strict=True) for n in pair)
@@ -402,6 +411,7 @@ def _array_kind(terms: list[Term]) -> ArrayKind:
         ):
             problem = f"the {role} array is stored with {name or accession} ({accession}), which "
             return ArrayKind(role, (), f"{problem}is not supported; export without compression")
+    # Accession and name may contradict each other: both are kept, and the lengths decide later.
     stored = {
         tuple(dict.fromkeys(t for t in (PRECISIONS.get(a), PRECISION_NAMES.get(n)) if t)): a
         for a, n in terms
@@ -422,6 +432,7 @@ def whole_number(text: str | None) -> int:
 
     Cardinal has written offsets in scientific notation; such numbers are exact where integral.
     """
+    # No number of a file is that long, and Decimal would take its time.
     if text is None or len(text) > 60:
         msg = "which is no whole number"
         raise InputError(msg)

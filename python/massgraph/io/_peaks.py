@@ -94,6 +94,7 @@ class PeakCleaner:
         self, mz: FloatArray, intensity: FloatArray, offsets: NDArray[np.int64], start: int
     ) -> Peaks:
         """Sort the m/z of each pixel where they are out of order."""
+        # From one pixel to the next m/z fall by nature.
         falls = np.diff(mz) < 0
         falls[_seams(offsets, mz.size)] = False
         if falls.any():

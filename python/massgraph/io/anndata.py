@@ -129,6 +129,7 @@ def from_anndata(
     axis = _axis(adata, mz)
     matrix = _matrix(adata, layer)
     _check_values(matrix, adata, axis, "X" if layer is None else f"layers[{layer!r}]")
+    # Spectra have ascending m/z; METASPACE orders its columns by annotation.
     if np.any(np.diff(axis) < 0):
         order = np.argsort(axis)
         axis, matrix = axis[order], matrix[:, order]
@@ -216,6 +217,7 @@ def open_h5ad(path: str | os.PathLike[str]) -> AnnData:
         raise AnnDataError(_unreadable(path, reason))
     try:
         return anndata.read_h5ad(path)
+    # The file may be sound and the machine too small.
     except MemoryError:
         raise
     except Exception as error:  # anndata and h5py raise whatever the damage leads to
@@ -323,6 +325,7 @@ def _check_object(adata: Any) -> None:
     if not all(hasattr(adata, name) for name in ("layers", "obs", "var", "obsm", "uns")):
         msg = f"expected an AnnData object, got {type(adata).__name__}"
         raise AnnDataError(msg)
+    # AnnData without pixels or ions is legal, but more often a filter gone wrong.
     if 0 in adata.shape:
         msg = f"the AnnData object is empty: {adata.n_obs} pixels, {adata.n_vars} ions"
         raise AnnDataError(msg)
@@ -368,6 +371,7 @@ def _axis(adata: AnnData, key: str) -> NDArray[np.float64]:
 def _warn_precision(values: NDArray[Any], key: str) -> None:
     if values.dtype.kind != "f" or values.dtype.itemsize >= 8:
         return
+    # Half a step of float32 is 0.06 ppm at most, of float16 some hundred.
     rounding = np.spacing(values).astype(np.float64) / 2
     worst = int(np.argmax(rounding / values))
     warn(
@@ -379,21 +383,26 @@ def _warn_precision(values: NDArray[Any], key: str) -> None:
 def _matrix(adata: AnnData, layer: str | None) -> sp.csr_matrix:
     """Read the matrix into memory as CSR float32."""
     if layer is not None and layer not in adata.layers:
-        msg = f"there is no layer {layer!r}; there are {sorted(adata.layers)}"
+        msg = f"there is no layer {layer!r}; there are {_layers(adata)}"
         raise AnnDataError(msg)
     try:
         source = adata.X if layer is None else adata.layers[layer]
         if source is None:
-            msg = f"X is None: name a layer by layer=, of {sorted(adata.layers)}"
+            msg = f"X is None: name a layer by layer=, of {_layers(adata)}"
             raise AnnDataError(msg)
         return _in_memory(source)
     except AnnDataError:
         raise
-    except (OSError, RuntimeError, KeyError, ValueError, AttributeError) as error:
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         file = getattr(adata, "filename", None)
         place = "the matrix" if file is None else f"the matrix, backed by {file},"
         msg = f"{place} cannot be read ({_reason(error)}): was the file closed, moved or deleted?"
         raise AnnDataError(msg) from error
+
+
+def _layers(adata: AnnData) -> list[str]:
+    """Names of the layers; anndata 0.13 counts X among them, under the name None."""
+    return sorted(name for name in adata.layers if name is not None)
 
 
 def _in_memory(source: Any) -> sp.csr_matrix:
@@ -409,6 +418,7 @@ def _in_memory(source: Any) -> sp.csr_matrix:
 
 
 def _as_csr(values: Any) -> sp.csr_matrix:
+    # Objects and complex numbers would be cast without a word.
     if values.dtype.kind not in "biuf":
         msg = f"the matrix is of {values.dtype}, not of numbers"
         raise AnnDataError(msg)
@@ -416,6 +426,7 @@ def _as_csr(values: Any) -> sp.csr_matrix:
         values = values.filled(0)
     try:
         check_sparse(values)
+    # Said of a matrix; here it is that of an AnnData object.
     except ValueError as error:
         raise AnnDataError(str(error)) from None
     matrix = sp.csr_matrix(values.astype(np.float64) if values.dtype == np.float16 else values)

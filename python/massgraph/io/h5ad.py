@@ -81,6 +81,17 @@ def to_anndata(segmentation: Result) -> AnnData:
         sq.pl.spatial_scatter(adata, shape=None, library_key="run", color="massgraph_label")
 
     scanpy 1.11 calls missing labels "NA" and refuses to draw them where a class has that name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.io.h5ad import to_anndata
+    >>> spectra = mg.Spectra.from_matrix(np.array([[9.0, 0.0], [4.0, 7.0]]), [255.233, 281.249])
+    >>> found = mg.Segmentation.from_probability(spectra, ("a", "b"), [[0.9, 0.1], [0.2, 0.8]])
+    >>> adata = to_anndata(found)
+    >>> adata.obs["massgraph_label"].tolist(), adata.var_names.tolist()
+    (['a', 'b'], ['mz_255.2330', 'mz_281.2490'])
     """
     import anndata
 
@@ -121,11 +132,27 @@ def write_h5ad(segmentation: Result, path: str | os.PathLike[str], overwrite: bo
     OSError
         Where the file cannot be written, or exists and `overwrite` is false (FileExistsError), or
         does not read back as it should. The old file, if any, is then as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import anndata
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.io.h5ad import write_h5ad
+    >>> spectra = mg.Spectra.from_matrix(np.array([[9.0, 0.0], [4.0, 7.0]]), [255.233, 281.249])
+    >>> found = mg.Segmentation.from_probability(spectra, ("a", "b"), [[0.9, 0.1], [0.2, 0.8]])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_h5ad(found, f"{folder}/found.h5ad")
+    ...     adata = anndata.read_h5ad(f"{folder}/found.h5ad")
+    >>> adata.shape, adata.uns["massgraph"]["classes"].tolist()
+    ((2, 2), ['a', 'b'])
     """
     with atomic_file(path, overwrite=overwrite) as temporary:
         adata = to_anndata(segmentation)
         adata.strings_to_categoricals()
         try:
+            # Bytes that are all there before the disk is touched either fit, or leave nothing.
             temporary.write_bytes(_image(adata))
             _verify(temporary, adata)
         except (OSError, KeyError, RuntimeError, ValueError) as error:
@@ -166,10 +193,12 @@ def _verify(path: Path, adata: AnnData) -> None:
             index = group[group.attrs["_index"]].asstr()[:]
             _same(list(group.attrs["column-order"]), list(table.columns), f"{name}.columns")
             _same(list(index), list(table.index), f"{name}_names")
-        for name in ("obsm", "layers"):
-            _same(sorted(file[name]), sorted(getattr(adata, name)), name)
+        # anndata 0.13 counts X among the layers, under the name None.
+        layers = {name: adata.layers[name] for name in adata.layers if name is not None}
+        _same(sorted(file["layers"]), sorted(layers), "layers")
+        _same(sorted(file["obsm"]), sorted(adata.obsm), "obsm")
         _same(sorted(file["uns/massgraph"]), sorted(adata.uns["massgraph"]), "uns")
-        matrices = {f"layers/{key}": adata.layers[key] for key in adata.layers}
+        matrices = {f"layers/{key}": matrix for key, matrix in layers.items()}
         matrices |= {} if adata.X is None else {"X": adata.X}
         for key, matrix in matrices.items():
             # The last of the row pointers is the number of values: a cut array shows.
@@ -215,6 +244,7 @@ def _tolerance(parameters: Mapping[str, Any]) -> tuple[float, str]:
 
 def _obs(segmentation: Result, keys: Sequence[str]) -> pd.DataFrame:
     names = segmentation.names
+    # obs_names must differ, names of pixels need not.
     index = np.arange(segmentation.n_pixels).astype(str)
     if names is not None and len(set(names)) == len(names):
         index = np.asarray(names, dtype=str)
@@ -283,6 +313,7 @@ def _table(frame: pd.DataFrame) -> pd.DataFrame:
     table = frame.copy()
     table.columns = pd.Index(_unique_keys([str(column) for column in frame.columns]))
     table.index = pd.Index(np.arange(len(frame)).astype(str).astype(object))
+    # h5ad has no missing text: what is missing is empty.
     for column in table.columns[table.dtypes == "object"]:
         values = table[column]
         table[column] = np.where(values.isna(), "", values.astype(str)).astype(object)

@@ -174,6 +174,7 @@ def read_imzml(
         ):
             ranged = part if mz_range is None else part.mz_range(*mz_range)
             parts.append(ranged if max_peaks is None else ranged.top_peaks(max_peaks))
+        # What only the values show, counted over all of them.
         _warn(reader.path, reader.reading_warnings(), stacklevel=3)
     return parts[0] if len(parts) == 1 else Spectra.concatenate(parts)
 
@@ -227,6 +228,7 @@ def validate_imzml(path: str | Path, *, check_uuid: bool = True) -> dict[str, An
             if part.n_peaks:
                 lows.append(float(part.mz.min()))
                 highs.append(float(part.mz.max()))
+        # In the description, not as warnings: whoever validates reads them there.
         notes = reader.warnings + reader.reading_warnings()
     if reader.mode == "profile":
         notes.append('holds profile spectra: read it with profile="centroid"')

@@ -144,6 +144,7 @@ def read_labels(path: str | Path) -> Labels:
                 f"{before!r} in line {at}; keep one"
             )
             raise LabelsError(msg)
+    # A table cut off after its header would otherwise fit nothing, silently.
     if not seen:
         msg = f"{path}: has no labels below its header"
         raise LabelsError(msg)
@@ -182,6 +183,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     if "\0" in text:
         msg = f"{path}: is no text table (it holds null bytes); save it as CSV UTF-8"
         raise LabelsError(msg)
+    # Labels may hold commas, names of columns do not.
     header = next(filter(str.strip, text.splitlines()), "")
     separator = max(SEPARATORS, key=header.count)
     # newline="" leaves line ends inside quotes as they are.
@@ -189,6 +191,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     start = 1
     try:
         for fields in reader:
+            # An open quote swallows the rest of the table, and hides the line it began in.
             if fields and max(map(len, fields)) > MAX_FIELD:
                 msg = (
                     f"{path}, line {start}: a field is longer than {MAX_FIELD} characters; "
@@ -204,6 +207,7 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _columns(path: Path, line: int, names: list[str]) -> dict[str, int]:
+    # Headers are typed by hand; labels, in contrast, are taken to the letter.
     plain = [name.strip().lower() for name in names]
     for name in (*REQUIRED, "run"):
         if plain.count(name) > 1:
@@ -289,6 +293,7 @@ def match_labels(labels: Labels, spectra: Pixels) -> NDArray[np.object_]:
             )
             raise LabelsError(msg)
         if not found:
+            # All are counted: one lost label is a slip, all of them are another image or origin.
             lost.append(row)
         else:
             matched[found[0]] = label

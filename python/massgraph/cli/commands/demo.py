@@ -26,6 +26,7 @@ def _run(arguments: argparse.Namespace) -> Summary:
     started = time.monotonic()
     check_output(arguments)
     simulation = mg.simulate("demo", random_state=arguments.seed)
+    # Glass has no class; with it the report would show a frame of guesses.
     tissue = simulation.truth != OFF_TISSUE
     spectra, labels = simulation.spectra[tissue], simulation.labels[tissue]
     # The last run plays the new tissue: its labels are compared with, and not learnt from.

@@ -54,6 +54,7 @@ def _run(arguments: argparse.Namespace) -> Summary:
         command=shlex.join(["massgraph", *arguments.words]),
         overwrite=arguments.overwrite,
     )
+    # Faults are for the page; the summary says what to expect of clean spectra.
     clean = evaluation.table()["clean"]
     return {
         "out": str(arguments.out),
@@ -65,6 +66,7 @@ def _run(arguments: argparse.Namespace) -> Summary:
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    # argparse cannot say that files and --synthetic exclude each other.
     if bool(arguments.input) == bool(arguments.synthetic):
         msg = "evaluate needs input files with their labels, or --synthetic without any"
         raise InputError(msg)
@@ -101,6 +103,7 @@ def _tasks(arguments: argparse.Namespace, seeds: range) -> list[Task]:
 def _evaluate(arguments: argparse.Namespace, tasks: list[Task]) -> Evaluation:
     from massgraph.evidence import evaluate as ev
 
+    # A look takes a minute, all models and faults take hours.
     names = arguments.models or (ev.QUICK_MODELS if arguments.quick else ev.MODELS)
     return ev.evaluate(
         tasks,

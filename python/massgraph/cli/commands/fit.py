@@ -61,6 +61,7 @@ def _run(arguments: argparse.Namespace) -> Summary:
     from massgraph.report.results import write_results
 
     started = time.monotonic()
+    # A fit takes minutes to hours: whatever would stop it at its end is looked at first.
     check_output(arguments)
     _check_device(arguments.device)
     evaluation = None if arguments.evaluation is None else read_evaluation(arguments.evaluation)
@@ -78,6 +79,7 @@ def _run(arguments: argparse.Namespace) -> Summary:
         labels = find_labels(arguments, spectra)
         classifier.fit(spectra, labels, checkpoint=arguments.checkpoint, resume=arguments.resume)
         segmentation = classifier.segment(spectra, labels)
+        # Within: the pixels of large files are still to be read.
         curve = deletion(classifier, spectra, segmentation)
     write_results(
         segmentation,

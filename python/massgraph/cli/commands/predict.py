@@ -55,6 +55,7 @@ def segment(arguments: argparse.Namespace) -> Segmentation:
 
     classifier = mg.load(arguments.model)
     with inputs(arguments) as spectra:
+        # Ions of the other polarity are other ions: the answer would look sound and mean nothing.
         polarity = places(spectra).polarity
         if len({classifier.polarity_, polarity} - {None}) > 1:
             msg = (
