@@ -1,4 +1,4 @@
-"""What labelled pixels are to be recognised as: classes, with shares and weights where given."""
+"""Targets of labelled pixels: classes, with shares and weights where given."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ __all__ = ["EncodedLabels", "Labels", "Targets"]
 class Targets:
     """Classes of pixels as entries: a pixel, a class of it, and how much the two count together.
 
-    A label is one entry. A pixel that is 70 % of one class and 30 % of another has two, whose
-    weights are those shares: what is then drawn or summed by weight is, on average, what its shares
-    ask for. Weights average to one over the pixels.
+    A label is one entry. A pixel that is 70 % of one class and 30 % of another has two, weighted by
+    those shares: drawing or summing by weight gives, on average, what the shares ask for. Weights
+    average to one over the pixels.
 
     Parameters
     ----------
@@ -67,16 +67,17 @@ class Targets:
     ) -> Targets:
         """Shares of the classes, ``(n_pixels, n_classes)``, and weights of the pixels (alike)."""
         n_pixels, n_classes = shares.shape
-        # Equal weights are none, to the last bit.
+        # Scaled to a mean of one, as what they are weighed against counts in pixels: see
+        # `massgraph.learn.weights`. Equal weights are none, to the last bit.
         mass = shares
         if weight is not None and np.unique(weight).size > 1:
             mass = shares * (weight * (n_pixels / weight.sum()))[:, None]
-        pixel, code = np.nonzero(mass)
+        pixel, code = np.nonzero(mass)  # row by row, so that pixels ascend, as `of` needs them
         return cls(pixel, code, mass[pixel, code], n_pixels, n_classes)
 
     @property
     def codes(self) -> NDArray[np.int64]:
-        """The class of each pixel that has most of it (ties: the first), shape ``(n_pixels,)``."""
+        """The main class of each pixel (ties: the first), shape ``(n_pixels,)``."""
         order = np.lexsort((-self.code, self.weight, self.pixel))
         codes = np.full(self.n_pixels, -1, dtype=np.int64)
         codes[self.pixel[order]] = self.code[order]  # the heaviest comes last, and stays
@@ -91,7 +92,7 @@ class Targets:
         return chosen
 
     def subset(self, pixels: NDArray[np.int64]) -> Targets:
-        """Targets of these pixels alone, ascending, numbered from zero."""
+        """Targets of these ascending pixels alone, numbered from zero."""
         chosen = self.of(pixels)
         place = np.searchsorted(pixels, self.pixel[chosen])
         return Targets(place, self.code[chosen], self.weight[chosen], len(pixels), self.n_classes)
@@ -102,12 +103,19 @@ class Targets:
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Labels, weights and groups of pixels as they were given to a fit.
+    """Labels, weights and groups of pixels as given to a fit.
 
     Parameters
     ----------
     y, sample_weight, groups
         As for `RGCNClassifier.fit`.
+
+    Examples
+    --------
+    >>> from massgraph.learn.targets import Labels
+    >>> labels = Labels(["tumour", None, "stroma", "tumour"], sample_weight=[1, 1, 1, 0])
+    >>> labels.pixels(4).tolist()
+    [0, 2]
     """
 
     y: Any
@@ -115,7 +123,7 @@ class Labels:
     groups: Any = None
 
     def encode(self, n_pixels: int) -> EncodedLabels:
-        """Check the labels of so many pixels, and encode them.
+        """Check and encode the labels of `n_pixels` pixels.
 
         Raises
         ------
@@ -133,6 +141,7 @@ class Labels:
 
     def at(self, rows: NDArray[np.int64], n_pixels: int) -> Labels:
         """Labels, weights and groups of some of `n_pixels` pixels."""
+        # The columns of a DataFrame name the classes, and an array would lose them.
         y = self.y.iloc[rows] if isinstance(self.y, pd.DataFrame) else label_array(self.y)[rows]
         weight = None if self.sample_weight is None else np.asarray(self.sample_weight)[rows]
         return Labels(y, weight, self.group_codes(rows, n_pixels))
@@ -154,6 +163,17 @@ class EncodedLabels:
         Codes, shape ``(n_pixels,)``, -1 where unlabelled; or shares, ``(n_pixels, n_classes)``.
     weight
         Weights of the pixels; None where all count the same.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.targets import Labels
+    >>> encoded = Labels(["tumour", None, "stroma", "tumour", "stroma"]).encode(5)
+    >>> encoded.classes.tolist(), encoded.known.tolist()
+    (['stroma', 'tumour'], [True, False, True, True, True])
+    >>> classes, pixels, targets = encoded.targets(has_peaks=np.ones(5, dtype=bool))
+    >>> pixels.tolist(), targets.codes.tolist()
+    ([0, 2, 3, 4], [1, 0, 1, 0])
     """
 
     classes: NDArray[Any]
@@ -163,12 +183,13 @@ class EncodedLabels:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Pixels with a label and a weight above zero, bool, ``(n_pixels,)``."""
+        # Rows without a share are pixels without a label: `encode_shares` makes missing ones zero.
         labelled = self.found.any(axis=1) if self.found.ndim == 2 else self.found >= 0
         return np.asarray(labelled if self.weight is None else labelled & (self.weight > 0))
 
     @property
     def table(self) -> NDArray[Any]:
-        """All that was given, as one array: what a checkpoint compares."""
+        """Labels and weights as one array, for a checkpoint to compare."""
         return self.found if self.weight is None else np.column_stack([self.found, self.weight])
 
     def targets(
@@ -182,6 +203,7 @@ class EncodedLabels:
             For fewer than two classes, or a class that one pixel alone has.
         """
         rows = np.flatnonzero(self.known & has_peaks)
+        # Labels become shares of one, so that all that follows is written once.
         soft = self.found.ndim == 2
         shares = self.found[rows] if soft else np.eye(len(self.classes))[self.found[rows]]
         targets = Targets.of_shares(shares, None if self.weight is None else self.weight[rows])
