@@ -13,9 +13,8 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 import massgraph as mg
-from massgraph import classifier as classifier_module
-from massgraph.data.splits import default_groups
-from massgraph.learn import training
+from massgraph import fitted as fitted_module
+from massgraph.data import sources
 
 SINGLE = {"branches": ("relational",), "folds": 1}  # one net, quick to train
 
@@ -286,12 +285,18 @@ def test_blocks_do_not_matter(
 ) -> None:
     spectra, _ = tissue
     whole = fitted.logits(spectra)
+    original, seen = sources.batches, []
 
     def one_by_one(offsets: Any) -> Any:
-        return training.batches(offsets, max_peaks=1)
+        seen.append(len(offsets) - 1)
+        return original(offsets, max_peaks=1)
 
-    monkeypatch.setattr(classifier_module, "batches", one_by_one)
+    monkeypatch.setattr(fitted_module, "batches", one_by_one)
     np.testing.assert_allclose(fitted.logits(spectra), whole, atol=1e-6)
+    assert seen == [len(spectra)]
+    monkeypatch.setattr(sources, "PART_PEAKS", spectra.n_peaks // 5)
+    np.testing.assert_allclose(fitted.logits(spectra), whole, atol=1e-6)
+    assert len(seen) > 5
 
 
 def test_order_of_pixels_does_not_matter(fitted: mg.RGCNClassifier, tissue: Any) -> None:
@@ -310,38 +315,6 @@ def test_pyg_backend_learns_the_same(tissue: Any) -> None:
     assert first["train_loss"] == pytest.approx(second["train_loss"], abs=1e-4)
     # Biases that BatchNorm cancels are trained on rounding errors, which Adam makes large.
     np.testing.assert_allclose(ours.logits(spectra), theirs.logits(spectra), atol=3e-2)
-
-
-# -------------------------------------------------------------------- the split
-
-
-def test_groups_stay_together(tissue: Any) -> None:
-    spectra, labels = tissue
-    groups = np.arange(len(spectra)) // 7
-    classifier = quick(epochs=1).fit(spectra, labels, groups=groups)
-    assert classifier.validation_.any()
-    assert not set(groups[classifier.training_]) & set(groups[classifier.validation_])
-
-
-def test_default_groups_are_blocks_of_neighbours(tissue: Any) -> None:
-    spectra, labels = tissue
-    classifier = quick(epochs=1).fit(spectra, labels)
-    rows = np.flatnonzero(classifier.training_ | classifier.validation_)
-    groups = default_groups(spectra[rows])
-    held_out = classifier.validation_[rows]
-    assert not set(groups[held_out]) & set(groups[~held_out])
-    share = held_out.mean()
-    assert 0.1 < share < 0.35
-
-
-def test_without_coordinates_pixels_are_split_one_by_one(tissue: Any) -> None:
-    spectra, labels = tissue
-    known = np.array([label is not None for label in labels])
-    bare = mg.Spectra.from_peaks(
-        [spectra.pixel(pixel) for pixel in np.flatnonzero(known)], polarity="positive"
-    )
-    classifier = quick(epochs=1).fit(bare, labels[known])
-    assert classifier.validation_.mean() == pytest.approx(0.2, abs=0.05)
 
 
 # -------------------------------------------------------------------- options
@@ -472,10 +445,17 @@ def test_a_class_whose_pixels_are_all_empty(tissue: Any) -> None:
         quick().fit(with_empty_pixels(spectra, [0, 1]), marked)
 
 
-@pytest.mark.parametrize("shape", [(3,), (2, 3)])
-def test_other_numbers_of_labels(tissue: Any, shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((3,), r"y has shape \(3,\), need one label for each of 288 pixels"),
+        ((2, 3), "y has 2 rows, need shares of the classes for each of 288 pixels"),
+        ((288, 2, 2), r"y has shape \(288, 2, 2\)"),
+    ],
+)
+def test_other_numbers_of_labels(tissue: Any, shape: tuple[int, ...], message: str) -> None:
     spectra, _ = tissue
-    with pytest.raises(ValueError, match="y has shape"):
+    with pytest.raises(mg.InputError, match=message):
         quick().fit(spectra, np.zeros(shape))
 
 

@@ -13,7 +13,9 @@ from joblib import parallel_config
 from massgraph._util.executor import Executor, Joblib, Serial, Threads
 
 ALL = pytest.mark.parametrize(
-    "executor", [Serial(), Threads(1), Threads(2), Joblib(), Joblib(n_jobs=2)], ids=repr
+    "executor",
+    [Serial(), Threads(1), Threads(2), Joblib(), Joblib(n_jobs=2)],
+    ids=["serial", "one thread", "threads", "joblib", "joblib with two jobs"],
 )
 
 
@@ -65,7 +67,7 @@ def test_an_error_tells_the_way_out() -> None:
     assert caught.value.__notes__ == ["while counting 2", "while reading file a"]
 
 
-@pytest.mark.parametrize("executor", [Serial(), Threads(2)], ids=repr)
+@pytest.mark.parametrize("executor", [Serial(), Threads(2)])
 def test_results_before_the_error_are_given(executor: Executor) -> None:
     found = executor.map(broken, range(5))
     assert [next(found), next(found)] == [0, 1]
