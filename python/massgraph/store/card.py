@@ -51,6 +51,21 @@ def model_card(config: dict[str, Any]) -> str:
     str
         The same configuration gives the same text. Names of classes are shown as text: whatever
         they hold, they are no headings, links or HTML.
+
+    Examples
+    --------
+    >>> import json
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.store.card import model_card
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clf.save(Path(folder) / "model")
+    ...     text = (Path(folder) / "model" / "config.json").read_text(encoding="utf-8")
+    >>> print(model_card(json.loads(text)).splitlines()[0])
+    # Model card
     """
     sections = {
         "What it is for": INTENDED,
@@ -149,6 +164,7 @@ def _making(config: dict[str, Any]) -> str:
 
 def plain(value: object) -> str:
     """Text that Markdown and HTML show as it is, on one line."""
+    # Without line breaks there are no headings, lists or new rows of a table.
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(value))
     text = text.replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)

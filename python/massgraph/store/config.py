@@ -29,6 +29,7 @@ from massgraph.nn.rgcn import RGCN
 
 __all__ = ["AXIS_NUMBERS", "LABEL_TYPES", "Restored", "UnknownSettingError", "restore"]
 
+# A small file must not take much memory by what it claims: two masks of so many pixels are 200 MB.
 MOST_PIXELS = 10**8
 # Columns of the contributions of the branches; the last two are missing for some rows.
 CONTRIBUTIONS = (
@@ -51,7 +52,26 @@ LABEL_TYPES: dict[str, type] = {
 
 
 class UnknownSettingError(InputError):
-    """A setting or parameter that this version does not know."""
+    """A setting or parameter that this version does not know.
+
+    Examples
+    --------
+    >>> import json
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.store.config import restore
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clf.save(Path(folder) / "model")
+    ...     text = (Path(folder) / "model" / "config.json").read_text(encoding="utf-8")
+    >>> config = json.loads(text)
+    >>> config["settings"]["colour"] = "red"
+    >>> restore(config)
+    Traceback (most recent call last):
+    massgraph.store.config.UnknownSettingError: the setting 'colour' is unknown
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +83,25 @@ class Restored:
     settings, outputs, origin, backend, device
         As for `FittedModel`.
     feature_range
-        Of the encoder.
+        That of the encoder.
     axis
         Numbers of the mass axis that are no arrays; None for a model as published.
+
+    Examples
+    --------
+    >>> import json
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.store.config import restore
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clf.save(Path(folder) / "model")
+    ...     text = (Path(folder) / "model" / "config.json").read_text(encoding="utf-8")
+    >>> restored = restore(json.loads(text))
+    >>> restored.n_ions == clf.summary()["axis_ions"]
+    True
     """
 
     settings: Settings
@@ -88,14 +124,29 @@ class Restored:
 
 
 def restore(config: dict[str, Any]) -> Restored:
-    """Check a configuration, and give what it says.
+    """Check a configuration and return what it says.
 
     Raises
     ------
     UnknownSettingError
         For a setting or parameter that this version does not know.
     ValueError, TypeError, KeyError, AttributeError
-        For anything that a fit cannot have given.
+        For anything that no fit can have given.
+
+    Examples
+    --------
+    >>> import json
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.store.config import restore
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clf.save(Path(folder) / "model")
+    ...     text = (Path(folder) / "model" / "config.json").read_text(encoding="utf-8")
+    >>> restore(json.loads(text)).outputs.names
+    ('epithelium', 'muscle', 'stroma')
     """
     settings = _settings(config)
     parameters = _parameters(config["parameters"])
@@ -191,6 +242,7 @@ def _settings(config: dict[str, Any]) -> Settings:
         if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
     relations = Relations.from_dict(config["relations"])
+    # Reading converts what it can; what was saved comes back as it stands in the file.
     if relations.to_dict() != config["relations"]:
         msg = "relations hold values of another type than names, masses, formulas and kinds have"
         raise InputError(msg)
@@ -205,6 +257,7 @@ def _parameters(values: dict[str, Any]) -> dict[str, Any]:
     _same_names(values, names, "parameter")
     preset, device, seed, mz = (values[n] for n in ("preset", "device", "random_state", "mz"))
     _check(preset in tuple(PRESETS), values, "preset", f"none of {tuple(PRESETS)}")
+    # Only what looks like the name of a device is ever handed to torch.
     is_device = isinstance(device, str) and re.fullmatch(r"[a-z]+(:\d{1,3})?", device)
     _check(bool(is_device), values, "device", "no name of a device")
     is_seed = seed is None or (type(seed) is int and seed >= 0)
@@ -224,6 +277,8 @@ def _classes(values: list[Any], dtype: str) -> NDArray[Any]:
         msg = f"classes {values} are not all of type {dtype!r}"
         raise InputError(msg)
     classes = np.asarray(values)
+    # A number that its type cannot hold comes back as another. The outputs of the network are in
+    # this order: a fit gives no other.
     classes = classes if dtype == "str" else classes.astype(dtype)
     if len(values) < 2 or classes.tolist() != values or (classes[1:] <= classes[:-1]).any():
         msg = f"classes {values} are not two or more different ones in order"
@@ -239,9 +294,11 @@ def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
     masks = np.zeros((2, n_pixels), dtype=bool)
     for name, mask in zip(("training", "validation"), masks, strict=True):
         rows = config[name]
+        # With folds every pixel is held out in its turn, and none need be for good.
         may_be_empty = name == "validation" and config["settings"].get("folds", 3) != 1
         filled = _is_list_of(rows, int) and (bool(rows) or may_be_empty)
         _check(filled, config, name, "no list of pixels")
+        # numpy would take rows below zero as counted from the end.
         if rows and not 0 <= min(rows) <= max(rows) < n_pixels:
             msg = f"{name} names pixel {max(rows, key=abs)} of {n_pixels}"
             raise InputError(msg)
@@ -305,4 +362,5 @@ def _check_axis_numbers(values: Any, settings: Settings) -> None:
     for name in AXIS_NUMBERS[1:]:
         fine = type(values[name]) in (int, float) and values[name] >= 0
         _check(fine, values, name, "no number of zero or more")
+    # Intensities are divided by it.
     _check(values["unit"] > 0, values, "unit", "not above zero")

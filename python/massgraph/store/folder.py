@@ -68,7 +68,19 @@ OPTIONAL = frozenset({"given"})
 
 
 class ModelError(InputError):
-    """A model folder that cannot be used; the message names the file, the value and the remedy."""
+    """A model folder that cannot be used; the message names the file, the value and the remedy.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from massgraph.store import load
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (Path(folder) / "config.json").touch()
+    ...     load(folder)
+    Traceback (most recent call last):
+    massgraph.store.folder.ModelError: ...config.json is not the JSON of a model: Expecting value...
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
@@ -80,7 +92,7 @@ def save(model: FittedModel, directory: str | os.PathLike[str], *, overwrite: bo
     Parameters
     ----------
     model
-        Of a fitted estimator (`fitted_`).
+        The `fitted_` of an estimator.
     directory
         The folder to make: `config.json`, `weights.safetensors` and `MODEL_CARD.md`, which is for
         people and is not read again.
@@ -95,9 +107,22 @@ def save(model: FittedModel, directory: str | os.PathLike[str], *, overwrite: bo
     TypeError
         Where the labels are neither text, numbers nor truth values.
     ValueError
-        Where there are too many labelled pixels for a configuration that could be read again.
+        Where there are more labelled pixels than a configuration can hold to be read again.
     OSError
-        Where the disk is full, or what was written does not read back. What was there is as it was.
+        Where the disk is full, or what was written does not read back. An old model then stays.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.store import save
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(clf.fitted_, Path(folder) / "model")
+    ...     sorted(path.name for path in (Path(folder) / "model").iterdir())
+    ['MODEL_CARD.md', 'config.json', 'weights.safetensors']
     """
     _refuse_foreign(Path(directory))
     encoder = model.encoder
@@ -108,8 +133,11 @@ def save(model: FittedModel, directory: str | os.PathLike[str], *, overwrite: bo
         **_axis_tensors(encoder.axis),
     }
     weights = save_tensors({name: value.cpu().contiguous() for name, value in tensors.items()})
+    # The digest ties the files together: weights of another save will be refused.
     config = _config(model, hashlib.sha256(weights).hexdigest())
+    # NaN would be written as it is, which is no JSON: missing numbers have become null.
     text = json.dumps(config, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    # What would be refused on reading is not written either.
     if len(text) > LARGEST_CONFIG or len(weights) > LARGEST_WEIGHTS:
         msg = f"{directory}: {len(text)} + {len(weights)} bytes are more than can be read again"
         raise InputError(msg)
@@ -123,6 +151,7 @@ def save(model: FittedModel, directory: str | os.PathLike[str], *, overwrite: bo
 def _verify(folder: Path, config: dict[str, Any], directory: object) -> None:
     """Read back what was written: what could not be loaded never takes its place."""
     try:
+        # Compared in the form that JSON gives back, where tuples are lists.
         fine = _read_config(folder / CONFIG) == json.loads(json.dumps(config))
         _read_tensors(folder / WEIGHTS, config["weights_sha256"])
     except ModelError:
@@ -232,6 +261,20 @@ def load(directory: str | os.PathLike[str]) -> FittedModel:
     -----
     UserWarning
         Where the device that the model was fitted on is absent here.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.store import load
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clf.save(Path(folder) / "model")
+    ...     model = load(Path(folder) / "model")
+    >>> bool((model.logits(spectra) == clf.fitted_.logits(spectra)).all())
+    True
     """
     folder = Path(directory)
     config = _read_config(folder / CONFIG)
@@ -239,9 +282,11 @@ def load(directory: str | os.PathLike[str]) -> FittedModel:
     try:
         restored = restore(config)
         wanted = _wanted_tensors(restored, len(tensors))
+    # First, though it is a ValueError too: it has a remedy of its own.
     except UnknownSettingError as e:
         msg = f"{folder / CONFIG}: {e}{_from_later(config)}"
         raise ModelError(msg) from e
+    # Values of any kind may stand in the file, and a check may stumble in any way over them.
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError) as e:
         text = " ".join(str(e).split())[:LONGEST_REASON]
         msg = f"{folder / CONFIG}: {text}: the model is damaged, fit it again or use another copy"
@@ -272,6 +317,7 @@ def _read(path: Path, largest: int) -> bytes:
     if not path.is_file():
         msg = f"{path.parent} holds no {path.name}: it is no model folder, or half of one"
         raise FileNotFoundError(msg)
+    # Asked before reading: what claims to be a model must not fill the memory.
     size = path.stat().st_size
     if size > largest:
         msg = f"{path} has {size} bytes, more than any model's {largest}: it was not read"
@@ -288,6 +334,7 @@ def _read_config(path: Path) -> dict[str, Any]:
             parse_float=_finite,
             parse_constant=_finite,
         )
+    # Brackets nested some thousand deep end in a RecursionError.
     except (ValueError, RecursionError) as e:
         msg = f"{path} is not the JSON of a model: {' '.join(str(e).split())[:LONGEST_REASON]}"
         raise ModelError(msg) from e
@@ -295,6 +342,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         msg = f"{path} has no schema_version: it is no model of massgraph"
         raise ModelError(msg)
     version = config["schema_version"]
+    # JSON may hold true, which equals 1 in Python.
     if version == 1 and type(version) is int:
         msg = (
             f"{path} has schema_version 1, from before models had branches and a mass axis, and "
@@ -345,6 +393,7 @@ def _read_tensors(path: Path, digest: Any) -> dict[str, torch.Tensor]:
             "the two files are of different models or one is damaged"
         )
         raise ModelError(msg)
+    # From the bytes whose digest was taken: the file may have been replaced since.
     try:
         tensors = load_tensors(raw)
     except (SafetensorError, ValueError, RuntimeError, KeyError, TypeError) as e:
@@ -359,6 +408,7 @@ def _read_tensors(path: Path, digest: Any) -> dict[str, torch.Tensor]:
 def _wanted_tensors(restored: Restored, n_found: int) -> dict[str, torch.Tensor]:
     """What the weights must hold, as tensors without memory: the sizes may be absurd."""
     hidden, n_ions = restored.settings.hidden, restored.n_ions
+    # Even without memory, the layers that a short file can claim would take minutes to make.
     if len(hidden) > n_found:
         msg = f"hidden has {len(hidden)} layers, more than {WEIGHTS} has tensors"
         raise InputError(msg)
@@ -391,6 +441,7 @@ def _check_tensors(
         if not bool(torch.isfinite(found[name]).all()):
             msg = f"{path}: {name} holds values that are not finite: the file is damaged"
             raise ModelError(msg)
+        # What is empty has no smallest value: the axis of data in which no ion was common.
         if found[name].numel() == 0:
             continue
         lowest = found[name].min().item()
