@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from sklearn.base import clone
 
 import massgraph as mg
-from massgraph.learn.settings import BRANCHES
+from massgraph.learn.branches import default_branches
 from massgraph.store import folder as model_io
 from massgraph.store.folder import ModelError
 
@@ -228,7 +228,7 @@ def test_numbers_of_numpy_and_odd_floats_come_back(tissue: Any, tmp_path: Path) 
     assert loaded.learning_rate == 0.30000000000000004
     assert loaded.random_state == 7
     assert loaded.summary() == json.loads(json.dumps(classifier.summary())) | {
-        "branches": BRANCHES,
+        "branches": default_branches(),
         "features": loaded.settings_.features,
         "hidden": (4, 4),
         "mz_range": (600.0, 900.1),
@@ -344,7 +344,7 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
     [
         (lambda c: c.pop("classes"), "'classes' is missing"),
         (lambda c: c.update(extra=1), "'extra' is unknown"),
-        (lambda c: c["settings"].pop("rule"), "'rule' is missing"),
+        (lambda c: c["parameters"].pop("backend"), "'backend' is missing"),
         (lambda c: c["settings"].update(rule="largest"), "rule 'largest'"),
         (lambda c: c["settings"].update(tolerance=-1.0), "tolerance -1.0"),
         (lambda c: c["settings"].update(hidden=[4, 5]), "relational.0.layers.1"),
@@ -403,7 +403,7 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c["axis"].update(n_ions=7), "axis"),
         (lambda c: c["axis"].update(width=-1.0), "width is no number of zero or more"),
         (lambda c: c["axis"].update(unit=0.0), "unit is not above zero"),
-        (lambda c: c["settings"].update(branches=["edges"]), "branches"),
+        (lambda c: c["settings"].update(branches=["edges"]), "the branch 'edges' is unknown"),
         (lambda c: c.update(validation=c["training"]), "both in training and in validation"),
         (lambda c: c["history"].pop("best"), "'best' is missing"),
         (lambda c: c["history"]["train_loss"].pop(), "the model is damaged"),
