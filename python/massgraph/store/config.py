@@ -148,8 +148,8 @@ def restore(config: dict[str, Any]) -> Restored:
     >>> restore(json.loads(text)).outputs.names
     ('epithelium', 'muscle', 'stroma')
     """
-    settings = _settings(config)
     parameters = _parameters(config["parameters"])
+    settings = _settings(config, parameters["preset"])
     outputs = Classes(_classes(config["classes"], config["classes_dtype"]))
     training, validation = _masks(config)
     counts = int(training.sum()), int(validation.sum())
@@ -231,9 +231,11 @@ def _no_others(found: Any, known: set[str], what: str) -> None:
         raise UnknownSettingError(msg)
 
 
-def _settings(config: dict[str, Any]) -> Settings:
+def _settings(config: dict[str, Any], preset: str) -> Settings:
     values = dict(config["settings"])
     _no_others(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
+    # A setting that came after the model was saved: the preset says how it was before.
+    values = {**PRESETS[preset], **values}
     for name in values.get("branches", ()):
         if isinstance(name, str) and name not in branch_names():
             msg = f"the branch {name!r} is unknown (register_branch makes one known)"
