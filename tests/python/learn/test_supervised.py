@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from joblib import parallel_config
 import massgraph as mg
 from massgraph._util.executor import Executor, Joblib, Serial, Threads
 from massgraph.data.splits import default_groups
+from massgraph.encode.encoder import PeakEncoder
+from massgraph.encode.learn_axis import learn_axis
 from massgraph.learn import supervised
 from massgraph.learn.branches import Branch, branch, forget_branch, register_branch
 from massgraph.learn.checkpoints import open_checkpoints
@@ -229,6 +232,19 @@ def test_a_machine_that_is_large_enough_is_not_spoken_of(
     with pytest.warns(UserWarning, match="labelled pixels"):
         quick(augment=5).fit(spectra, labels)
     quick(augment=0).fit(spectra, labels)  # warnings are errors
+
+
+def test_what_is_announced_is_what_is_held(tissue: Any) -> None:
+    """Graphs as they stay, and while they are joined as much again."""
+    spectra, labels = tissue
+    known = ~pd.isna(labels)
+    settings = resolve_settings("default", "positive", {"tolerance": 3.0})
+    encoder = PeakEncoder.learn(spectra[known], settings, learn_axis(spectra[known]))
+    graphs = encoder.encode(spectra[known])
+    messages = [getattr(graphs.compact, field.name) for field in fields(graphs.compact)]
+    held = graphs.features.nbytes + sum(getattr(one, "nbytes", 0) for one in messages)
+    announced = supervised.BYTES_PER_PEAK * spectra[known].n_peaks
+    assert 0.3 < held / announced < 1
 
 
 def test_a_system_that_does_not_say(tissue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
