@@ -1,7 +1,7 @@
 """Errors that a user can mend, as a class of their own.
 
-Whatever else is raised is a fault of massgraph: the command line tells the two apart by the class,
-and by nothing else.
+Anything else that is raised is a fault of massgraph: the command line tells the two apart by the
+class alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Executors: who does a list of tasks, one after the other or side by side.
+"""Executors: what runs a list of tasks, one after the other or side by side.
 
-Whatever runs them, results come in the order of the tasks, an error says which task it befell, and
-nothing that a task computes depends on the others. A cluster is one more class with a `map`.
+Whatever runs them, results come in the order of the tasks, an error names its task, and no task
+depends on another. A cluster is one more class with a `map`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ Name = Callable[[Any], str]
 
 
 class Executor(Protocol):
-    """Something that does tasks."""
+    """Runs tasks."""
 
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T], *, name: Name | None = None
     ) -> Iterator[R]:
-        """``function(task)`` of each task, in order, as they come.
+        """Yield ``function(task)`` for each task, in order, as results come.
 
         Parameters
         ----------
         function
-            What to do; it keeps nothing from one task to the next.
+            What to do; it must keep nothing from one task to the next.
         tasks
-            Taken one by one by the caller's thread.
+            Taken one by one, in the caller's thread.
         name
-            What a task is called in the note that an exception gets (``while fitting fold 2``).
+            Names a task in the note that an exception gets (``while fitting fold 2``).
         """
 
 
@@ -52,19 +52,19 @@ class Serial:
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T], *, name: Name | None = None
     ) -> Iterator[R]:
-        """See `Executor.map`; a task begins when its result is asked for."""
+        """See `Executor.map`; a task starts when its result is asked for."""
         return map(_Named(function, name), tasks)
 
 
 class Threads:
-    """Some tasks at a time, in threads of this process.
+    """Several tasks at a time, in threads of this process.
 
-    For what spends its time in compiled code, which lets other threads run.
+    For work in compiled code, which lets other threads run.
 
     Parameters
     ----------
     n
-        Number of threads; with one of them tasks run in the caller's.
+        Number of threads; with one, tasks run in the caller's thread.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Threads:
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T], *, name: Name | None = None
     ) -> Iterator[R]:
-        """See `Executor.map`; one task more than there are threads is held at a time."""
+        """See `Executor.map`; at most one task more than there are threads is held."""
         named, todo = _Named(function, name), iter(tasks)
         first = list(islice(todo, 2))
         # A task by itself gains nothing from a thread, and its warnings would lose their place.
@@ -90,6 +90,7 @@ class Threads:
             waiting: deque[Future[R]] = deque()
             for task in chain(first, todo):
                 waiting.append(pool.submit(named, task))
+                # Tasks hold pixels of images larger than memory: none is taken far ahead.
                 if len(waiting) > self.n:
                     yield waiting.popleft().result()
             while waiting:
@@ -117,7 +118,8 @@ class Joblib:
     def map(
         self, function: Callable[[T], R], tasks: Iterable[T], *, name: Name | None = None
     ) -> Iterator[R]:
-        """See `Executor.map`; what crosses to another process is pickled."""
+        """See `Executor.map`; what goes to another process is pickled."""
+        # Imported here: it takes time, and most fits run one task after the other.
         from joblib import Parallel, delayed
 
         work = delayed(_Named(function, name))
@@ -127,7 +129,7 @@ class Joblib:
 
 
 class _Named:
-    """A function whose exceptions say which task they befell."""
+    """A function whose exceptions name the task."""
 
     def __init__(self, function: Callable[[Any], Any], name: Name | None) -> None:
         self.function, self.name = function, name
@@ -137,7 +139,7 @@ class _Named:
             return self.function(task)
         except Exception as error:
             if self.name is not None:
-                # `add_note` came with Python 3.11; before that the note is at least kept.
+                # `add_note` came with Python 3.11; before that, the note is at least kept.
                 notes = [*getattr(error, "__notes__", []), f"while {self.name(task)}"]
                 error.__notes__ = notes
             raise

@@ -31,8 +31,8 @@ def atomic_file(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
     ------
     Path
         An empty file in the folder of `path`, with the same suffix. At the end of the block it is
-        flushed to the disk and renamed, so that `path` is at every moment absent, old or new,
-        never half. After an exception it is removed and `path` is as it was.
+        flushed to the disk and renamed, so that `path` is absent, old or new at every moment, and
+        never half. After an exception it is removed, and `path` is as it was.
 
     Raises
     ------
@@ -76,10 +76,10 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
     Yields
     ------
     Path
-        An empty folder beside `path`. At the end of the block its files are flushed to the disk
-        and it is renamed. Where a folder was there, the two change names in one step, so that
-        there is an old or a new folder at every moment; then the old one is removed. File systems
-        that cannot do that have the old folder moved aside first, and back if the renaming fails.
+        An empty folder beside `path`. At the end of the block its files are flushed to the disk,
+        and it is renamed. Where a folder was there, the two swap names in one step, so that there
+        is an old or a new folder at every moment; then the old one is removed. On file systems
+        that cannot do that, the old folder is moved aside first, and back if the renaming fails.
         After an exception nothing of the new folder is left.
 
     Raises

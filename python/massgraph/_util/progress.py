@@ -1,4 +1,4 @@
-"""Progress bars: on standard error, and only where a person looks at it."""
+"""Progress bars: on standard error, and only on a terminal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def progress(items: Iterable[T], total: int | None, description: str) -> Iterabl
 def progress_by(
     items: Iterable[T], size: Callable[[T], int], total: int, description: str
 ) -> Iterator[T]:
-    """As `progress`, for items of different sizes: `total` is the sum of them."""
+    """As `progress`, for items of different sizes; `total` is the sum of the sizes."""
     with tqdm(**_settings(total, description)) as bar:
         for item in items:
             yield item
@@ -33,7 +33,8 @@ def _settings(total: int | None, description: str) -> dict[str, Any]:
     return {
         "total": total,
         "desc": description,
-        "delay": 2.0,
+        "delay": 2.0,  # what is quick needs no bar
+        # A log would keep every state of the bar.
         "disable": not sys.stderr.isatty(),
         "file": sys.stderr,
         "leave": False,

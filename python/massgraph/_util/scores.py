@@ -1,4 +1,4 @@
-"""Recall and balanced accuracy: the one place where they are counted."""
+"""Recall and balanced accuracy, which all other modules take from here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def recall(
     n_classes: int,
     weight: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
-    """Share of each class that was recognised, shape ``(n_classes,)``; NaN for an absent class.
+    """Share of each class that was recognised, shape ``(n_classes,)``; NaN for absent classes.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def recall(
     n_classes
         Number of classes.
     weight
-        How much each one counts (all alike).
+        How much each one counts (default: all alike).
 
     Examples
     --------

@@ -20,8 +20,7 @@ def one_line(message: str) -> str:
     Returns
     -------
     str
-        One line. Of a very long message, whose length can only come from a value, the middle is
-        left out.
+        One line. A very long message, whose length can only come from a value, loses its middle.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How many threads run, one torch thread for small products, and torch's one generator."""
+"""The number of threads, a single torch thread for small products, and torch's one generator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["lent_generator", "n_threads", "one_thread"]
 
 
 class _Users:
-    """How many blocks are running, and what the number of threads was before the first."""
+    """Number of blocks that are running, and the number of threads before the first of them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -29,8 +29,10 @@ def n_threads() -> int:
 
     Where torch is not loaded, ``OMP_NUM_THREADS``, or one per processor.
     """
+    # Not imported for this: building graphs needs no torch, whose import takes seconds.
     torch = sys.modules.get("torch")
     if torch is not None:
+        # Within `one_thread` torch says 1, which is meant for its own products alone.
         return _USERS.before if _USERS.count else int(torch.get_num_threads())
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return max(int(wanted), 1) if wanted.isdigit() else os.cpu_count() or 1
@@ -41,9 +43,9 @@ def one_thread() -> Iterator[None]:
     """Run torch on one thread within the block, and give the caller's setting back.
 
     The products of a peak graph are small: a second thread saves nothing, and where another process
-    wants the same core, threads that wait for each other spin (eight times slower, measured). The
-    result also no longer depends on the number of threads. torch has one number for all threads of
-    Python: of several blocks at a time, the last one to end gives it back.
+    wants the same core, threads that wait for each other spin (eight times slower, measured). Nor
+    does the result depend on the number of threads any more. torch has one number for all threads
+    of Python: of several blocks at a time, the last to end restores it.
     """
     import torch
 
@@ -63,11 +65,11 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def lent_generator(seed: int | None = None) -> Iterator[None]:
-    """Use torch's global generator within the block, and give its state back.
+    """Use torch's global generator within the block, and restore its state.
 
-    torch draws first weights from it and from no other. Fits in several threads take turns, or one
-    would draw from what another has seeded. Only that of the CPU is touched: ``torch.manual_seed``
-    would seed those of all GPUs too.
+    torch draws first weights from it alone. Fits in several threads take turns, or one would draw
+    from what another has seeded. Only the generator of the CPU is touched: ``torch.manual_seed``
+    would seed those of all GPUs, too.
     """
     import torch
 

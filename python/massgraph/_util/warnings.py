@@ -1,4 +1,4 @@
-"""Where a warning points to: the user's line, not one of ours."""
+"""Point warnings to the user's line, not to one of ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["outside"]
 
 
 def outside() -> int:
-    """Stack level, for `warnings.warn`, of the nearest caller that is not of massgraph."""
+    """Stack level, for `warnings.warn`, of the nearest caller outside of massgraph."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and _is_inside(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
