@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from massgraph._version import __version__ as __version__
 
+# For editors and type checkers, which do not run `__getattr__`.
 if TYPE_CHECKING:
     from massgraph import pl, r
     from massgraph._util.errors import InputError
@@ -83,7 +84,8 @@ __all__ = [
     "write_report",
 ]
 
-# Documented modules, as attributes that are loaded when they are asked for.
+# Documented modules, as attributes that are loaded when they are asked for. Users know them by
+# these names, wherever the modules live.
 _MODULES = {
     "baselines": "evidence.baselines",
     "benchmark": "evidence.benchmark",
@@ -107,7 +109,7 @@ def __getattr__(name: str) -> Any:
     else:
         msg = f"module 'massgraph' has no attribute {name!r}"
         raise AttributeError(msg)
-    globals()[name] = value
+    globals()[name] = value  # so that Python finds it by itself from now on
     return value
 
 

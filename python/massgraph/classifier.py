@@ -46,12 +46,12 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     Spectra are calibrated to the data's own mass axis; then four branches look at the peaks:
     the ``"axis"`` branch at the amounts of the known ions, the ``"family"`` branch at what the
     ions of one molecule add up to, the ``"relational"`` branch, a relational graph
-    convolutional network, at all mass differences, and the ``"peak"`` branch at the set of the
+    convolutional network, at all mass differences, and the ``"peak"`` branch at the set of
     peaks without them. Pixels that a branch was not fitted to decide how much it weighs.
     Everything is exactly additive over ions (see `massgraph.explain`).
 
-    Parameters that are None are as the preset has them; the values of the default preset are given
-    in parentheses.
+    Parameters that are None take the value of the preset; those of the default preset are given in
+    parentheses.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     relations
         Mass differences that make edges (`default_relations` of the spectra's polarity).
     tolerance, tolerance_unit
-        How far the mass difference of an edge may be off, and ``"ppm"`` or ``"Da"``. Not given, the
-        data show it (`massgraph.encode.tolerance`; ``settings_`` and `summary` have what was
-        found). In tables of ions, peaks within it and within 5 ppm are one ion.
+        How far the mass difference of an edge may be off, in ``"ppm"`` or ``"Da"``. By default it
+        is estimated from the data (`massgraph.encode.tolerance`; ``settings_`` and `summary` have
+        the estimate). In tables of ions, peaks within it and within 5 ppm are one ion.
     rule, directed
         As for `build_graph` (``"intensity"``, True).
     features
@@ -91,8 +91,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         Share of the labelled pixels held out, in whole groups, to stop the training of a single
         net (0.2); with `folds` each net holds out its fold.
     epochs, patience
-        Most epochs (24), and epochs without a lower validation loss after which training stops
-        (10).
+        Most epochs (24), and epochs without a lower validation loss before training stops (10).
     batch_size, learning_rate, weight_decay
         Of AdamW (64, 0.01, 0.0001).
     backend
@@ -112,24 +111,23 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     classes_
         Class labels, sorted, shape ``(n_classes,)``.
     contributions_
-        What each branch adds, one row per branch and one for ``"all"``: `branch`; `weight` in the
-        sum; `share` of what the sum says that is this branch's; `balanced_accuracy_alone` and
-        `balanced_accuracy_without` it, both on pixels held out. None for a single net.
+        What each branch adds, one row per branch and one for ``"all"``: `branch`; its `weight` in
+        the sum; its `share` of the variance of the sum; `balanced_accuracy_alone` and
+        `balanced_accuracy_without` it, both on held-out pixels. None for a single net.
     history_
-        Learning curve: see `massgraph.learn.training`; of several nets the mean, of which no epoch
-        is the best, as each net keeps its own. None without any.
+        Learning curve: see `massgraph.learn.training`; of several nets the mean, in which no epoch
+        is the best, as each net keeps its own. None without nets.
     training_, validation_
-        bool, one per pixel of what was given to `fit`: learnt from, and held out to stop the
-        training. With `folds` all labelled pixels are learnt from, and none is held out by all
-        nets.
+        bool, one per pixel given to `fit`: learnt from, and held out to stop the training. With
+        `folds` all labelled pixels are learnt from, and no pixel is held out by all nets.
     settings_
         The resolved settings.
     polarity_, fingerprint_
         Polarity of the training spectra, and their `Spectra.fingerprint`; that of the pixels learnt
-        from and held out, where the others were not read.
+        from and held out where only these were read.
     provenance_
-        Counts that describe the data of the fit, and the versions of the packages, for the card of
-        a saved model.
+        Counts that describe the data of the fit, and versions of packages, for the card of a saved
+        model.
     fitted_
         The `massgraph.fitted.FittedModel`, which all of these are read from.
     encoder_
@@ -178,6 +176,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         mz: ArrayLike | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
+        # Kept as given and checked by `fit`: scikit-learn's clones compare them to the very object.
         self.preset = preset
         self.branches = branches
         self.folds = folds
@@ -224,8 +223,8 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             `Spectra`, or a matrix (pixels x features) on the axis `mz`; or what
             `massgraph.open_imzml` gives, of which only the labelled pixels are read.
         y
-            One label per pixel; missing (None, NaN, pandas.NA) means unlabelled. Or the share that
-            each pixel has of each class, ``(n_pixels, n_classes)``, rows summing to one or missing
+            One label per pixel; missing (None, NaN, pandas.NA) means unlabelled. Or the share of
+            each class in each pixel, ``(n_pixels, n_classes)``, rows summing to one or missing
             throughout; the columns of a DataFrame name the classes.
         groups
             Group of each pixel, never split between training and validation. Default: runs where
@@ -233,20 +232,20 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             each pixel by itself.
         sample_weight
             How much each pixel counts within its classes, zero or more; classes count the same
-            whatever their weights sum to. A weight of zero is a pixel without a label. Default: all
+            whatever their weights sum to. A pixel of weight zero counts as unlabelled. Default: all
             alike.
         checkpoint
-            Folder to write the state of the training to after each epoch, whole or not at all; it
+            Folder for the state of the training after each epoch, written whole or not at all; it
             stays there after the fit. Needs a `random_state` that is a number.
         resume
             Whether to go on from the checkpoint in that folder, to the weights that the fit would
-            have ended in; where there is none yet, it starts from the beginning with a warning.
+            have ended in; without one, it starts from the beginning with a warning.
 
         Raises
         ------
         InputError
             For fewer than two classes, a class of a single pixel with peaks, groups that cannot be
-            split, a parameter out of its range, or a checkpoint that is damaged or of other data,
+            split, a parameter out of range, or a checkpoint that is damaged or of other data,
             labels or parameters. It is a ValueError.
         FileExistsError
             Where `checkpoint` holds a checkpoint and `resume` is false, or anything else.
@@ -321,6 +320,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         codes[rows] = targets.codes
         origin = Origin(
             polarity=given.polarity,
+            # As given, not as preprocessed: `was_fitted_to` is asked of what users have.
             fingerprint=given.fingerprint(),
             training=training,
             validation=validation,
@@ -361,14 +361,14 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         )
 
     def _resolve(self, spectra: Spectra) -> Settings:
-        resolve_backend(self.backend)
+        resolve_backend(self.backend)  # a backend that is not there is refused before any work
         parameters = self.get_params(deep=False)
         given = {name: value for name, value in parameters.items() if name not in NOT_SETTINGS}
         return resolve_settings(self.preset, spectra.polarity, given)
 
     @classmethod
     def of(cls, model: FittedModel) -> RGCNClassifier:
-        """The estimator of a fitted model, with the parameters that were given to its fit."""
+        """Make the estimator of a fitted model, with the parameters that its fit was given."""
         origin, settings = model.origin, model.settings
         parameters = {name: getattr(settings, name) for name in origin.given}
         unit = PRESETS[origin.preset].get("tolerance_unit", "ppm")
@@ -416,20 +416,20 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         logits = self.logits(X)
         empty = np.isnan(logits).any(axis=1)
         labels: NDArray[Any] = self.classes_[np.argmax(logits, axis=1)]
-        if empty.any():
+        if empty.any():  # argmax takes NaN for some class
             labels = labels.astype(object)
             labels[empty] = None
         return labels
 
     def score(self, X: Input, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Share of the labelled pixels that got their class.
+        """Share of the labelled pixels that are given their class.
 
         Parameters
         ----------
         X, y
             Pixels and their labels, missing where unlabelled.
         sample_weight
-            How much each pixel counts (all alike).
+            How much each pixel counts (default: all alike).
 
         Warns
         -----
@@ -458,7 +458,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     def segment(
         self, X: Input, y: ArrayLike | None = None, *, explain: bool = True
     ) -> Segmentation:
-        """Classes, probabilities, uncertainty and explanation of all pixels.
+        """Classify all pixels, with probabilities, uncertainty and explanation.
 
         Parameters
         ----------
@@ -467,16 +467,16 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         y
             Labels to compare with, missing where unlabelled.
         explain
-            Whether to explain too, which costs about one more prediction.
+            Whether to add an explanation, which costs about one more prediction.
         """
         pixels = self._pixels(X)
         reference = None if y is None else self._names(y)
         return segment(self._model, pixels, reference, explain=explain)
 
     def only(self, *branches: str) -> RGCNClassifier:
-        """The fitted model with some of its branches alone, at the weights that they have.
+        """Keep some of the branches of the fitted model, at their weights.
 
-        Branches stay in their order; a clone of it has these branches too.
+        Branches stay in their order; clones of the result have these branches, too.
 
         Raises
         ------
@@ -491,7 +491,8 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         return chosen
 
     def _names(self, y: Any) -> NDArray[Any]:
-        """Labels as names of classes: 1.0, as integers beside NaN become, is the class 1."""
+        """Labels as names of classes."""
+        # Integers beside NaN become floats: 1.0 is the class 1.
         values = label_array(y)
         names = {value: str(value) for value in self.classes_.tolist()}
         text = [None if pd.isna(value) else names.get(value, str(value)) for value in values.flat]
@@ -501,8 +502,8 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
 def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
     """Read a model folder that `RGCNClassifier.save` wrote, as a fitted classifier.
 
-    Everything is checked before it is used, and nothing in the folder is run. A clone of the
-    classifier has the parameters that its fit was given.
+    Everything is checked before it is used, and nothing in the folder is run. Clones of the
+    classifier have the parameters that its fit was given.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What estimators have in common: a fitted model, and all that can be read or asked of it."""
+"""The base of estimators: a fitted model, and all that can be read from it or asked of it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,23 @@ class FittedEstimator(BaseEstimator):  # type: ignore[misc]
     """Base of the estimators: a thin shell around a `FittedModel`, which `fit` puts into `fitted_`.
 
     Subclasses have a parameter `mz`, the m/z of the columns where matrices are given.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> clf.branch_logits(spectra).shape == (spectra.n_pixels, 1, 3)
+    True
+    >>> clf.polarity_, clf.summary()["folds"]
+    ('positive', 2)
     """
 
     mz: ArrayLike | None
     fitted_: FittedModel
 
     def _as_spectra(self, X: Any, *, fitting: bool = False) -> Spectra:
-        """Spectra as they are; a matrix through the axis `mz`."""
+        """Return spectra as they are; make them of a matrix and the axis `mz`."""
         if isinstance(X, Spectra):
             return X
         if self.mz is None:
@@ -49,6 +59,7 @@ class FittedEstimator(BaseEstimator):  # type: ignore[misc]
                 f"columns as {type(self).__name__}(mz=...)"
             )
             raise InputTypeError(msg)
+        # Sparse matrices need not be filled, as zeros are no peaks.
         matrix = check_array(X, accept_sparse="csr", dtype=(np.float32, np.float64))
         n_features = matrix.shape[1]
         if fitting:
@@ -63,6 +74,7 @@ class FittedEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _pixels(self, X: Any) -> Spectra | SpectraSource:
         """Pixels for the fitted model."""
+        # First of all, so that an unfitted estimator says so whatever it is given.
         check_is_fitted(self, "fitted_")
         return X if is_source(X) else self._as_spectra(X)
 
@@ -123,10 +135,10 @@ class FittedEstimator(BaseEstimator):  # type: ignore[misc]
     def logits(self, X: Input) -> NDArray[np.float64]:
         """Logits, shape ``(n_pixels, n_classes)``.
 
-        NaN for pixels without peaks, or of whose peaks none is of an ion that the model knows: of
-        those nothing can be said, here and in all that predicts.
+        NaN for pixels without peaks of ions that the model knows: nothing can be said of them, here
+        and in all that predicts.
 
-        Raises InputError, as all that predicts, for no pixels or those of the other polarity.
+        Raises InputError, as all that predicts, for no pixels or pixels of the other polarity.
         """
         pixels = self._pixels(X)
         return self._model.logits(pixels)
@@ -136,7 +148,7 @@ class FittedEstimator(BaseEstimator):  # type: ignore[misc]
         return uncertainty_of(self._model.probabilities(self._pixels(X)))
 
     def embed(self, X: Input) -> NDArray[np.float32]:
-        """What the heads of the model read of each pixel; NaN without peaks.
+        """What the heads of the model read, for each pixel; NaN without peaks.
 
         Side by side, in the order of `branches`: a number per class of the axis and the family
         branch, and the mean peak features of each net of the others, ``folds * hidden[-1]``.
@@ -158,7 +170,8 @@ class FittedEstimator(BaseEstimator):  # type: ignore[misc]
     def explain(self, X: Input) -> Explanation:
         """Which ions and families decided: see `massgraph.Explanation`.
 
-        Of what `massgraph.open_imzml` gives, a `massgraph.explain.activation.StreamedExplanation`.
+        A source, such as `massgraph.open_imzml` gives, has a
+        `massgraph.explain.activation.StreamedExplanation`.
         """
         pixels = self._pixels(X)
         return explain(self._model, pixels)

@@ -1,7 +1,7 @@
 """The fitted model: encoder, network, outputs and where they came from.
 
-It is all that is needed to predict, explain, save and send away. Estimators make one; prediction,
-explanation, model folders, R and the command line take it, and know no estimator.
+It is all that it takes to predict, explain, save and send away. Estimators make one; prediction,
+explanation, model folders, R and the command line take one, and know no estimator.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Compute = Callable[[Any], torch.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Classes:
-    """What the outputs of a model stand for: one class each.
+    """The classes that the outputs of a model stand for, one each.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ class Origin:
     polarity
         Of the training spectra.
     fingerprint
-        `Spectra.fingerprint` of all pixels given to the fit; of those learnt from and held out,
-        where the others were not read.
+        `Spectra.fingerprint` of all pixels given to the fit; of those learnt from and held out
+        where only these were read.
     training, validation
         bool, one per pixel given to the fit: learnt from, and held out to stop the training.
     data
@@ -85,12 +85,21 @@ class Origin:
     n_nets
         Nets per branch.
     preset, given
-        The preset, and the names of the settings that the user chose: the others are the preset's,
+        The preset, and the names of the settings that the user chose; the others are the preset's,
         or were found in the data.
     random_state
-        The seed; None where there was none.
+        The seed; None for a fresh one.
     mz
         m/z of the columns, where the fit was given a matrix.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> origin = clf.fitted_.origin
+    >>> origin.polarity, origin.n_nets, origin.given
+    ('positive', 2, ('augment', 'branches', 'folds'))
     """
 
     polarity: str | None
@@ -130,7 +139,7 @@ class FittedModel:
     origin
         What it was learnt from.
     backend
-        Who computes the convolutions.
+        What computes the convolutions.
     device
         Name of the torch device, or ``"auto"``.
 
@@ -167,7 +176,8 @@ class FittedModel:
         return sum(weights.numel() for weights in self.network.parameters())
 
     def checked(self, spectra: Spectra) -> Spectra:
-        """The spectra; InputError where they have the polarity that the model has not."""
+        """Return the spectra; InputError where they are of the other polarity."""
+        # A polarity that is unknown, here or there, contradicts nothing.
         polarity = self.origin.polarity
         if len({polarity, spectra.polarity} - {None}) > 1:
             msg = (
@@ -182,13 +192,13 @@ class FittedModel:
     def logits(self, X: Pixels) -> NDArray[np.float64]:
         """Logits, shape ``(n_pixels, n_classes)``.
 
-        NaN for pixels without peaks, or of whose peaks none is of an ion that the model knows: of
-        those nothing can be said, here and in all that predicts.
+        NaN for pixels without peaks of ions that the model knows: nothing can be said of them, here
+        and in all that predicts.
 
         Raises
         ------
         InputError
-            For no pixels, or those of the other polarity.
+            For no pixels, or pixels of the other polarity.
         """
         return self.per_pixel(X, self.network.forward)
 
@@ -208,14 +218,14 @@ class FittedModel:
         return self.per_pixel(X, lambda batch: self.network.embedding(batch).float())
 
     def per_pixel(self, X: Pixels, compute: Compute) -> NDArray[Any]:
-        """``compute`` of the graphs of all pixels, in blocks; NaN for pixels without nodes."""
+        """Apply `compute` to the graphs of all pixels, in blocks; NaN for pixels without nodes."""
         found = self.outputs_of(Reading(self, X, "predict"), "predicting", compute)
         return np.concatenate([one.values[0] for one in found])
 
     def outputs_of(
         self, reading: Reading, description: str, *computes: Compute, cam: bool = False
     ) -> Iterator[PartOutputs]:
-        """What the network gives of each part of the pixels, in order, on several threads.
+        """Outputs of the network for each part of the pixels, in order, on several threads.
 
         Parameters
         ----------
@@ -224,17 +234,18 @@ class FittedModel:
         description
             For the progress bar.
         computes
-            What is asked of each pixel: functions of a batch.
+            Functions of a batch, each with a row per pixel.
         cam
-            Whether class activations of the peaks are asked for too.
+            Whether to give the class activations of the peaks, too.
         """
+        # Parts are read in this thread, whatever encodes them: R allows no other.
         work = partial(_part_outputs, self, computes, cam)
         return Threads(n_threads()).map(work, reading.parts(description))
 
     # ---------------------------------------------------------------- other models
 
     def only(self, branches: Sequence[str]) -> FittedModel:
-        """Some of the branches alone, at the weights that they have, in their order.
+        """Keep some of the branches, at their weights and in their order.
 
         Raises
         ------
@@ -249,7 +260,7 @@ class FittedModel:
         if table is not None:
             rows = table["branch"].isin([*branches, "all"])
             table = table[rows].reset_index(drop=True)
-            # Shares and scores were measured for the sum of all.
+            # Shares and scores were measured for the sum of all branches.
             table[["share", "balanced_accuracy_without"]] = np.nan
             table.loc[table["branch"] == "all", "balanced_accuracy_alone"] = np.nan
         given = tuple(dict.fromkeys([*origin.given, "branches"]))
@@ -267,6 +278,7 @@ class FittedModel:
         origin = self.origin
         if len(origin.training) != X.n_pixels:
             return False
+        # Of a source no more is read than the fit may have seen.
         learnt = take(X, np.flatnonzero(origin.training | origin.validation))
         if learnt.fingerprint() == origin.fingerprint:
             return True
@@ -299,9 +311,19 @@ def fitted_model(model: Any) -> FittedModel:
         For an estimator that was not fitted.
     InputTypeError
         For anything else.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.fitted import fitted_model
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> fitted_model(clf) is clf.fitted_
+    True
     """
     if isinstance(model, FittedModel):
         return model
+    # Any estimator, of ours or not: one that is unfitted says so in scikit-learn's own words.
     if hasattr(model, "fit"):
         from sklearn.utils.validation import check_is_fitted
 
@@ -326,6 +348,16 @@ class Part:
         The pixels before and after calibration.
     first_peak
         Number of peaks of the source before these, where it was read as a whole.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.fitted import Reading
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> part = Reading(clf.fitted_, spectra, "predict").sample()
+    >>> part.spectra.n_pixels == spectra.n_pixels, part.first_peak
+    (True, 0)
     """
 
     spectra: Spectra
@@ -334,22 +366,32 @@ class Part:
 
 
 class Reading:
-    """One way through the pixels of a source, for a model: memory is a source of one block.
+    """One pass over the pixels of a source, as a model reads them; memory is a source of one block.
 
     Parameters
     ----------
     model
-        Who reads.
+        The model that reads.
     source
-        Spectra in memory, which are calibrated once as a whole, or a source, whose runs' mass
-        errors are estimated from a sample, and whose parts are calibrated as they come.
+        Spectra in memory, which are calibrated once as a whole, or a source, which is calibrated
+        part by part, by mass errors of its runs that are estimated from a sample.
     purpose
-        What the pixels are read for, for the message where there are none.
+        What the pixels are read for: a verb for the message where there are none.
 
     Raises
     ------
     InputError
-        For no pixels; while reading, for those of the other polarity.
+        For no pixels; while reading, for pixels of the other polarity.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.fitted import Reading
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> reading = Reading(clf.fitted_, spectra, "predict")
+    >>> sum(part.spectra.n_pixels for part in reading.parts("predicting")) == spectra.n_pixels
+    True
     """
 
     def __init__(self, model: FittedModel, source: Pixels, purpose: str) -> None:
@@ -360,12 +402,13 @@ class Reading:
 
     @cached_property
     def _whole(self) -> Part:
+        # Kept: the pass and whoever looks at the sample share one calibration.
         encoder = self.model.encoder
         spectra = encoder.preprocess(self.model.checked(sample(self.source)))
         return Part(spectra, encoder.calibrate(spectra), 0)
 
     def sample(self) -> Part:
-        """Spectra in memory as a whole; of a source as many pixels as show its ions."""
+        """Spectra in memory as a whole; of a source, enough pixels to show its ions."""
         return self._whole
 
     def parts(self, description: str) -> Iterator[Part]:
@@ -384,6 +427,7 @@ class Reading:
 
     def _parts_of_source(self, description: str) -> Iterator[Part]:
         encoder, errors = self.model.encoder, None
+        # Before the parts: one of few pixels of a run could not tell the mass error of the run.
         if encoder.axis is not None:
             pixels = sample_of_runs(runs(self.source))
             some = self.model.checked(take(self.source, pixels))
@@ -395,16 +439,16 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class PartOutputs:
-    """What the network gives of a part.
+    """Outputs of the network for a part.
 
     Parameters
     ----------
     part
         The pixels.
     known
-        bool, shape ``(n_pixels,)``: pixels with nodes, of which something can be said.
+        bool, shape ``(n_pixels,)``: pixels with nodes; nothing can be said of the others.
     values
-        One array for each thing that was asked for, a row per pixel, NaN where unknown.
+        One array for each function that was asked for, a row per pixel, NaN where unknown.
     cam
         Class activation of each peak, ``(n_peaks, n_classes)``; None where not asked for.
     """
@@ -418,7 +462,7 @@ class PartOutputs:
 def _part_outputs(
     model: FittedModel, computes: tuple[Compute, ...], cam: bool, part: Part
 ) -> PartOutputs:
-    """Encode a part batch by batch, each once, and let the network say what is asked for."""
+    """Encode a part batch by batch, each once, and apply all functions to each batch."""
     known: list[NDArray[np.bool_]] = []
     values: list[list[NDArray[Any]]] = [[] for _ in computes]
     activations: list[NDArray[np.float64]] = []
@@ -444,7 +488,8 @@ def _part_outputs(
 
 
 def _of_branches(table: pd.DataFrame | None) -> dict[str, Any]:
-    """What each branch contributes, in the order of `branches`."""
+    """Contributions of the branches, in the order of `branches`."""
+    # One branch by itself is all of the sum, and of some of several no share was measured.
     if table is None or len(table) < 3 or table["share"].isna().any():
         return {}
     branches, whole = table.iloc[:-1], table.iloc[-1]

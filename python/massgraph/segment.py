@@ -1,4 +1,4 @@
-"""From a fitted model and pixels to a segmentation, in one way through the pixels."""
+"""From a fitted model and pixels to a segmentation, in one pass over the pixels."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ __all__ = ["segment"]
 def segment(
     model: Any, X: Pixels, reference: NDArray[Any] | None = None, *, explain: bool = True
 ) -> Segmentation:
-    """Classes, probabilities, uncertainty and explanation of all pixels.
+    """Classify all pixels, with probabilities, uncertainty and explanation.
 
     Parameters
     ----------
     model
-        A `FittedModel`, or an estimator that was fitted.
+        A `FittedModel`, or a fitted estimator.
     X
-        The pixels; where they are those of the fit, the held-out ones are marked. Of a source the
+        The pixels; where they are those of the fit, the held-out ones are marked. For a source the
         `spectra` of the result have the places of the pixels and no peaks: pictures of single ions
         and the matrices of an h5ad file need the spectra in memory.
     reference
         Labels to compare with, as names of classes, missing where unlabelled.
     explain
-        Whether to explain too.
+        Whether to add an explanation.
 
     Examples
     --------
@@ -45,6 +45,7 @@ def segment(
     True
     """
     model = fitted_model(model)
+    # One pass for both: reading, calibration and graphs cost more than the network.
     reading = Reading(model, X, "segment")
     explainer = Explainer(model, reading) if explain else None
     logits, places = [], []
@@ -53,6 +54,7 @@ def segment(
         logits.append(found.values[0])
         if explainer is not None:
             explainer.add(found)
+        # A source may be larger than memory: what stays of a part is where its pixels are.
         if not isinstance(X, Spectra):
             places.append(without_peaks(found.part.spectra))
     origin, trained_here = model.origin, model.was_fitted_to(X)

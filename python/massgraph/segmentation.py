@@ -1,4 +1,4 @@
-"""Segmentation: the one data model between the model and everything that shows or writes results.
+"""Segmentation: the one data model between a model and all that shows or writes results.
 
 A class for every pixel, how sure it is, and why. It knows nothing of how the model was trained.
 """
@@ -31,7 +31,7 @@ __all__ = ["Segmentation", "uncertainty_of"]
 class Segmentation:
     """Classes of pixels, with probabilities, uncertainty and the explanation.
 
-    Made by `RGCNClassifier.segment`, or by `from_probability`, which derives the fields that
+    Made by `RGCNClassifier.segment`, or by `from_probability`, which derives those fields that
     follow from others.
 
     Parameters
@@ -67,6 +67,18 @@ class Segmentation:
     ValueError
         Where shapes disagree, or a row of `probability` neither sums to one nor is NaN. The message
         names the field, the pixel and the value.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra = mg.Spectra.from_peaks([([700.5], [1.0]), ([714.5], [1.0]), ([], [])])
+    >>> probability = [[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]]
+    >>> classes, labels = ["stroma", "tumour"], ["stroma", "stroma", None]
+    >>> found = mg.Segmentation.from_probability(spectra, classes, probability, reference=labels)
+    >>> found
+    Segmentation(3 pixels: stroma 1, tumour 1, 1 without peaks)
+    >>> found.balanced_accuracy()
+    0.5
     """
 
     classes: tuple[str, ...]
@@ -149,13 +161,14 @@ class Segmentation:
             As for the class.
         """
         classes = tuple(str(name) for name in classes)
+        # A copy: rows of pixels without peaks are overwritten below.
         probability = np.array(probability, dtype=np.float64)
         _check_shape(probability, spectra.n_pixels, classes)
         if spectra.n_peaks:
             probability[spectra.peak_counts == 0] = np.nan
         missing = np.isnan(probability).any(axis=1)
         codes = np.argmax(np.nan_to_num(probability), axis=1).astype(np.int64)
-        codes[missing] = -1
+        codes[missing] = -1  # a missing value is never a class
         return cls(
             classes=classes,
             probability=probability,
@@ -202,23 +215,23 @@ class Segmentation:
     # ---------------------------------------------------------------- against the user's labels
 
     def balanced_accuracy(self, pixels: ArrayLike | None = None) -> float:
-        """Mean over the classes of the share of their labelled pixels that got their class.
+        """Mean over classes of the share of their labelled pixels that are given their class.
 
         Parameters
         ----------
         pixels
-            Mask or indices of the pixels to look at; default all. Unlabelled ones do not count.
+            Mask or indices of the pixels to count; default all. Unlabelled ones never count.
 
         Returns
         -------
         float
-            Over the classes present among the labels; NaN where there are none. A labelled pixel
-            without peaks counts as missed.
+            Over the classes present among the labels; NaN without labels. A labelled pixel without
+            peaks counts as missed.
         """
         return balanced_accuracy(*self._codes(pixels)) if self.reference is not None else np.nan
 
     def recall(self, pixels: ArrayLike | None = None) -> pd.Series[float]:
-        """Share of the labelled pixels of each class that got their class, NaN where none are.
+        """Share of the labelled pixels of each class that are given it; NaN without any.
 
         Parameters as for `balanced_accuracy`. Labels that are none of `classes` come last.
         """
@@ -232,8 +245,8 @@ class Segmentation:
     def confusion(self, pixels: ArrayLike | None = None) -> pd.DataFrame:
         """Numbers of labelled pixels by the label given (rows) and the class found (columns).
 
-        Parameters as for `balanced_accuracy`. Labelled pixels without peaks have no class and are
-        in no column. Without labels all numbers are zero.
+        Parameters as for `balanced_accuracy`. Labelled pixels without peaks have no class and
+        appear in no column. Without labels all numbers are zero.
         """
         levels = self._levels()
         table = np.zeros((len(levels), len(self.classes)), dtype=np.int64)
@@ -257,7 +270,7 @@ class Segmentation:
             on some of these pixels, else ``"labelled"``; `n_labelled`; `balanced_accuracy`;
             `uncertainty` (mean); and ``recall_<class>``. Runs in order of appearance; no row
             without labelled pixels. Accuracy on training pixels says how well they were learnt by
-            heart, that on held-out ones, which chose the epoch, is a little too good: neither
+            heart; on held-out ones, which chose the epoch, it is a little too good. Neither
             replaces cross-validation.
         """
         columns = ["run", "subset", "n_labelled", "balanced_accuracy", "uncertainty"]
@@ -274,12 +287,13 @@ class Segmentation:
         return pd.DataFrame(rows, columns=columns)
 
     def subsets(self) -> dict[str, NDArray[np.bool_]]:
-        """Labelled pixels by what they were to the fit: masks, by the names of `metrics`."""
+        """Masks of labelled pixels by their part in the fit, under the names of `metrics`."""
         if self.reference is None:
             return {}
         labelled = np.asarray(self.reference.codes) >= 0
         if self.training is None or self.validation is None:
             return {"labelled": labelled}
+        # Without peaks a pixel could not be learnt from: it is not unseen by choice.
         classed = np.asarray(self.label.codes) >= 0
         return {
             "training": labelled & self.training,
@@ -312,6 +326,7 @@ class Segmentation:
 
     def to_anndata(self) -> AnnData:
         """Make an AnnData object; see `massgraph.io.h5ad.to_anndata` for its layout."""
+        # Imported here: who only looks at a segmentation need not load anndata.
         from massgraph.io.h5ad import to_anndata
 
         return to_anndata(self)
@@ -337,12 +352,19 @@ def uncertainty_of(probability: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     numpy.ndarray
-        ``-sum_c p_c log(p_c) / log(n_classes)``; one for rows with NaN, zero with one class only.
+        ``-sum_c p_c log(p_c) / log(n_classes)``; one for rows with NaN, zero for a single class.
+
+    Examples
+    --------
+    >>> from massgraph.segmentation import uncertainty_of
+    >>> uncertainty_of([[0.5, 0.5], [0.9, 0.1], [float("nan")] * 2]).round(2).tolist()
+    [1.0, 0.47, 1.0]
     """
     p = np.asarray(probability, dtype=np.float64)
     if p.ndim != 2 or p.shape[1] == 0:
         msg = f"probability has shape {p.shape}, need (n_pixels, n_classes)"
         raise InputError(msg)
+    # 0 log 0 is 0, and numpy should not warn of the logarithm.
     entropy = -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1)
     share = entropy / np.log(p.shape[1]) if p.shape[1] > 1 else entropy
     return np.where(np.isnan(share), 1.0, np.clip(share, 0.0, 1.0))
@@ -363,6 +385,7 @@ def _check_shape(probability: NDArray[np.float64], n: int, classes: tuple[str, .
 def _check_probability(probability: NDArray[np.float64], n: int, classes: tuple[str, ...]) -> None:
     _check_shape(probability, n, classes)
     missing = np.isnan(probability).all(axis=1)
+    # Probabilities of float32, or from a text file, miss one by their last digits.
     fine = (probability >= 0).all(axis=1) & (np.abs(probability.sum(axis=1) - 1) < 1e-4)
     bad = ~(fine | missing)
     if bad.any():
@@ -373,6 +396,7 @@ def _check_probability(probability: NDArray[np.float64], n: int, classes: tuple[
 
 def _as_reference(labels: pd.Categorical | ArrayLike, classes: tuple[str, ...]) -> pd.Categorical:
     """Labels as text; levels are the classes, then what else there is."""
+    # Objects, as numpy would make text of a mixture, and the text "nan" of what is missing.
     values = np.asarray(labels, dtype=object).ravel()
     text = [None if missing else str(v) for v, missing in zip(values, pd.isna(values), strict=True)]
     others = dict.fromkeys(v for v in text if v is not None and v not in classes)

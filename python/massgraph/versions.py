@@ -1,4 +1,4 @@
-"""Which path runs here, and on what."""
+"""Which path runs here, native or torch, and the versions of what takes part."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from massgraph.native.library import levels, library, status
 __all__ = ["package_versions", "show_versions", "versions"]
 
 PACKAGES = ("numpy", "scipy", "torch", "torch-geometric", "scikit-learn", "anndata")
-# Those that decide a result.
+# Those that decide a result: they are written beside it, and in the cards of models.
 DECIDING = ("numpy", "scipy", "pandas", "scikit-learn", "torch", "anndata")
 
 
@@ -25,8 +25,14 @@ def versions() -> dict[str, str]:
     -------
     dict
         `massgraph`; `path`, ``"native"`` or ``"torch"``; `native`, where the compiled library is or
-        why it does not run; `simd`, its instruction set and in parentheses the others that this
+        why it does not run; `simd`, its instruction set, and in parentheses others that this
         machine has; `threads`; `python`, `machine` and packages.
+
+    Examples
+    --------
+    >>> from massgraph.versions import versions
+    >>> versions()["path"] in ("native", "torch")
+    True
     """
     loaded = library()
     running = "none" if loaded is None else loaded.mg_level().decode()
@@ -44,6 +50,7 @@ def versions() -> dict[str, str]:
 
 
 def _version(name: str) -> str:
+    # Not `__version__` of the package: importing torch to print its version takes seconds.
     try:
         return version(name)
     except PackageNotFoundError:
@@ -69,7 +76,14 @@ def package_versions() -> dict[str, str]:
 
 
 def show_versions() -> None:
-    """Print which path runs, native or torch, on what, and the versions that a report needs."""
+    """Print which path runs, on what, and the versions that a bug report needs.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> mg.show_versions()
+    massgraph ...
+    """
     found = versions()
     width = max(map(len, found))
     sys.stdout.write("".join(f"{name:<{width}}  {value}\n" for name, value in found.items()))
