@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from massgraph.explain.activation import Explanation
     from massgraph.graph.builder import Graph, build_graph
     from massgraph.io.anndata import from_anndata
+    from massgraph.io.formats import read
     from massgraph.io.imzml import open_imzml, read_imzml
     from massgraph.io.labels import match_labels, read_labels
     from massgraph.report.page import write_report
@@ -49,6 +50,7 @@ _HOMES = {
     "load": "classifier",
     "match_labels": "io.labels",
     "open_imzml": "io.imzml",
+    "read": "io.formats",
     "read_imzml": "io.imzml",
     "read_labels": "io.labels",
     "relations_from_masses": "chem.relations",
@@ -76,6 +78,7 @@ __all__ = [
     "open_imzml",
     "pl",
     "r",
+    "read",
     "read_imzml",
     "read_labels",
     "relations_from_masses",

@@ -28,6 +28,7 @@ __all__ = [
     "find_format",
     "forget_format",
     "known_formats",
+    "read",
     "register_format",
 ]
 
@@ -151,6 +152,42 @@ def known_formats() -> tuple[Format, ...]:
     ['imzML', 'h5ad']
     """
     return tuple(_FORMATS.values())
+
+
+def read(path: str | Path, **options: Any) -> Spectra:
+    """Read a file of any known format into memory.
+
+    Parameters
+    ----------
+    path
+        The file; its name says of which format it is, or else its content.
+    options
+        Of the format's reader: ``profile="centroid"`` of imzML, for example.
+
+    Raises
+    ------
+    InputError
+        Where the format is not known or has no such option; as its reader raises it for a file that
+        cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     clf.segment(spectra).write_h5ad(f"{folder}/run.h5ad")
+    ...     mg.read(f"{folder}/run.h5ad").n_pixels == spectra.n_pixels
+    True
+    """
+    found = find_format(path)
+    unknown = sorted(set(options) - set(found.options))
+    if unknown:
+        known = ", ".join(found.options) or "none"
+        msg = f"{path}: {found.name} has no option {unknown[0]!r} (known: {known})"
+        raise InputError(msg)
+    return found.read(Path(path), **options)
 
 
 def find_format(path: str | Path) -> Format:
