@@ -16,6 +16,7 @@ from massgraph.data import sources
 from massgraph.data.sources import (
     JoinedSpectra,
     SpectraSource,
+    batches,
     check_pixels,
     in_memory,
     is_source,
@@ -28,7 +29,7 @@ from massgraph.data.sources import (
 )
 from massgraph.data.spectra import Spectra
 from massgraph.data.validation import PixelError
-from source_builder import Bare, Blocks, Short, tissue, write_imzml
+from source_builder import Bare, Blocks, Other, Shifted, Short, tissue, write_imzml
 
 
 @pytest.fixture(scope="module")
@@ -161,27 +162,6 @@ def test_places_are_the_pixels_without_peaks(image: Spectra, tmp_path: Path) -> 
 # -------------------------------------------------------------------- sources that break their word
 
 
-class Other(Bare):
-    """Reads and gives what pixels are not."""
-
-    def read(self, first: int, stop: int) -> Any:
-        return [self.spectra.pixel(index) for index in range(first, stop)]
-
-    def blocks(self) -> Iterator[Any]:
-        yield self.read(0, self.n_pixels)
-
-
-class Shifted(Bare):
-    """One pixel too many, wherever it is asked."""
-
-    def read(self, first: int, stop: int) -> Spectra:
-        return self.spectra[first : stop + 1]
-
-    def blocks(self) -> Iterator[Spectra]:
-        yield self.spectra
-        yield self.spectra[:1]
-
-
 class Misplaced(Bare):
     run = ("a", "b")
 
@@ -231,3 +211,23 @@ def test_errors_name_the_pixel_among_all(spectra: Spectra) -> None:
         list(parts(Broken(spectra)))
     with pytest.raises(PixelError, match=f"pixel {first.n_pixels + 9}: mz nan"):
         list(parts(JoinedSpectra([first, Broken(second)])))
+
+
+# -------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([], []),
+        ([3], [(0, 1)]),
+        ([3, 3, 3], [(0, 2), (2, 3)]),
+        ([9, 1, 1], [(0, 1), (1, 3)]),
+        ([0, 0, 0], [(0, 3)]),
+        ([7, 0, 7], [(0, 1), (1, 2), (2, 3)]),
+    ],
+)
+def test_batches_of_bounded_size(counts: list[int], expected: list[tuple[int, int]]) -> None:
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+    found = [(part.start, part.stop) for part in batches(offsets, max_peaks=6)]
+    assert found == expected
