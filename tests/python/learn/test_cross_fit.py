@@ -15,9 +15,17 @@ from sklearn.base import clone
 import massgraph as mg
 from massgraph.data import degrade
 from massgraph.data.splits import fold_by_group
+from massgraph.encode.encoder import PeakEncoder
+from massgraph.encode.learn_axis import learn_axis
 from massgraph.graph.batch import PeakGraphs
 from massgraph.graph.messages import Messages
+from massgraph.learn.branches import PartShape
+from massgraph.learn.cross_fit import cross_fit
 from massgraph.learn.inference import model_output
+from massgraph.learn.objectives import CrossEntropy, Evaluate
+from massgraph.learn.settings import resolve_settings
+from massgraph.learn.targets import Targets
+from massgraph.learn.versions import encode_versions
 from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.discriminants import AxisBranch
 from massgraph.nn.nets import PeakNet, RelationalNet
@@ -214,6 +222,59 @@ def test_a_group_that_holds_a_class_is_never_held_out() -> None:
         fold_by_group(np.array([0, 1]), [0, 1], 2, np.random.default_rng(0))
     with pytest.raises(ValueError, match="3 groups for 2 labelled pixels"):
         fold_by_group(np.array([0, 1]), [0, 1, 2], 2, np.random.default_rng(0))
+
+
+# -------------------------------------------------------------------- other objectives
+
+
+class Sparse(CrossEntropy):
+    """Cross-entropy of logits that are held small, and how large they are."""
+
+    valid_columns = ("valid_balanced_accuracy", "valid_size")
+
+    def loss(self, net: Any, drawn: Any, device: torch.device) -> Any:
+        loss, logits = super().loss(net, drawn, device)
+        return loss + 5.0 * logits.pow(2).mean(), logits
+
+    def validate(self, evaluate: Evaluate, rng: np.random.Generator) -> dict[str, float]:
+        logits = evaluate(self.validation.graphs, self.validation.graph(self.validation.entries))
+        return {**super().validate(evaluate, rng), "valid_size": float(np.abs(logits).mean())}
+
+
+def test_nets_may_be_trained_towards_anything_else(tissue: Any) -> None:
+    spectra, labels = tissue
+    codes = np.unique(labels, return_inverse=True)[1]
+    given = {"branches": ("axis", "peak"), "epochs": 3, "hidden": (4,)}
+    settings = resolve_settings("default", "positive", given)
+    axis = learn_axis(spectra)
+    encoder = PeakEncoder.learn(spectra, settings, axis)
+    versions = encode_versions(encoder, spectra, codes, np.random.SeedSequence(0), n_copies=0)
+
+    def fit(**more: Any) -> Any:
+        return cross_fit(
+            versions,
+            Targets.of_codes(codes),
+            np.arange(len(codes)) % 2,
+            settings,
+            PartShape.of(settings, 3, len(axis), "auto"),
+            device=torch.device("cpu"),
+            seeds=np.random.SeedSequence(0).spawn(4),
+            **more,
+        )
+
+    plain, small = fit(), fit(objective=Sparse)
+    assert list(small[1].columns) == [
+        *(name for name in plain[1].columns if name != "best"),
+        "valid_size",
+        "best",
+    ]
+    heads = [
+        np.mean([float(net.head.weight.detach().abs().mean()) for net in model.parts("peak")])
+        for model in (plain[0], small[0])
+    ]
+    assert heads[1] < heads[0]
+    # The branch in closed form is fitted as it was.
+    assert torch.equal(plain[0].parts("axis")[0].weight, small[0].parts("axis")[0].weight)
 
 
 # -------------------------------------------------------------------- what is refused

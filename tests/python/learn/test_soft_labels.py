@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 import massgraph as mg
+from source_builder import Bare
 
 CLASSES = ["epithelium", "muscle", "stroma"]
 
@@ -51,20 +51,6 @@ def assert_same_bits(one: mg.RGCNClassifier, other: mg.RGCNClassifier) -> None:
         assert torch.equal(value, states[1][name]), name
     pd.testing.assert_frame_equal(one.contributions_, other.contributions_)
     np.testing.assert_array_equal(one.training_, other.training_)
-
-
-class Source:
-    """Pixels that are read some at a time, and nothing else."""
-
-    def __init__(self, spectra: mg.Spectra) -> None:
-        self._spectra, self.n_pixels = spectra, spectra.n_pixels
-
-    def read(self, first: int, stop: int) -> mg.Spectra:
-        return self._spectra[first:stop]
-
-    def blocks(self) -> Iterator[mg.Spectra]:
-        for start in range(0, self.n_pixels, 50):
-            yield self.read(start, min(start + 50, self.n_pixels))
 
 
 # -------------------------------------------------------------------- shares
@@ -153,7 +139,7 @@ def test_shares_that_are_none_are_refused_before_anything_is_read(
     wrong = shares.copy()
     pixel = int(np.flatnonzero(~pd.isna(tissue.labels))[5])
     wrong.iloc[pixel] = [0.5, 0.4, 0.2]
-    for pixels in (tissue.spectra, Source(tissue.spectra)):
+    for pixels in (tissue.spectra, Bare(tissue.spectra)):
         with pytest.raises(mg.InputError, match=rf"^pixel {pixel}: shares \[0\.5, 0\.4, 0\.2\]"):
             quick().fit(pixels, wrong)
 
@@ -224,7 +210,7 @@ def test_classes_count_the_same_whatever_their_weights_sum_to(tissue: Any) -> No
 )
 def test_weights_that_are_none(tissue: Any, change: Any, message: str) -> None:
     weight = change(np.ones(tissue.spectra.n_pixels))
-    for pixels in (tissue.spectra, Source(tissue.spectra)):
+    for pixels in (tissue.spectra, Bare(tissue.spectra)):
         with pytest.raises(mg.InputError, match=message):
             quick().fit(pixels, tissue.labels, sample_weight=weight)
 
@@ -250,7 +236,7 @@ def test_a_source_is_learnt_from_as_its_pixels_in_memory(
     sample_weight = weight if "weight" in kind else None
     known = ~pd.isna(labels) & ((weight > 0) if "weight" in kind else True)
     whole = quick().fit(spectra, y, sample_weight=sample_weight)
-    read = quick().fit(Source(spectra), y, sample_weight=sample_weight)
+    read = quick().fit(Bare(spectra), y, sample_weight=sample_weight)
     assert_same_bits(read, whole)
     np.testing.assert_array_equal(read.training_, known)
-    np.testing.assert_array_equal(read.logits(Source(spectra)), whole.logits(spectra))
+    np.testing.assert_array_equal(read.logits(Bare(spectra)), whole.logits(spectra))
