@@ -182,7 +182,7 @@ class PeakNet(RelationalNet):
         return graphs.batch(pixels, edges=edges).to(device)
 
     def _native_batch(self, graphs: GraphBatch, features: torch.Tensor) -> GraphBatch:
-        # Graphs of their own: those of the batch have message types, for which there are no weights.
+        # Graphs of their own: those of the batch have message types, for which no weight is.
         messages = CompactMessages.none(graphs.n_pixels)
         counts = graphs.offsets[graphs.pixels + 1] - graphs.offsets[graphs.pixels]
         offsets = np.concatenate(([0], np.cumsum(counts)))
