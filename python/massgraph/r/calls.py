@@ -172,6 +172,7 @@ def _settings(x: Any) -> dict[str, Any]:
     from massgraph.chem.relations import Relations
 
     given = _values(x)
+    # R has no scalars: a vector of one value has come as a number.
     for name in LISTS:
         if given.get(name) is not None:
             given[name] = [_whole(item) for item in np.atleast_1d(given[name]).tolist()]

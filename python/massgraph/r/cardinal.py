@@ -45,6 +45,15 @@ class CardinalSpectra:
         Name of the run of each pixel.
     read
         Reads the pixels from one index up to another, with everything known of them.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
+    >>> read = lambda first, stop: spectra[first:stop]
+    >>> image = mg.r.CardinalSpectra(spectra.n_pixels, None, 100, spectra.run, read)
+    >>> [len(block) for block in image.blocks()]
+    [100, 44]
     """
 
     n_pixels: int
@@ -78,7 +87,7 @@ def open_cardinal(
     polarity: str | None = None,
     pixels_per_block: int | None = None,
 ) -> CardinalSpectra:
-    """Open an R object of Cardinal's for reading.
+    """Open a Cardinal object for reading.
 
     Parameters
     ----------
@@ -100,7 +109,21 @@ def open_cardinal(
     TypeError
         For an object of another class.
     ValueError
-        For features without m/z, out of order, or other data that `Spectra` refuses.
+        For features without m/z or out of order, or other data that `Spectra` refuses.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.session import start
+    >>> x = start().evalr('''
+    ...     Cardinal::MSImagingExperiment(
+    ...         matrix(c(5, 0, 2, 1, 4, 3), nrow = 3),
+    ...         featureData = Cardinal::MassDataFrame(mz = c(255.2, 281.2, 283.3)),
+    ...         pixelData = Cardinal::PositionDataFrame(data.frame(x = 1:2, y = 1)))
+    ... ''')
+    >>> image = mg.r.open_cardinal(x, polarity="negative", pixels_per_block=1)
+    >>> [block.n_peaks for block in image.blocks()]
+    [2, 3]
     """
     if pixels_per_block is not None and pixels_per_block < 1:
         msg = f"pixels_per_block {pixels_per_block} is not 1 or more"
@@ -116,6 +139,7 @@ def open_cardinal(
     raise InputTypeError(msg)
 
 
+# R is asked, since classes may extend those of Cardinal: `x.rclass` names the class itself only.
 def _is(x: Any, name: str) -> bool:
     return bool(as_scalar(function("is")(x, name)))
 

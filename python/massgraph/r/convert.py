@@ -86,6 +86,24 @@ def read_rds(
         Where there is no such column.
     TypeError, ValueError
         As for `open_cardinal`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.r.session import start
+    >>> x = start().evalr('''
+    ...     Cardinal::MSImagingExperiment(
+    ...         matrix(c(5, 0, 2, 1, 4, 3), nrow = 3),
+    ...         featureData = Cardinal::MassDataFrame(mz = c(255.2, 281.2, 283.3)),
+    ...         pixelData = Cardinal::PositionDataFrame(data.frame(x = 1:2, y = 1)))
+    ... ''')
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     mg.r.write_rds(x, Path(folder) / "image.rds")
+    ...     spectra = mg.r.read_rds(Path(folder) / "image.rds", polarity="negative")
+    >>> spectra.peak_counts.tolist()
+    [2, 3]
     """
     x = load_rds(path)
     spectra = to_spectra(x, polarity=polarity)
@@ -103,10 +121,10 @@ def read_rds(
 
 
 def connect() -> None:
-    """Start R where it does not run yet, and let R's massgraph call this Python.
+    """Start R if it does not run yet, and let the R package massgraph call this Python.
 
-    The functions here do so by themselves; call it first where R code that rpy2 runs is to use the
-    R package massgraph.
+    The functions here do so by themselves. Call it before you run, by rpy2, R code that uses the R
+    package massgraph.
 
     Raises
     ------
@@ -114,8 +132,17 @@ def connect() -> None:
         Where rpy2 is not installed, or does not fit the R that is.
     RuntimeError
         Outside the main thread.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.session import start
+    >>> mg.r.connect()
+    >>> bool(start().evalr("is.function(getOption('massgraph.serve'))")[0])
+    True
     """
     start()
+    # An R that runs this Python calls it through reticulate, and needs no offer.
     if not runs_inside_r():
         offer()
 
@@ -129,10 +156,24 @@ def load_rds(path: str | os.PathLike[str]) -> Any:
         Where there is no such file.
     RError
         Where R cannot read it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.r.values import from_r, to_r
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     mg.r.write_rds(to_r({"organ": "liver"}), Path(folder) / "notes.rds")
+    ...     notes = mg.r.load_rds(Path(folder) / "notes.rds")
+    >>> from_r(notes)
+    {'organ': 'liver'}
     """
+    # R would only say that it cannot open the connection.
     if not Path(path).is_file():
         msg = f"{path}: there is no such file"
         raise FileNotFoundError(msg)
+    # What is read may be a result of the R package massgraph, whose methods call this Python.
     connect()
     try:
         return function("readRDS")(to_r(os.fspath(path)))
@@ -149,19 +190,59 @@ def write_rds(x: Any, path: str | os.PathLike[str], *, overwrite: bool = False) 
     FileExistsError
         Where the file exists and `overwrite` is false.
     RError, OSError
-        Where it cannot be written. An old file is then as it was.
+        Where it cannot be written. An old file then stays as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import massgraph as mg
+    >>> from massgraph.r.values import to_r
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     mg.r.write_rds(to_r([1, 2]), Path(folder) / "x.rds")
+    ...     mg.r.write_rds(to_r([3, 4]), Path(folder) / "x.rds")
+    Traceback (most recent call last):
+    FileExistsError: ...x.rds exists...
     """
     with atomic_file(path, overwrite=overwrite) as temporary:
         function("saveRDS")(x, to_r(os.fspath(temporary)))
 
 
 def to_spectra(x: Any, *, polarity: str | None = None) -> Spectra:
-    """The spectra of a Cardinal object, all pixels; `open_cardinal` reads them block by block."""
+    """Read the spectra of all pixels of a Cardinal object; `open_cardinal` reads block by block.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.session import start
+    >>> x = start().evalr('''
+    ...     Cardinal::MSImagingExperiment(
+    ...         matrix(c(5, 0, 2, 1, 4, 3), nrow = 3),
+    ...         featureData = Cardinal::MassDataFrame(mz = c(255.2, 281.2, 283.3)),
+    ...         pixelData = Cardinal::PositionDataFrame(data.frame(x = 1:2, y = 1)))
+    ... ''')
+    >>> mg.r.to_spectra(x, polarity="negative")
+    Spectra(2 pixels, 5 peaks, m/z 255.2000-283.3000, 1 run, polarity negative)
+    """
     return open_cardinal(x, polarity=polarity).spectra()
 
 
 def pixel_data(x: Any) -> pd.DataFrame:
-    """The columns of `pixelData` of a Cardinal object: coordinates, run and what users added."""
+    """Read `pixelData` of a Cardinal object: coordinates, run and what users added.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.session import start
+    >>> x = start().evalr('''
+    ...     Cardinal::MSImagingExperiment(
+    ...         matrix(c(5, 0, 2, 1, 4, 3), nrow = 3),
+    ...         featureData = Cardinal::MassDataFrame(mz = c(255.2, 281.2, 283.3)),
+    ...         pixelData = Cardinal::PositionDataFrame(data.frame(x = 1:2, y = 1)))
+    ... ''')
+    >>> mg.r.pixel_data(x).columns.tolist()
+    ['x', 'y', 'run']
+    """
     columns = function("as.list")(function("pixelData")(x))
     names = as_text(columns.names)
     return pd.DataFrame({name: column(v) for name, v in zip(names, columns, strict=True)})
@@ -170,7 +251,7 @@ def pixel_data(x: Any) -> pd.DataFrame:
 def to_anndata(
     x: Any, *, polarity: str | None = None, tolerance: float = 5.0, tolerance_unit: str = "ppm"
 ) -> AnnData:
-    """A Cardinal object as AnnData that `massgraph.from_anndata` reads.
+    """Convert a Cardinal object to AnnData, as `massgraph.from_anndata` reads it.
 
     Parameters
     ----------
@@ -186,6 +267,20 @@ def to_anndata(
     anndata.AnnData
         Pixels x features: `X` float32 CSR, `obs` the pixel data, ``var["mz"]``, and
         ``obsm["spatial"]`` the coordinates.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.session import start
+    >>> x = start().evalr('''
+    ...     Cardinal::MSImagingExperiment(
+    ...         matrix(c(5, 0, 2, 1, 4, 3), nrow = 3),
+    ...         featureData = Cardinal::MassDataFrame(mz = c(255.2, 281.2, 283.3)),
+    ...         pixelData = Cardinal::PositionDataFrame(data.frame(x = 1:2, y = 1)))
+    ... ''')
+    >>> adata = mg.r.to_anndata(x)
+    >>> adata.shape, adata.var["mz"].tolist()
+    ((2, 3), [255.2, 281.2, 283.3])
     """
     import anndata
 
@@ -204,14 +299,14 @@ def to_anndata(
 
 
 def to_cardinal(segmentation: Segmentation, *, classifier: Any = None) -> Any:
-    """A segmentation as an R object of class `SpatialRGCN`, as `RGCN()` in R returns it.
+    """Convert a segmentation to an R object of class `SpatialRGCN`, as `RGCN()` in R returns it.
 
     Parameters
     ----------
     segmentation
         With coordinates and its explanation, of `RGCNClassifier.segment`.
     classifier
-        The fitted model or estimator, which the object then carries: without it, it cannot predict.
+        The fitted model or estimator, for the object to carry: without one, it cannot predict.
 
     Raises
     ------
@@ -219,6 +314,15 @@ def to_cardinal(segmentation: Segmentation, *, classifier: Any = None) -> Any:
         Where the R package massgraph, or Cardinal, is not installed.
     ValueError
         Where the segmentation has no explanation or no coordinates.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> result = mg.r.to_cardinal(clf.segment(spectra), classifier=clf)
+    >>> result.rclass[0]
+    'SpatialRGCN'
     """
     from massgraph.r.results import result_values
 
@@ -231,6 +335,7 @@ def to_cardinal(segmentation: Segmentation, *, classifier: Any = None) -> Any:
         msg = "the R package massgraph is not installed: R CMD INSTALL it, with Cardinal >= 3.6.0"
         raise ImportError(msg)
     coordinates = np.asarray(segmentation.coordinates)
+    # Runs keep the order in which they came; R would sort the levels of a factor.
     return package_function("massgraph", "resultOfPython")(
         to_r(values),
         to_r(dict(zip("xyz", coordinates.T, strict=False))),
@@ -240,10 +345,26 @@ def to_cardinal(segmentation: Segmentation, *, classifier: Any = None) -> Any:
 
 
 def converter() -> Any:
-    """A converter for `rpy2.robjects`: images of Cardinal become Spectra, segmentations results.
+    """Make a converter for `rpy2.robjects`: Cardinal's images to Spectra, segmentations to results.
 
-    Use it as ``with massgraph.r.converter().context(): ...``: a function of R that returns a
-    Cardinal image then gives `Spectra`, and a `Segmentation` given to one is a `SpatialRGCN`.
+    Use it as ``with massgraph.r.converter().context(): ...``. An R function that returns a Cardinal
+    image then gives `Spectra`, and one that is handed a `Segmentation` sees a `SpatialRGCN`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import rpy2.robjects as ro
+    >>> from massgraph.r.session import start
+    >>> x = start().evalr('''
+    ...     Cardinal::MSImagingExperiment(
+    ...         matrix(c(5, 0, 2, 1, 4, 3), nrow = 3),
+    ...         featureData = Cardinal::MassDataFrame(mz = c(255.2, 281.2, 283.3)),
+    ...         pixelData = Cardinal::PositionDataFrame(data.frame(x = 1:2, y = 1)))
+    ... ''')
+    >>> with mg.r.converter().context():
+    ...     spectra = ro.r("identity")(x)
+    >>> spectra.n_pixels
+    2
     """
     connect()
     from rpy2 import rinterface

@@ -40,6 +40,18 @@ def serve(name: str, key: str) -> None:
     -----
     The answer is a list of `value`, `warnings` (text, each once) and `error` (text, or NULL). R's
     conditions would lose their class on the way through rpy2, so R raises them itself.
+
+    Examples
+    --------
+    >>> from massgraph.r.mailbox import serve
+    >>> from massgraph.r.session import namespace, start
+    >>> from massgraph.r.values import from_r, to_r
+    >>> box = namespace("massgraph")[".mailbox"]
+    >>> masses = start().evalr("c(CH2 = 14.01565, H2O = 18.01056)")
+    >>> box["letter1"] = to_r({"masses": masses, "polarity": None})
+    >>> serve("relations", "letter1")
+    >>> from_r(box["letter1"])["value"]["name"].tolist()
+    ['CH2', 'H2O']
     """
     box = namespace("massgraph")[".mailbox"]
     letter = box[key]
@@ -59,8 +71,14 @@ def serve(name: str, key: str) -> None:
 def offer() -> Any:
     """Let R functions of the package call this Python, where Python is the host.
 
-    R's option ``massgraph.serve`` is then a function that does what `serve` does. R holds no count
-    of it in Python: the cache keeps it alive.
+    R's option ``massgraph.serve`` is then a function that does what `serve` does. That R refers to
+    it does not keep it alive in Python: the cache does.
+
+    Examples
+    --------
+    >>> from massgraph.r.mailbox import offer
+    >>> offer() is offer()
+    True
     """
     rinterface = start()
 

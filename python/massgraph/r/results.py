@@ -32,7 +32,7 @@ LARGEST_MODEL = 2**31
 
 
 def result_values(segmentation: Segmentation, model: Any = None) -> dict[str, Any]:
-    """Everything of a segmentation that R keeps, by the names it has there.
+    """Collect everything that R keeps of a segmentation, by the names it has there.
 
     Parameters
     ----------
@@ -56,6 +56,16 @@ def result_values(segmentation: Segmentation, model: Any = None) -> dict[str, An
     ------
     ValueError
         Where the segmentation has no explanation.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.results import result_values
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> values = result_values(clf.segment(spectra), clf)
+    >>> values["classes"]
+    ['epithelium', 'muscle', 'stroma']
     """
     explanation = segmentation.explanation
     if explanation is None:
@@ -87,7 +97,17 @@ def result_values(segmentation: Segmentation, model: Any = None) -> dict[str, An
 
 
 def model_values(model: Any) -> dict[str, Any]:
-    """What of `result_values` a fitted model or estimator has without any pixels."""
+    """Collect those of `result_values` that a fitted model or estimator has without any pixels.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.results import model_values
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> model_values(clf)["contributions"]["branch"].tolist()
+    ['axis', 'all']
+    """
     fitted = fitted_model(model)
     return {
         "classes": list(fitted.outputs.names),
@@ -110,7 +130,17 @@ def _plain(value: Any) -> Any:
 
 
 def model_to_bytes(model: FittedModel) -> bytes:
-    """A fitted model as bytes: the files of its folder in a ZIP archive, equal for equal models."""
+    """Put a fitted model into bytes: its folder as a ZIP archive, equal for equal models.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.results import model_to_bytes
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> model_to_bytes(clf.fitted_)[:2]
+    b'PK'
+    """
     buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         save(model, Path(folder) / "model")
@@ -123,12 +153,22 @@ def model_to_bytes(model: FittedModel) -> bytes:
 
 
 def model_from_bytes(data: bytes) -> FittedModel:
-    """The model of `model_to_bytes`, checked as `massgraph.load` does.
+    """Read the model of `model_to_bytes`, checked as by `massgraph.load`.
 
     Raises
     ------
     ModelError
         Where the bytes are no such archive, or the model in it is damaged.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.results import model_from_bytes, model_to_bytes
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> model = model_from_bytes(model_to_bytes(clf.fitted_))
+    >>> bool((model.logits(spectra) == clf.fitted_.logits(spectra)).all())
+    True
     """
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
@@ -136,6 +176,7 @@ def model_from_bytes(data: bytes) -> FittedModel:
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 _unpack(archive, model)
+        # In this order: no archive, unknown compression, encrypted, or cut off.
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
             msg = f"the stored model is damaged ({error}): fit it again, or use another copy"
             raise ModelError(msg) from error
@@ -149,6 +190,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
         msg = f"the stored model claims {size} bytes, more than any model has"
         raise ModelError(msg)
     for entry in entries:
+        # A path in a name could lead out of the folder.
         if Path(entry.filename).name != entry.filename:
             msg = f"the stored model holds {entry.filename!r}, which is no file of a model"
             raise ModelError(msg)
@@ -159,7 +201,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
 
 
 def segmentation_from_values(values: dict[str, Any], pixels: dict[str, Any]) -> Segmentation:
-    """A segmentation of what R holds: without the peaks, which R keeps in the data.
+    """Make a segmentation of what R holds: without the peaks, which R keeps in the data.
 
     Parameters
     ----------
@@ -167,6 +209,17 @@ def segmentation_from_values(values: dict[str, Any], pixels: dict[str, Any]) -> 
         As of `result_values`, as Python values.
     pixels
         `coordinates`, `run` and `names` as for `Spectra`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.r.results import result_values, segmentation_from_values
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> values = result_values(clf.segment(spectra))
+    >>> again = segmentation_from_values(values, {"coordinates": spectra.coordinates})
+    >>> again.n_pixels == spectra.n_pixels
+    True
     """
     classes = tuple(values["classes"])
     n_pixels = len(values["probability"])

@@ -27,13 +27,22 @@ HOST_VARIABLE = "R_SESSION_INITIALIZED"
 
 
 class RError(RuntimeError):
-    """A failure inside R; the message is R's own."""
+    """A failure inside R; the message is R's own.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import function
+    >>> from massgraph.r.values import to_r
+    >>> function("stop")(to_r("there is no such pixel"))
+    Traceback (most recent call last):
+    massgraph.r.session.RError: there is no such pixel
+    """
 
 
 def start() -> Any:
-    """The module `rpy2.rinterface`, connected to the R of this process.
+    """Give the module `rpy2.rinterface`, connected to the R of this process.
 
-    Where R runs already, because R started this Python, that is the R; else one is started.
+    That is the R which started this Python; if none did, R is started.
 
     Raises
     ------
@@ -41,6 +50,12 @@ def start() -> Any:
         Where rpy2 is not installed, or does not fit the R that is.
     RuntimeError
         Outside the main thread: R has one stack, and checks it.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import start
+    >>> start().evalr("1 + 1")[0]
+    2.0
     """
     if threading.current_thread() is not threading.main_thread():
         msg = "R can be used from the main thread only: call massgraph.r from there"
@@ -74,7 +89,8 @@ def _load_torch() -> None:
     with the reference BLAS of many Linux systems a product takes 25 times as long, and its last
     digits differ. Libraries bound deeply look for symbols among themselves first.
     """
-    deep = getattr(os, "RTLD_DEEPBIND", 0)  # glibc has it
+    # Only glibc has it. A torch that is there already cannot be bound again.
+    deep = getattr(os, "RTLD_DEEPBIND", 0)
     if "torch" in sys.modules or not deep:
         return
     flags = sys.getdlopenflags()
@@ -103,6 +119,12 @@ def runs_inside_r() -> bool:
     """Whether R started this Python, in its own process.
 
     reticulate leaves its note in an R that Python started, too; rpy2 then left one before.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import runs_inside_r
+    >>> runs_inside_r()
+    False
     """
     return _names_this_process(HOST_VARIABLE, r"PID=(\d+)") and not _names_this_process(
         "PYTHON_SESSION_INITIALIZED", r"current_pid=(\d+)"
@@ -117,7 +139,7 @@ def _names_this_process(variable: str, pattern: str) -> bool:
 
 @cache
 def function(name: str) -> Callable[..., Any]:
-    """An R function as Cardinal's namespace sees it, or R's search path without Cardinal.
+    """Look up an R function as Cardinal's namespace sees it, or R's search path without Cardinal.
 
     That way generics of other packages (`spectra`, `mz`) are found under their own names, without
     attaching anything.
@@ -126,6 +148,13 @@ def function(name: str) -> Callable[..., Any]:
     ------
     RError
         From the function returned, where R signals an error.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import function
+    >>> from massgraph.r.values import as_scalar, to_r
+    >>> as_scalar(function("sum")(to_r(2.0), to_r(3.5)))
+    5.5
     """
     rinterface = start()
     place = namespace("Cardinal") if is_installed("Cardinal") else rinterface.globalenv
@@ -134,17 +163,40 @@ def function(name: str) -> Callable[..., Any]:
 
 @cache
 def package_function(package: str, name: str) -> Callable[..., Any]:
-    """A function of an R package by its name, exported or not."""
+    """Look up a function of an R package, exported or not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.r.session import package_function
+    >>> from massgraph.r.values import as_scalar, to_r
+    >>> as_scalar(package_function("stats", "median")(to_r(np.array([1.0, 2.0, 4.0]))))
+    2.0
+    """
     return _checked(namespace(package)[name])
 
 
 def namespace(package: str) -> Any:
-    """The environment of an R package's own objects."""
+    """Give the environment of an R package's own objects.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import namespace
+    >>> namespace("stats")["sd"].rclass[0]
+    'function'
+    """
     return start().baseenv["asNamespace"](package)
 
 
 def is_installed(package: str) -> bool:
-    """Whether R finds a package; it is then loaded, not attached."""
+    """Whether R finds a package; it is then loaded, not attached.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import is_installed
+    >>> is_installed("stats")
+    True
+    """
     return bool(start().baseenv["requireNamespace"](package, quietly=True)[0])
 
 

@@ -20,7 +20,7 @@ LARGEST_WHOLE = 2**53  # above it doubles have gaps
 
 
 def view(x: Any) -> NDArray[Any]:
-    """A numeric R vector, matrix or array as a read-only numpy array over R's own memory.
+    """View a numeric R vector, matrix or array as a read-only numpy array over R's own memory.
 
     Parameters
     ----------
@@ -37,6 +37,14 @@ def view(x: Any) -> NDArray[Any]:
     ------
     TypeError
         For anything that is not a numeric vector.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import start
+    >>> from massgraph.r.values import view
+    >>> matrix = view(start().evalr("matrix(1:6, nrow = 2)"))
+    >>> matrix[0].tolist(), matrix.flags.writeable
+    ([1, 3, 5], False)
     """
     rinterface = start()
     kinds = (
@@ -47,33 +55,60 @@ def view(x: Any) -> NDArray[Any]:
     if not isinstance(x, kinds):
         msg = f"an R object of type {type(x).__name__} is not numeric"
         raise InputTypeError(msg)
+    # An empty vector has no memory that could be looked at.
     if len(x) == 0:
         dim = x.do_slot("dim") if "dim" in x.list_attrs() else (0,)
         return np.empty(tuple(dim), dtype=np.float64)
     array: NDArray[Any] = np.asarray(x.memoryview())
-    array.flags.writeable = False
+    array.flags.writeable = False  # writing would change the object in R, for all that hold it
     return array
 
 
 def as_text(x: Any) -> list[str | None]:
-    """An R character vector (or factor) as text, None where missing."""
+    """Read an R character vector (or factor) as text, None where missing.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import start
+    >>> from massgraph.r.values import as_text
+    >>> as_text(start().evalr("c('tumour', NA)"))
+    ['tumour', None]
+    """
     rinterface = start()
     if isinstance(x, rinterface.IntSexpVector) and "levels" in x.list_attrs():
         codes, levels = factor(x)
         return [None if code < 0 else levels[code] for code in codes]
+    # R keeps each text in an encoding of its own; Python is given UTF-8.
     values = function("enc2utf8")(function("as.character")(x))
     return [None if value is rinterface.NA_Character else str(value) for value in values]
 
 
 def factor(x: Any) -> tuple[NDArray[np.int64], list[str]]:
-    """Codes of an R factor from zero, -1 where missing, and its levels."""
+    """Read an R factor: codes from zero, -1 where missing, and the levels.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import start
+    >>> from massgraph.r.values import factor
+    >>> codes, levels = factor(start().evalr("factor(c('b', NA, 'a'))"))
+    >>> codes.tolist(), levels
+    ([1, -1, 0], ['a', 'b'])
+    """
     codes = view(x).astype(np.int64)
     levels = as_text(function("levels")(x))
     return np.where(codes == NA_INTEGER, -1, codes - 1), [str(level) for level in levels]
 
 
 def as_scalar(x: Any) -> Any:
-    """The only element of an R vector as a Python value, None for NULL and NA."""
+    """Read the only element of an R vector, None for NULL and NA.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import start
+    >>> from massgraph.r.values import as_scalar
+    >>> as_scalar(start().evalr("'positive'")), as_scalar(start().evalr("NA"))
+    ('positive', None)
+    """
     rinterface = start()
     if x is rinterface.NULL:
         return None
@@ -87,11 +122,18 @@ def as_scalar(x: Any) -> Any:
 
 
 def from_r(x: Any) -> Any:
-    """An R value as a Python value of its own, copied.
+    """Copy an R value into a Python value.
 
-    NULL is None; a data frame a DataFrame; a named list a dictionary and another list a list; raw
-    bytes; a single number, truth value or text without dimensions a scalar; other vectors as of
-    `column`.
+    NULL becomes None; a data frame a DataFrame; a named list a dictionary, another list a list; a
+    raw vector bytes; a single number, truth value or text without dimensions a scalar; other
+    vectors as of `column`.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import start
+    >>> from massgraph.r.values import from_r
+    >>> from_r(start().evalr("list(method = 'RGCN', r = 1, scale = TRUE)"))
+    {'method': 'RGCN', 'r': 1.0, 'scale': True}
     """
     rinterface = start()
     if x is rinterface.NULL:
@@ -106,10 +148,17 @@ def from_r(x: Any) -> Any:
 
 
 def column(x: Any) -> NDArray[Any] | pd.Categorical:
-    """An R vector as an array of its own, of whatever length; a factor as a Categorical.
+    """Copy an R vector, of whatever length, into an array; a factor into a Categorical.
 
     Missing truth values are False, missing text None, missing numbers NaN; a matrix keeps its
     shape.
+
+    Examples
+    --------
+    >>> from massgraph.r.session import start
+    >>> from massgraph.r.values import column
+    >>> column(start().evalr("c(1L, NA)")).tolist()
+    [1.0, nan]
     """
     rinterface = start()
     if isinstance(x, rinterface.StrSexpVector):
@@ -135,7 +184,7 @@ def _list_from_r(x: Any) -> Any:
 
 
 def to_r(value: Any) -> Any:
-    """A Python value as a new R object.
+    """Copy a Python value into a new R object.
 
     Parameters
     ----------
@@ -148,6 +197,14 @@ def to_r(value: Any) -> Any:
     ------
     TypeError
         For anything else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.r.values import from_r, to_r
+    >>> x = to_r({"mz": np.array([255.2, 281.2]), "polarity": "negative"})
+    >>> from_r(x)
+    {'mz': array([255.2, 281.2]), 'polarity': 'negative'}
     """
     rinterface = start()
     if isinstance(value, rinterface.Sexp):
@@ -161,6 +218,7 @@ def to_r(value: Any) -> Any:
     raise InputTypeError(msg)
 
 
+# R stores matrices column by column, hence order="F" throughout.
 def _array(values: NDArray[Any]) -> Any:
     kind = values.dtype.kind
     if kind in "OUS":
@@ -218,7 +276,7 @@ def _strings(values: NDArray[Any]) -> Any:
 
 def _factor(values: pd.Categorical) -> Any:
     codes = np.asarray(values.codes, dtype=np.int32) + np.int32(1)
-    codes[codes == 0] = NA_INTEGER
+    codes[codes == 0] = NA_INTEGER  # R counts levels from one, pandas marks missing ones by -1
     return function("structure")(
         _from_buffer(codes),
         levels=_strings(np.array(list(values.categories), dtype=object)),
@@ -231,6 +289,7 @@ def _column(values: pd.Series[Any]) -> Any:
     if isinstance(values.dtype, pd.CategoricalDtype):
         return pd.Categorical(values)
     if values.dtype.kind in "iu" and values.isna().any():
+        # By way of doubles, whose NaN as.integer() turns into NA.
         codes = values.to_numpy(dtype=np.float64, na_value=np.nan)
         return function("as.integer")(to_r(codes))
     if pd.api.types.is_extension_array_dtype(values.dtype):
@@ -242,6 +301,7 @@ def _column(values: pd.Series[Any]) -> Any:
 
 def _data_frame(table: pd.DataFrame) -> Any:
     """A data frame with rows 1, 2, ...; column names stay as they are."""
+    # By place, since two columns may have one name.
     columns = [to_r(_column(table.iloc[:, place])) for place in range(table.shape[1])]
     frame = _named([str(name) for name in table.columns], columns)
     rows = start().IntSexpVector(range(1, len(table) + 1))
