@@ -13,6 +13,7 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 import massgraph as mg
+from massgraph._util.errors import InputTypeError
 from massgraph import fitted as fitted_module
 from massgraph.data import sources
 
@@ -230,7 +231,7 @@ def test_a_seed_of_numpy_is_a_seed(tissue: Any, fitted: mg.RGCNClassifier) -> No
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "x", np.random.default_rng(0)])
 def test_seeds_that_are_none(tissue: Any, seed: Any) -> None:
-    with pytest.raises(ValueError, match=r"random_state .* is no whole number of 0 or more"):
+    with pytest.raises(mg.InputError, match=r"random_state .* is no whole number of 0 or more"):
         quick(random_state=seed).fit(*tissue)
 
 
@@ -375,7 +376,7 @@ def test_relations_of_the_user(tissue: Any) -> None:
 )
 def test_parameters_out_of_range(tissue: Any, parameters: Any, message: str) -> None:
     spectra, labels = tissue
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(mg.InputError, match=message):
         mg.RGCNClassifier(**parameters).fit(spectra, labels)
 
 
@@ -394,7 +395,7 @@ def test_parameters_out_of_range(tissue: Any, parameters: Any, message: str) -> 
     ],
 )
 def test_parameters_of_another_type(tissue: Any, parameters: Any, message: str) -> None:
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(InputTypeError, match=message):
         mg.RGCNClassifier(**parameters).fit(*tissue)
 
 
@@ -410,7 +411,7 @@ def test_numbers_of_numpy_are_numbers(tissue: Any, fitted: mg.RGCNClassifier) ->
 
 def test_relations_of_another_type(tissue: Any) -> None:
     spectra, labels = tissue
-    with pytest.raises(TypeError, match=r"must be a massgraph\.Relations, got dict"):
+    with pytest.raises(InputTypeError, match=r"must be a massgraph\.Relations, got dict"):
         mg.RGCNClassifier(relations={"CH2": 14.01565}).fit(spectra, labels)  # type: ignore[arg-type]
 
 
@@ -419,13 +420,13 @@ def test_relations_of_another_type(tissue: Any) -> None:
 
 def test_one_class(tissue: Any) -> None:
     spectra, _ = tissue
-    with pytest.raises(ValueError, match=r"one class only, \['a'\]"):
+    with pytest.raises(mg.InputError, match=r"one class only, \['a'\]"):
         quick().fit(spectra, ["a"] * len(spectra))
 
 
 def test_no_label_at_all(tissue: Any) -> None:
     spectra, _ = tissue
-    with pytest.raises(ValueError, match="no pixel has a label"):
+    with pytest.raises(mg.InputError, match="no pixel has a label"):
         quick().fit(spectra, [None] * len(spectra))
 
 
@@ -433,7 +434,7 @@ def test_a_class_of_one_pixel(tissue: Any) -> None:
     spectra, labels = tissue
     rare = labels.copy()
     rare[0] = "rare"
-    with pytest.raises(ValueError, match="'rare' has 1 labelled pixel"):
+    with pytest.raises(mg.InputError, match="'rare' has 1 labelled pixel"):
         quick().fit(spectra, rare)
 
 
@@ -441,7 +442,7 @@ def test_a_class_whose_pixels_are_all_empty(tissue: Any) -> None:
     spectra, labels = tissue
     marked = labels.copy()
     marked[[0, 1]] = "hole"
-    with pytest.raises(ValueError, match="'hole' has 0 labelled pixel"):
+    with pytest.raises(mg.InputError, match="'hole' has 0 labelled pixel"):
         quick().fit(with_empty_pixels(spectra, [0, 1]), marked)
 
 
@@ -461,7 +462,7 @@ def test_other_numbers_of_labels(tissue: Any, shape: tuple[int, ...], message: s
 
 def test_other_numbers_of_groups(tissue: Any) -> None:
     spectra, labels = tissue
-    with pytest.raises(ValueError, match=r"groups have shape \(2,\)"):
+    with pytest.raises(mg.InputError, match=r"groups have shape \(2,\)"):
         quick().fit(spectra, labels, groups=[1, 2])
 
 
@@ -474,7 +475,7 @@ def test_a_labelled_pixel_without_a_group(tissue: Any, missing: Any) -> None:
     groups[unlabelled[0]] = missing  # of no concern
     quick(epochs=1).fit(spectra, labels, groups=groups)
     groups[labelled[3]] = missing
-    with pytest.raises(ValueError, match=f"pixel {labelled[3]} has a label but no group"):
+    with pytest.raises(mg.InputError, match=f"pixel {labelled[3]} has a label but no group"):
         quick(epochs=1).fit(spectra, labels, groups=groups)
 
 
@@ -488,25 +489,25 @@ def test_names_of_groups_do_not_matter(tissue: Any) -> None:
 
 def test_one_group(tissue: Any) -> None:
     spectra, labels = tissue
-    with pytest.raises(ValueError, match="1 groups cannot be split"):
+    with pytest.raises(mg.InputError, match="1 groups cannot be split"):
         quick().fit(spectra, labels, groups=np.zeros(len(spectra)))
 
 
 def test_numbers_that_are_no_classes(tissue: Any) -> None:
     spectra, _ = tissue
-    with pytest.raises(ValueError, match="Unknown label type"):
+    with pytest.raises(mg.InputError, match="Unknown label type"):
         quick().fit(spectra, np.linspace(0, 1, len(spectra)))
 
 
 def test_no_labels_given(tissue: Any) -> None:
     spectra, _ = tissue
-    with pytest.raises(ValueError, match="requires y to be passed"):
+    with pytest.raises(mg.InputError, match="requires y to be passed"):
         quick().fit(spectra, None)
 
 
 def test_no_pixels_to_predict(fitted: mg.RGCNClassifier, tissue: Any) -> None:
     spectra, _ = tissue
-    with pytest.raises(ValueError, match="no pixels to predict"):
+    with pytest.raises(mg.InputError, match="no pixels to predict"):
         fitted.predict(spectra[:0])
 
 
@@ -530,7 +531,7 @@ def test_a_fit_that_fails_leaves_no_half_new_model(tissue: Any) -> None:
     """Else the new classes would name the columns of the old network."""
     spectra, labels = tissue
     classifier = quick(epochs=1).fit(spectra, labels)
-    with pytest.raises(ValueError, match="one class only"):
+    with pytest.raises(mg.InputError, match="one class only"):
         classifier.fit(spectra, ["a"] * len(spectra))
     with pytest.raises(NotFittedError):
         classifier.predict(spectra)
@@ -546,7 +547,7 @@ def test_pixels_of_one_peak_can_be_learnt_from() -> None:
 
 def test_nothing_to_explain(fitted: mg.RGCNClassifier, tissue: Any) -> None:
     spectra = tissue.spectra
-    with pytest.raises(ValueError, match="no pixels to explain"):
+    with pytest.raises(mg.InputError, match="no pixels to explain"):
         fitted.explain(spectra[:0])
     explanation = fitted.explain(with_empty_pixels(spectra[:2], [0, 1]))
     assert explanation.labels.tolist() == [-1, -1]
@@ -568,7 +569,9 @@ def test_spectra_of_the_other_polarity(fitted: mg.RGCNClassifier, tissue: Any) -
     spectra, _ = tissue
     negative = mg.Spectra.from_peaks([spectra.pixel(0)], polarity="negative")
     for method in ("predict", "explain", "segment"):
-        with pytest.raises(ValueError, match="of negative polarity, but the model was fitted to"):
+        with pytest.raises(
+            mg.InputError, match="of negative polarity, but the model was fitted to"
+        ):
             getattr(fitted, method)(negative)
     unknown = mg.Spectra.from_peaks([spectra.pixel(0)])
     assert len(fitted.predict(unknown)) == 1

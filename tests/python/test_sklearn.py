@@ -18,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_array
 
 import massgraph as mg
+from massgraph._util.errors import InputTypeError
 
 
 class MatrixClassifier(mg.RGCNClassifier):
@@ -312,9 +313,9 @@ def test_unfitted_classifiers_say_so(tissue: tuple[mg.Spectra, Any]) -> None:
 
 def test_matrices_need_an_axis() -> None:
     matrix, labels = np.ones((6, 3)), list("ababab")
-    with pytest.raises(TypeError, match=r"ndarray.*RGCNClassifier\(mz=...\)"):
+    with pytest.raises(InputTypeError, match=r"ndarray.*RGCNClassifier\(mz=...\)"):
         mg.RGCNClassifier().fit(matrix, labels)
     classifier = quick(mz=[700.0, 714.01565, 728.0313]).fit(matrix, labels)
     assert classifier.n_features_in_ == 3
-    with pytest.raises(ValueError, match="X has 2 features, but RGCNClassifier is expecting 3"):
+    with pytest.raises(mg.InputError, match="X has 2 features, but RGCNClassifier is expecting 3"):
         classifier.predict(matrix[:, :2])

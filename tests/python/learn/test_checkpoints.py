@@ -347,9 +347,9 @@ def test_leftovers_of_a_killed_writer_are_no_obstacle(tissue: Tissue, tmp_path: 
 
 
 def test_arguments_that_make_no_sense(tissue: Tissue, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="resume=True needs the folder"):
+    with pytest.raises(mg.InputError, match="resume=True needs the folder"):
         classifier().fit(*tissue, resume=True)
-    with pytest.raises(ValueError, match="random_state None draws anew in each fit"):
+    with pytest.raises(mg.InputError, match="random_state None draws anew in each fit"):
         classifier(random_state=None).fit(*tissue, checkpoint=tmp_path / "checkpoints")
     assert list(tmp_path.iterdir()) == []
 

@@ -218,9 +218,9 @@ def test_a_group_that_holds_a_class_is_never_held_out() -> None:
     fold = fold_by_group(y, groups, 3, np.random.default_rng(0))
     assert (fold[20:] == -1).all()
     assert set(fold[:20]) == {0, 1}
-    with pytest.raises(ValueError, match="cannot be split so that every class keeps training"):
+    with pytest.raises(mg.InputError, match="cannot be split so that every class keeps training"):
         fold_by_group(np.array([0, 1]), [0, 1], 2, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="3 groups for 2 labelled pixels"):
+    with pytest.raises(mg.InputError, match="3 groups for 2 labelled pixels"):
         fold_by_group(np.array([0, 1]), [0, 1, 2], 2, np.random.default_rng(0))
 
 
@@ -293,17 +293,17 @@ def test_nets_may_be_trained_towards_anything_else(tissue: Any) -> None:
     ],
 )
 def test_branches_that_are_none(parameters: Any, message: str, tissue: Any) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(mg.InputError, match=message):
         mg.RGCNClassifier(**parameters).fit(*tissue)
 
 
 def test_branches_that_are_not_in_the_model(fitted: mg.RGCNClassifier, tissue: Any) -> None:
-    with pytest.raises(ValueError, match="are not one or more of"):
+    with pytest.raises(mg.InputError, match="are not one or more of"):
         fitted.only("edges")
-    with pytest.raises(ValueError, match="are not one or more of"):
+    with pytest.raises(mg.InputError, match="are not one or more of"):
         fitted.only()
     published = mg.RGCNClassifier(preset="published", epochs=1, device="cpu").fit(*tissue)
-    with pytest.raises(ValueError, match="as published has no branches"):
+    with pytest.raises(mg.InputError, match="as published has no branches"):
         published.only("relational")
     assert published.branch_logits(tissue[0]).shape == (len(tissue[0]), 1, 3)
 
@@ -312,7 +312,7 @@ def test_embeddings_are_of_all_parts(fitted: mg.RGCNClassifier, tissue: Any) -> 
     found = fitted.embed(tissue[0][:4])
     assert found.shape == (4, 2 * 3 + 2 * 2 * 16)
     assert isinstance(fitted.model_, BranchModel)
-    with pytest.raises(ValueError, match="cannot be split"):
+    with pytest.raises(mg.InputError, match="cannot be split"):
         quick().fit(*tissue, groups=tissue[1])
 
 
