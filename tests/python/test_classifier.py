@@ -13,8 +13,8 @@ import torch
 from sklearn.exceptions import NotFittedError
 
 import massgraph as mg
-from massgraph._util.errors import InputTypeError
 from massgraph import fitted as fitted_module
+from massgraph._util.errors import InputTypeError
 from massgraph.data import sources
 
 SINGLE = {"branches": ("relational",), "folds": 1}  # one net, quick to train
