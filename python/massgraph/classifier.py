@@ -27,7 +27,7 @@ from massgraph.fitted import Classes, FittedModel, Origin
 from massgraph.learn.checkpoints import checkpoints_of, fit_identity
 from massgraph.learn.inference import torch_device
 from massgraph.learn.provenance import provenance
-from massgraph.learn.settings import PRESETS, Settings, resolve_settings
+from massgraph.learn.settings import Settings, resolve_settings
 from massgraph.learn.supervised import fit_classes
 from massgraph.learn.targets import Labels
 from massgraph.nn.layers import resolve_backend
@@ -371,9 +371,6 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         """Make the estimator of a fitted model, with the parameters that its fit was given."""
         origin, settings = model.origin, model.settings
         parameters = {name: getattr(settings, name) for name in origin.given}
-        unit = PRESETS[origin.preset].get("tolerance_unit", "ppm")
-        if "tolerance" in parameters and settings.tolerance_unit != unit:
-            parameters["tolerance_unit"] = settings.tolerance_unit
         found = cls(
             preset=origin.preset,
             backend=model.backend,

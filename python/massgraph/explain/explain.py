@@ -186,6 +186,6 @@ def _per_ion(
     """Peak values as a pixels x ions matrix; peaks of a pixel at one ion are summed."""
     shape = (len(offsets) - 1, n_ions)
     # Copies, as `sum_duplicates` sorts in place, and `ion` is a view of the ions of all peaks.
-    matrix = sp.csr_matrix((values.copy(), ion.copy(), offsets), shape=shape)
+    matrix = sp.csr_matrix((values.copy(), ion.copy(), offsets.copy()), shape=shape)
     matrix.sum_duplicates()
     return matrix

@@ -170,14 +170,13 @@ class _Fit:
         fold = fold_by_group(targets.codes, self._chosen_groups, settings.folds, rng)
         encoder = PeakEncoder.learn(self.labelled, settings, self.axis)
         # A branch alone is not weighed against others, and augment 0 asks for no copies at all.
-        several = len(settings.branches) > 1 and settings.augment
         versions = encode_versions(
             encoder,
             self.labelled,
             targets.codes,
             self.seeds[1],
             n_copies=settings.augment,
-            n_weighing=WEIGHING_COPIES if several else 0,
+            n_weighing=_n_weighing(settings),
         )
         n_nets = int(fold.max()) + 1
         network, history, contributions = cross_fit(
@@ -227,9 +226,14 @@ class _Fit:
         return split_by_group(codes, self._chosen_groups, fraction, rng)
 
 
+def _n_weighing(settings: Settings) -> int:
+    """Copies that weigh the branches, where there are several and copies at all."""
+    return WEIGHING_COPIES if len(settings.branches) > 1 and settings.augment else 0
+
+
 def _announce_memory(labelled: Spectra, settings: Settings) -> None:
     """Warn of a fit that would fill the memory before it begins, and say what makes it smaller."""
-    n_versions = 1 + settings.augment + (WEIGHING_COPIES if settings.augment else 0)
+    n_versions = 1 + settings.augment + _n_weighing(settings)
     needed = BYTES_PER_PEAK * labelled.n_peaks * n_versions
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
