@@ -74,7 +74,7 @@ class Plan:
 
     @classmethod
     def quick(cls) -> Plan:
-        """Under a minute on one core."""
+        """Make a plan that takes less than a minute on one core."""
         return cls(relations=(20, 30, 60), peaks=(1000,), pixels=8, repeats=2)
 
 
@@ -141,7 +141,7 @@ def _interleaved(
     repeats: int,
     clock: Callable[[], float] = time.process_time,
 ) -> dict[str, float]:
-    """Median seconds of each, taking turns; short ones run several times at a turn."""
+    """Median seconds of each rival; they take turns, and short ones run several times in each."""
     turns = dict.fromkeys(rivals, 1)
     # A first run, which is not counted, also fills caches. Turns of 20 ms and more do not feel the
     # grain of the clock.
@@ -277,7 +277,7 @@ class _Case:
         return total * (self.n_messages + self.n_peaks)
 
     def largest_errors(self) -> dict[str, float]:
-        """Largest error of the logits in float32, ours and PyTorch Geometric's, to float64's."""
+        """Largest errors of float32 logits, ours and PyTorch Geometric's, against float64."""
         pixels = np.arange(self.n_pixels)
         model = self.models[self.ours].eval()
         whole = self.graphs.batch(pixels)
@@ -327,7 +327,7 @@ def _predict(network: torch.nn.Module, *given: Any) -> Callable[[], None]:
 
 @contextmanager
 def _published_mean() -> Iterator[None]:
-    """PyG's loop over relations: its segment-matmul path takes the mean over all of them."""
+    """Hold PyG to its loop over relations: its segment-matmul path averages over all edges."""
     import torch_geometric
 
     before = torch_geometric.backend.use_segment_matmul
@@ -368,7 +368,7 @@ def _measure_network(
 
 
 def _fit_cost(rows: list[dict[str, Any]], what: str) -> dict[str, Any]:
-    """Our time as a sum over peaks, which each meet a weight matrix too, and over messages."""
+    """Fit our time as a sum over peaks and over messages: peaks meet a weight matrix as well."""
     chosen = [
         row
         for row in rows
@@ -391,7 +391,7 @@ def _fit_cost(rows: list[dict[str, Any]], what: str) -> dict[str, Any]:
 
 
 def _measure_threads(plan: Plan) -> dict[str, Any]:
-    """Time by the clock on one thread over that on two."""
+    """Measure by the clock how much faster two threads are than one."""
     case = _Case(30, 1000, 2 * plan.pixels, published=True, aligned=False)
     speed = {}
     for training, name in ((True, "training step"), (False, "prediction")):
@@ -435,8 +435,8 @@ def benchmark(plan: Plan | None = None) -> dict[str, Any]:
     Returns
     -------
     dict
-        `versions`, `peak_gflops` and `rows`, one dictionary to a measurement; values that JSON can
-        hold.
+        `versions`, `peak_gflops` and `rows`, one dictionary per measurement, all of values that
+        JSON can hold.
 
     Raises
     ------
@@ -468,7 +468,7 @@ def benchmark(plan: Plan | None = None) -> dict[str, Any]:
 
 
 def summary(result: dict[str, Any]) -> dict[str, Any]:
-    """Sum up the result, one line to a measurement: how many times as long others take."""
+    """Sum up the result, one line per measurement: how many times as long others take."""
     lines: dict[str, Any] = {name: str(value) for name, value in result["versions"].items()}
     lines["peak of one core"] = f"{result['peak_gflops']:.0f} GFlop/s"
     for row in result["rows"]:

@@ -269,7 +269,7 @@ class _Measured:
 
 
 def _measure(faults: tuple[Fault, ...], classes: tuple[str, ...], job: _Job) -> _Measured:
-    """Fit one model on one task, and let it say what the pixels with faults are."""
+    """Fit one model on one task, and predict the test pixels under every fault."""
     task, worse = _PREPARED.of(job.task, faults)
     started = time.monotonic()
     model = job.make(task.seed).fit(task.train, task.y_train, task.groups)
@@ -378,7 +378,7 @@ def _degraded(task: Task, fault: Fault) -> Spectra:
 def _predictions(
     name: str, model: Any, spectra: Spectra
 ) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Probabilities of the model, and of the default its branches alone and without relations."""
+    """Probabilities of the model; of the default, also those of its branches."""
     from massgraph.classifier import RGCNClassifier
 
     is_ours = name == DEFAULT and isinstance(model, RGCNClassifier)

@@ -1,4 +1,4 @@
-"""Pictures of a segmentation and of what it was decided on; each is a matplotlib `Figure`.
+"""Pictures of a segmentation and of what decided it; each is a matplotlib `Figure`.
 
 matplotlib is imported with the first picture, never with the package.
 """

@@ -256,14 +256,14 @@ def _turn(
 
 
 def _fit(places: Places, boxes: NDArray[np.float64], width: float, height: float) -> Places:
-    """Shrink each direction to the room there is; it may make boxes overlap, see `_spread`."""
+    """Shrink each direction to the room there is; boxes may then overlap, see `_spread`."""
     room = np.array([width, height]) - boxes.max(axis=0)
     extent = np.maximum(np.ptp(places, axis=0), 1e-9)
     return np.asarray(places * np.minimum(1, np.maximum(room, 0.1) / extent))
 
 
 def _snake(pitch: NDArray[np.float64], n: int, width: float) -> Places:
-    """Places in rows, left to right and back, by m/z: for what is too long for anything else."""
+    """Place the ions in rows by m/z, left to right and back: where nothing else fits."""
     columns = max(1, int(width / pitch[0]))
     row, column = np.divmod(np.arange(n), columns)
     column = np.where(row % 2 == 1, columns - 1 - column, column)

@@ -195,7 +195,7 @@ def _class_map(
 
 
 def _run_title(panel: Panel, panels: Sequence[Panel]) -> tuple[str, ...]:
-    """Name of the run; nothing where there is but one of no name."""
+    """Name of the run; nothing for a single run without a name."""
     return () if len(panels) == 1 and panel.name == "run0" else (panel.name,)
 
 
@@ -214,7 +214,7 @@ def _sections(
     colour_map: str,
     without: NDArray[np.bool_],
 ) -> list[Section]:
-    """A section per value with a panel per run; with one run, one section for all values."""
+    """One section per value, with a panel per run; of a single run, one section for all values."""
     drawn = [(name, _map_colours(value, colour_map, without)) for name, value in values]
     if len(panels) == 1:
         title = _run_title(panels[0], panels)
@@ -246,7 +246,7 @@ def _scaled_map(
     width: float,
     names: Sequence[str] = (),
 ) -> Picture:
-    """Draw panels with a colour bar from 0 to 1, named at its ends or at 0, 0.5 and 1."""
+    """Draw panels with a colour bar from 0 to 1, labelled at its ends or at 0, 0.5 and 1."""
     count = int(np.count_nonzero(without))
     sheet = Sheet(
         sections,

@@ -154,7 +154,7 @@ def _members(explanation: Explanation, family: int) -> tuple[pd.DataFrame, pd.Da
 
 
 def _units(ions: pd.DataFrame, edges: pd.DataFrame) -> tuple[list[Unit], NDArray[np.intp]]:
-    """Put isotopologues to their ions; gives the units by m/z, and the unit of each ion."""
+    """Assign isotopologues to their ions; return the units by m/z, and the unit of each ion."""
     root = np.arange(len(ions))
     for source, target, name in zip(
         edges["source"], edges["target"], edges["relation"].astype(str), strict=True
@@ -321,7 +321,7 @@ def _edge_labels(
     network: Network,
     boxes: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Centre of each line's label, shape (n_lines, 2): where it covers least of all else."""
+    """Centre of each line's label, shape (n_lines, 2): where it hides least of everything else."""
     sizes = np.array([(text_width(name, SMALL_SIZE) + 0.03, 0.1) for name in names]).reshape(-1, 2)
     centre = np.zeros((len(names), 2))
     done = np.zeros(len(names), dtype=bool)
@@ -348,7 +348,7 @@ def _visible(
     boxes: NDArray[np.float64],
     edge: int,
 ) -> NDArray[np.float64]:
-    """Point at a share of the part of a line that neither of its own ends hides."""
+    """Point at a given share of the visible part of a line, the part outside its own two ions."""
     hidden = np.zeros(len(path), dtype=bool)
     for end in (network.source[edge], network.target[edge]):
         hidden |= (np.abs(path - boxes[end]) < network.boxes[end] / 2).all(axis=1)

@@ -169,7 +169,7 @@ class Sheet:
     # ---------------------------------------------------------------- drawing
 
     def _draw_panels(self, top: float) -> tuple[float, float]:
-        """Draw all panels from `top` down; gives the lower edge and that at the left."""
+        """Draw all panels from `top` down; return the lower and the left edge."""
         left_edge = MARGIN
         for index, section in enumerate(self._rows(self.columns)):
             header = self.sections[index].header

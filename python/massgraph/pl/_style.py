@@ -90,7 +90,7 @@ def _style() -> dict[str, Any]:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Hold matplotlib to this package's style, whatever the caller has set; then set it back."""
+    """Hold matplotlib to this package's style, whatever the caller has set, and restore that."""
     with mpl.style.context(["default", _style()]):
         yield
 

@@ -99,7 +99,7 @@ def write_model(arguments: Arguments) -> None:
 
 
 def read_model(arguments: Arguments) -> dict[str, Any]:
-    """The model of a folder: what of `result_values` does not hang on pixels."""
+    """The model of a folder: those of `result_values` that need no pixels."""
     from massgraph.r.results import model_values
     from massgraph.store.folder import load
 
@@ -134,7 +134,7 @@ def simulate(arguments: Arguments) -> dict[str, Any]:
 
 
 def _planted(mz: NDArray[np.float64], families: pd.DataFrame) -> NDArray[np.object_]:
-    """The region that each ion was made to tell, "" for the others."""
+    """The region that each ion was planted to mark, "" for all others."""
     planted = families[families["discriminates"] != ""]
     nearest = assign_to_axis(planted["mz"].to_numpy(), mz)
     close = np.abs(mz[nearest] / planted["mz"].to_numpy() - 1) < PLANTED_WITHIN

@@ -241,7 +241,7 @@ def _array(values: NDArray[Any]) -> Any:
 
 
 def _integers(values: NDArray[Any]) -> Any:
-    """Whole numbers; as doubles where R's integers are too short for them."""
+    """Whole numbers, as doubles where they exceed R's integers."""
     flat = values.ravel(order="F")
     short = flat.size == 0 or (flat.max() <= 2**31 - 1 and flat.min() > NA_INTEGER)
     if not short and (flat.max() > LARGEST_WHOLE or flat.min() < -LARGEST_WHOLE):

@@ -48,7 +48,7 @@ SUBSETS = ("unseen", "held out", "training")
 
 @dataclass(frozen=True)
 class _Table:
-    """Cells as text; `numeric` says which columns are set to the right."""
+    """Cells as text; `numeric` says which columns are aligned right."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -197,7 +197,7 @@ def _runs(segmentation: Segmentation) -> list[str]:
 
 
 def _named_runs(segmentation: Segmentation) -> list[str]:
-    """Runs to be named in a sentence: none where they are many, or one that has no name."""
+    """Runs to name in a sentence: none where there are many, or a single one without a name."""
     runs = _runs(segmentation)
     return [] if len(runs) > MOST_RUNS_NAMED or runs == ["run0"] else runs
 
@@ -242,7 +242,7 @@ def _pixel_size(segmentation: Segmentation) -> str | None:
 
 
 def _labelled(segmentation: Segmentation) -> dict[str, NDArray[np.bool_]]:
-    """Masks of the labelled pixels by what the model knew of them; only those that hold any."""
+    """Masks of the labelled pixels by what the model knew of them; empty ones are left out."""
     found = segmentation.subsets()
     names = [name for name in (*SUBSETS, "labelled") if name in found and found[name].any()]
     return {name: found[name] for name in names}
@@ -325,7 +325,7 @@ def _learning(segmentation: Segmentation) -> dict[str, Any] | None:
 
 
 def _mirrors(segmentation: Segmentation, explanation: Explanation) -> list[dict[str, Any]]:
-    """Activation against the mean spectrum, of each class that some pixel was given."""
+    """Mirror plots of the classes that any pixel was given."""
     from massgraph import pl
 
     counts = segmentation.counts()
@@ -510,7 +510,7 @@ def _family_table(table: pd.DataFrame, classes: Iterable[str]) -> _Table:
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    """The default model beside the best of the others, fault by fault."""
+    """Compare the default with the best other model, fault by fault."""
     from massgraph import pl
     from massgraph.report.evaluation import against_the_best
 

@@ -223,7 +223,7 @@ def _write_tables(explanation: Explanation, folder: Path) -> None:
 
 
 def _maps(segmentation: Segmentation) -> Iterator[Drawing]:
-    """Pictures of where the classes are, for pixels that have a place, and how it was learnt."""
+    """Maps of the classes, for pixels that have a place, and the learning curve."""
     if segmentation.coordinates is not None:
         # The kind is bound now: the picture is drawn after the loop has gone on.
         for kind in ("class", "probability", "uncertainty"):

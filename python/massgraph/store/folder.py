@@ -149,7 +149,7 @@ def save(model: FittedModel, directory: str | os.PathLike[str], *, overwrite: bo
 
 
 def _verify(folder: Path, config: dict[str, Any], directory: object) -> None:
-    """Read back what was written: what could not be loaded never takes its place."""
+    """Read back what was written: a model that cannot be loaded never replaces another."""
     try:
         # Compared in the form that JSON gives back, where tuples are lists.
         fine = _read_config(folder / CONFIG) == json.loads(json.dumps(config))
@@ -376,7 +376,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _finite(text: str) -> float:
-    """A number of the file; NaN, Infinity and 1e999 are none."""
+    """A finite number of the file: NaN, Infinity and 1e999 are refused."""
     value = float(text)
     if not math.isfinite(value):
         msg = f"{text} is no finite number"
