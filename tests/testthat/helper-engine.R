@@ -1,10 +1,16 @@
 # Tests that need Cardinal and a Python with all that massgraph needs; each says what is missing.
-skip_without_engine <- function() {
-    skip_if_not_installed("Cardinal", "3.6.0")
-    skip_if_not(nzchar(system.file(package = "massgraph")), "massgraph is not installed")
-    check <- massgraph::checkMassgraph(verbose = FALSE)
-    skip_if_not(check$ready, paste("no Python for massgraph:", paste(check$todo, collapse = " ")))
-}
+# The answer is asked for once: it takes two processes of Python.
+skip_without_engine <- local({
+    check <- NULL
+    function() {
+        skip_if_not_installed("Cardinal", "3.6.0")
+        skip_if_not(nzchar(system.file(package = "massgraph")), "massgraph is not installed")
+        if (is.null(check))
+            check <<- massgraph::checkMassgraph(verbose = FALSE)
+        todo <- paste(check$todo, collapse = " ")
+        skip_if_not(check$ready, paste("no Python for massgraph:", todo))
+    }
+})
 
 # One small image and one result for all tests that only look at them.
 tissue <- local({
