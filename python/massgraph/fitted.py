@@ -324,7 +324,7 @@ def fitted_model(model: Any) -> FittedModel:
     if isinstance(model, FittedModel):
         return model
     # Any estimator, of ours or not: one that is unfitted says so in scikit-learn's own words.
-    if hasattr(model, "fit"):
+    if hasattr(model, "fit") and not isinstance(model, type):
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(model, "fitted_")

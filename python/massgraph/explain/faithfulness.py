@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
 from massgraph._util.errors import InputError
+from massgraph.data.sources import Pixels, in_memory
 from massgraph.data.spectra import Spectra
 from massgraph.explain.activation import Explanation
 from massgraph.fitted import FittedModel, fitted_model
@@ -21,7 +22,7 @@ FRACTIONS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 def deletion_curve(
     model: Any,
-    spectra: Spectra,
+    spectra: Pixels,
     explanation: Explanation,
     *,
     fractions: ArrayLike = FRACTIONS,
@@ -36,7 +37,8 @@ def deletion_curve(
     Parameters
     ----------
     model, spectra, explanation
-        A fitted model (or estimator), the pixels, and its explanation of them.
+        A fitted model (or estimator), the pixels, and its explanation of them. A source is read
+        into memory as a whole.
     fractions
         Shares of the peaks to remove, in [0, 1). Ions go in order of rank until that share of all
         peaks is gone; random ions likewise, so that both lose the same number of peaks.
@@ -77,12 +79,12 @@ def deletion_curve(
         raise InputError(msg)
     # As in the fit: an explanation knows only the peaks that the model reads.
     model = fitted_model(model)
-    spectra = model.encoder.preprocess(spectra)
-    if spectra.n_peaks == 0:
-        msg = f"none of the {spectra.n_pixels} pixels has peaks: there is nothing to remove"
+    read = model.encoder.preprocess(in_memory(spectra))
+    if read.n_peaks == 0:
+        msg = f"none of the {read.n_pixels} pixels has peaks: there is nothing to remove"
         raise InputError(msg)
-    mz, ion = model.encoder.align(spectra, model.encoder.calibrate(spectra))
-    same_peaks = np.array_equal(spectra.peak_counts, explanation.peak_counts)
+    mz, ion = model.encoder.align(read, model.encoder.calibrate(read))
+    same_peaks = np.array_equal(read.peak_counts, explanation.peak_counts)
     if not (same_peaks and np.array_equal(mz, explanation.mz)):
         msg = "the explanation is of other pixels than these spectra"
         raise InputError(msg)
@@ -94,7 +96,7 @@ def deletion_curve(
     rows = []
     for share in shares:
         scores = [
-            _score(model, spectra, _gone(order, ion, share), ion, explanation.labels)
+            _score(model, read, _gone(order, ion, share), ion, explanation.labels)
             for order in orders
         ]
         rows.append([share, scores[0], np.mean(scores[1:]), np.std(scores[1:])])
