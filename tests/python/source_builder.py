@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,27 @@ class Short(Blocks):
 
     def blocks(self) -> Iterator[Spectra]:
         yield self.spectra[:7]
+
+
+class Other(Bare):
+    """Reads and gives what pixels are not."""
+
+    def read(self, first: int, stop: int) -> Any:
+        return [self.spectra.pixel(index) for index in range(first, stop)]
+
+    def blocks(self) -> Iterator[Any]:
+        yield self.read(0, self.n_pixels)
+
+
+class Shifted(Bare):
+    """One pixel too many, wherever it is asked."""
+
+    def read(self, first: int, stop: int) -> Spectra:
+        return self.spectra[first : stop + 1]
+
+    def blocks(self) -> Iterator[Spectra]:
+        yield self.spectra
+        yield self.spectra[:1]
 
 
 def tissue() -> tuple[Spectra, np.ndarray]:
