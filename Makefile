@@ -9,7 +9,7 @@ SECONDS_EACH ?= 600
 
 BIN := $(VENV)/bin
 NATIVE := setup.py $(wildcard python/massgraph/native/*.cpp python/massgraph/native/*.h) \
-    python/massgraph/native/kernels.inl
+    $(wildcard python/massgraph/native/*.inl)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize=null,object-size,pointer-overflow,vptr \
     -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 READY := $(VENV)/.installed

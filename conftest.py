@@ -15,10 +15,17 @@ NEED_PYG = {
     "massgraph.evidence.rivals.PygNetwork",
 }
 
+COMPILED = "massgraph.nn.compiled."
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the examples that need PyTorch Geometric where it is not installed."""
+    """Skip the examples that need PyTorch Geometric, or the compiled library, where there is none."""
+    from massgraph.native.library import library, status
+
     for item in items:
+        if item.name.startswith(COMPILED):
+            reason = f"needs the compiled library: {status()}"
+            item.add_marker(pytest.mark.skipif(library() is None, reason=reason))
         if item.name in NEED_PYG:
             # PyTorch Geometric still scripts a helper when it is imported.
             quiet = "ignore:.*torch.jit.script.*:DeprecationWarning"
