@@ -19,7 +19,7 @@ COMPILED = "massgraph.nn.compiled."
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the examples that need PyTorch Geometric, or the compiled library, where there is none."""
+    """Skip the examples that need PyTorch Geometric or the compiled library where there is none."""
     from massgraph.native.library import library, status
 
     for item in items:
