@@ -12,6 +12,20 @@ import pytest
 import massgraph as mg
 
 ROOT = Path(__file__).resolve().parents[2]
+# What the documentation calls `mg.<name>`.
+MODULES = {
+    "baselines": "evidence.baselines",
+    "benchmark": "evidence.benchmark",
+    "degrade": "data.degrade",
+    "evaluate": "evidence.evaluate",
+    "faithfulness": "explain.faithfulness",
+    "metrics": "evidence.metrics",
+    "objectives": "learn.objectives",
+    "pl": "pl",
+    "r": "r",
+    "splits": "data.splits",
+    "streaming": "data.sources",
+}
 
 
 @pytest.mark.parametrize("name", mg.__all__)
@@ -23,6 +37,35 @@ def test_every_public_name_is_there_and_documented(name: str) -> None:
 def test_names_are_sorted_and_listed() -> None:
     assert sorted(mg.__all__) == list(mg.__all__)
     assert set(mg.__all__) <= set(dir(mg))
+
+
+@pytest.mark.parametrize(("name", "home"), MODULES.items())
+def test_documented_modules_are_attributes(name: str, home: str) -> None:
+    module = getattr(mg, name)
+    assert module is sys.modules[f"massgraph.{home}"]
+    assert module.__doc__
+    assert all(hasattr(module, public) for public in module.__all__)
+
+
+def test_documented_modules_are_loaded_when_asked_for() -> None:
+    """In a process that has loaded none of them, each is listed, and there after one look."""
+    code = f"""
+import sys
+import massgraph as mg
+modules = {MODULES}
+assert set(modules) <= set(dir(mg))
+assert not [home for home in modules.values() if f"massgraph.{{home}}" in sys.modules]
+for name in ("pl", "r", "streaming"):
+    assert getattr(mg, name) is sys.modules[f"massgraph.{{modules[name]}}"]
+print([name for name in ("torch", "sklearn", "matplotlib", "rpy2") if name in sys.modules])
+mg.evaluate, mg.objectives
+print(sorted(set(modules.values()) - {{name[10:] for name in sys.modules}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    light, waiting = done.stdout.splitlines()
+    assert light == "[]"
+    assert "evidence.benchmark" in waiting
 
 
 def test_an_unknown_name_is_named() -> None:
