@@ -31,12 +31,12 @@ CHECK_SECONDS = 0.5
 MOST_MEMORY = 2**30
 # Where the line coverage of each target is looked at.
 MODULES = {
-    "imzml": "imzml.py _ibd.py _imzml_header.py _imzml_xml.py _imzml_spectra.py _imzml_alike.py "
-    "_peaks.py _centroid.py",
-    "model": "model.py",
-    "labels": "labels.py",
-    "h5ad": "anndata.py",
-    "anndata": "anndata.py",
+    "imzml": "io/imzml.py io/_ibd.py io/_imzml_header.py io/_imzml_reader.py io/_imzml_xml.py "
+    "io/_imzml_spectra.py io/_imzml_alike.py io/_peaks.py io/_centroid.py",
+    "model": "store/folder.py store/config.py",
+    "labels": "io/labels.py",
+    "h5ad": "io/anndata.py io/_anndata_layout.py",
+    "anndata": "io/anndata.py io/_anndata_layout.py",
 }
 
 
@@ -151,12 +151,12 @@ def line_coverage(name: str) -> str:
     (work / "replay.py").write_text(script, encoding="utf-8")
     data = f"--data-file={work / 'coverage'}"
     coverage = [sys.executable, "-m", "coverage"]
-    source = f"--source={ROOT / 'python' / 'massgraph' / 'io'}"
+    source = f"--source={ROOT / 'python' / 'massgraph'}"
     paths = [str(work), *sys.path[:3]]
     replay = [*coverage, "run", data, source, str(work / "replay.py"), *paths]
     if subprocess.run(replay, capture_output=True, check=False).returncode:
         return "line coverage unknown"
-    files = ",".join(f"*/io/{module}" for module in MODULES[name].split())
+    files = ",".join(f"*/massgraph/{module}" for module in MODULES[name].split())
     report = [*coverage, "report", data, f"--include={files}", "--format=total"]
     total = subprocess.run(report, capture_output=True, text=True, check=False).stdout.strip()
     return f"{total} % of the lines of {MODULES[name]}"

@@ -104,7 +104,7 @@ def model(data: bytes) -> str:
         # What loads must be fit for use, or say of these spectra why it is not.
         try:
             probability = classifier.predict_proba(_few_spectra(classifier.polarity_))
-        except ValueError as error:
+        except mg.InputError as error:
             _one_line(str(error))
             return
         if probability.shape != (2, len(classifier.classes_)):

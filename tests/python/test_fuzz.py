@@ -61,6 +61,15 @@ def test_nothing_is_no_input() -> None:
     assert TARGETS["model"](b"") == "refused"
 
 
+def test_modules_whose_coverage_is_told_are_there() -> None:
+    pytest.importorskip("resource", reason="the fuzzer runs on Linux and macOS")
+    from run import MODULES
+
+    assert MODULES.keys() == TARGETS.keys()
+    for name in " ".join(MODULES.values()).split():
+        assert (Path(mg.__file__).parent / name).is_file(), name
+
+
 def test_targets_see_what_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     from massgraph.io import labels
 
