@@ -421,6 +421,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     def score(self, X: Input, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Share of the labelled pixels that are given their class.
 
+        `cross_val_score` uses it where no other `scoring` is named; scikit-learn's own scorers know
+        no pixel without a class, so leave empty pixels out for them.
+
         Parameters
         ----------
         X, y
