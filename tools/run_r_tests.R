@@ -7,7 +7,9 @@
 # other file with it. Each test that did not run is printed, with the reason, in a line that starts
 # with "not run: "; the last line counts the tests of all files.
 #
-# usage: Rscript --vanilla tools/run_r_tests.R [PATTERN]    PATTERN: only these files, as in "engine"
+# usage: Rscript --vanilla tools/run_r_tests.R [JOBS [PATTERN]]
+#   JOBS     how many files run at a time, by default 2
+#   PATTERN  which files, by default all: "engine" takes test-engine.R
 
 folder <- file.path("tests", "testthat")
 
@@ -109,11 +111,13 @@ defined_tests <- function(file) {
 # Run a file in its own process and give its outcomes, with those of its tests that never began.
 test_file <- function(file, package) {
     record <- tempfile(fileext = ".rds")
-    on.exit(unlink(record))
-    status <- system2(file.path(R.home("bin"), "Rscript"),
-        c("--vanilla", "tools/run_r_tests.R", "--file", file, shQuote(c(record, package))))
-    cat("\n") # a process that died leaves its line open
-    found <- if (file.exists(record)) readRDS(record) else blank()
+    output <- tempfile(fileext = ".log")
+    on.exit(unlink(c(record, output)))
+    status <- system2(file.path(R.home("bin"), "Rscript"), stdout = output, stderr = output,
+        args = c("--vanilla", "tools/run_r_tests.R", "--file", file, shQuote(c(record, package))))
+    # In one piece, because another file may be running.
+    writeLines(paste(readLines(output, warn = FALSE), collapse = "\n"))
+    found <- tryCatch(suppressWarnings(readRDS(record)), error = function(e) blank())
     around <- found$test == outside
     # A skip or an error outside of the tests ends the file.
     reason <- c(setdiff(found$skipped[around], ""), "the file stopped before it")[1L]
@@ -143,10 +147,15 @@ if (is.null(reasons)) {
     not_run("R suite: ", paste(reasons, collapse = ", "), "; only the tests of the sources ran")
     files <- "test-package.R"
 }
-if (length(arguments))
-    files <- grep(arguments[1L], files, value = TRUE)
+jobs <- if (length(arguments)) as.integer(arguments[1L]) else 2L
+if (length(arguments) > 1L)
+    files <- grep(arguments[2L], files, value = TRUE)
 
-all <- do.call(rbind, lapply(files, test_file, package = package))
+# The longest first, so that the last ones are short. The forks of this process only wait.
+files <- files[order(file.size(file.path(folder, files)), decreasing = TRUE)]
+all <- parallel::mclapply(files, test_file, package = package, mc.cores = jobs,
+    mc.preschedule = FALSE)
+all <- do.call(rbind, all[order(files)])
 is_test <- all$test != outside
 named <- paste0(ifelse(is_test, paste0("R test \"", all$test, "\""), all$test), " in ", all$file)
 for (i in which(is_test & nzchar(all$skipped)))
