@@ -1,0 +1,174 @@
+"""Mixture of Gaussians: what regions look like, each a mean with its own or a shared covariance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp, softmax
+
+__all__ = ["Mixture", "fit_mixture", "mixture_of"]
+
+Floats = NDArray[np.float64]
+
+RIDGE = 1e-3  # of the variance of each component: keeps covariances of few pixels regular
+STEADY = 1e-6  # relative gain in likelihood at which a fit ends
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """A mixture of Gaussians.
+
+    Parameters
+    ----------
+    weight
+        Share of each region, shape ``(n_regions,)``; they sum to one.
+    mean
+        Shape ``(n_regions, n_components)``.
+    covariance
+        Shape ``(1, n_components, n_components)`` where all regions share one, else
+        ``(n_regions, n_components, n_components)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.mixture import Mixture
+    >>> mixture = Mixture(np.array([0.5, 0.5]), np.array([[-2.0], [2.0]]), np.array([[[1.0]]]))
+    >>> mixture.responsibility(np.array([[-2.0], [0.0]])).round(3).tolist()
+    [[1.0, 0.0], [0.5, 0.5]]
+    """
+
+    weight: Floats
+    mean: Floats
+    covariance: Floats
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    @cached_property
+    def whiteners(self) -> Floats:
+        """Matrices that take each covariance to the identity, of the shape of `covariance`."""
+        value, vector = np.linalg.eigh(self.covariance)
+        return np.asarray(vector / np.sqrt(value)[:, None, :])
+
+    def log_joint(self, Z: Floats) -> Floats:
+        """Log of weight times density, ``(n_pixels, n_regions)``."""
+        constant = np.log(self.weight) - 0.5 * Z.shape[1] * np.log(2 * np.pi)
+        # |W| of a whitener is one over the root of the determinant.
+        constant = constant + np.linalg.slogdet(self.whiteners)[1]
+        if len(self.whiteners) == 1:
+            white, mean = Z @ self.whiteners[0], self.mean @ self.whiteners[0]
+            squares = (white**2).sum(axis=1)[:, None] - 2 * white @ mean.T + (mean**2).sum(axis=1)
+        else:
+            each = zip(self.mean, self.whiteners, strict=True)
+            squares = np.stack([(((Z - m) @ white) ** 2).sum(axis=1) for m, white in each], axis=1)
+        return np.asarray(constant - 0.5 * squares)
+
+    def log_likelihood(self, Z: Floats) -> float:
+        """Of all pixels, in nats."""
+        return float(logsumexp(self.log_joint(Z), axis=1).sum())
+
+    def responsibility(self, Z: Floats) -> Floats:
+        """Probability of each region for each pixel by itself, ``(n_pixels, n_regions)``."""
+        return np.asarray(softmax(self.log_joint(Z), axis=1))
+
+    def separation(self) -> Floats:
+        """Distance d' of the means of two regions in deviations, ``(n_regions, n_regions)``.
+
+        Where covariances differ, by the mean of those of the two.
+        """
+        n = len(self)
+        step = self.mean[:, None] - self.mean[None]
+        own = np.broadcast_to(self.covariance, (n, *self.covariance.shape[1:]))
+        joint = (own[:, None] + own[None]) / 2
+        solved = np.linalg.solve(joint, step[..., None])[..., 0]
+        return np.asarray(np.sqrt(np.maximum((step * solved).sum(axis=-1), 0.0)))
+
+
+def mixture_of(Z: Floats, responsibility: Floats, *, shared: bool = True) -> Mixture:
+    """The mixture of highest likelihood for given responsibilities, with regular covariances.
+
+    Parameters
+    ----------
+    Z
+        Components, ``(n_pixels, n_components)``.
+    responsibility
+        Shape ``(n_pixels, n_regions)``; rows sum to one.
+    shared
+        Whether all regions share a covariance. Otherwise each has its own, drawn to the shared one
+        by as much as ``n_components + 2`` pixels weigh.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.mixture import mixture_of
+    >>> mixture = mixture_of(np.array([[0.0], [2.0], [7.0]]), np.eye(2)[[0, 0, 1]])
+    >>> mixture.mean.round(3).tolist()
+    [[1.0], [7.0]]
+    """
+    n, width = Z.shape
+    size = responsibility.sum(axis=0) + 1e-9  # a region may lose all of its pixels
+    mean = (responsibility.T @ Z) / size[:, None]
+    within = (Z.T @ Z - (mean.T * size) @ mean) / n
+    variance = Z.var(axis=0)
+    ridge = RIDGE * np.diag(np.where(variance > 0, variance, 1.0))
+    within = (within + within.T) / 2 + ridge
+    # Rounding may take a direction of no variance below zero.
+    value, vector = np.linalg.eigh(within)
+    within = (vector * np.maximum(value, 1e-6 * value.max())) @ vector.T
+    covariance = within[None]
+    if not shared:
+        prior = width + 2
+        scatter = np.stack(
+            [
+                ((Z - m) * r[:, None]).T @ (Z - m)
+                for m, r in zip(mean, responsibility.T, strict=True)
+            ]
+        )
+        covariance = (scatter + prior * within) / (size + prior)[:, None, None]
+    return Mixture(size / size.sum(), mean, covariance)
+
+
+def fit_mixture(
+    Z: Floats, start: Mixture, *, shared: bool = True, steps: int = 100
+) -> tuple[Mixture, float]:
+    """Expectation and maximisation in turns, until the likelihood stays.
+
+    Parameters
+    ----------
+    Z
+        Components, ``(n_pixels, n_components)``.
+    start
+        Where to begin.
+    shared
+        As for `mixture_of`.
+    steps
+        How many at most.
+
+    Returns
+    -------
+    mixture, log_likelihood
+        The fitted mixture, and its log likelihood in nats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.mixture import fit_mixture, mixture_of
+    >>> rng = np.random.default_rng(0)
+    >>> Z = np.concatenate([rng.normal(-3, 1, (200, 1)), rng.normal(3, 1, (200, 1))])
+    >>> start = mixture_of(Z, np.eye(2)[(Z[:, 0] > 1).astype(int)])
+    >>> mixture, score = fit_mixture(Z, start)
+    >>> mixture.mean.round().ravel().tolist()
+    [-3.0, 3.0]
+    """
+    mixture, before = start, -np.inf
+    for _ in range(steps):
+        joint = mixture.log_joint(Z)
+        score = float(logsumexp(joint, axis=1).sum())
+        if score - before < STEADY * abs(score):
+            break
+        before = score
+        mixture = mixture_of(Z, softmax(joint, axis=1), shared=shared)
+    return mixture, score

@@ -1,0 +1,90 @@
+"""Pixels beside the tissue: those with far fewer molecules than the others.
+
+They differ from tissue by more than any two regions of it do. Left among these they would shape
+the components and the covariance that all regions share.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from massgraph.learn.mixture import Mixture, fit_mixture, mixture_of
+
+__all__ = ["find_off_tissue", "off_tissue_log_joint"]
+
+Floats = NDArray[np.float64]
+
+APART = 5.0  # deviations between the two kinds of pixels
+FEWER = 0.6  # of the molecules of tissue, at most
+LEAST_SHARE = 0.01  # of the pixels, for either kind
+
+
+def find_off_tissue(richness: Floats) -> Mixture | None:
+    """Find out whether there are two kinds of pixels, rich and poor in molecules.
+
+    Parameters
+    ----------
+    richness
+        Log of the number of molecules in each pixel, ``(n_pixels,)``.
+
+    Returns
+    -------
+    Mixture or None
+        Of the poor pixels and the rich ones, in this order, with a shared deviation. None where
+        the pixels are of one kind: where the means are less than five deviations apart, the poor
+        ones have more than 60 % of the molecules of the rich ones, or one kind is below 1 %.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.off_tissue import find_off_tissue
+    >>> rng = np.random.default_rng(0)
+    >>> poor, rich = rng.normal(3.0, 0.2, 100), rng.normal(5.0, 0.2, 300)
+    >>> find_off_tissue(np.concatenate([poor, rich])).weight.round(2).tolist()
+    [0.25, 0.75]
+    >>> find_off_tissue(rich) is None
+    True
+    """
+    Z = richness[:, None]
+    poor = richness < _threshold(richness)
+    if not poor.any():
+        return None
+    mixture, _ = fit_mixture(Z, mixture_of(Z, np.stack([poor, ~poor], axis=1).astype(float)))
+    step = float(mixture.mean[1, 0] - mixture.mean[0, 0])
+    apart = step / float(np.sqrt(mixture.covariance[0, 0, 0]))
+    two_kinds = apart >= APART and step >= -np.log(FEWER) and mixture.weight.min() >= LEAST_SHARE
+    return mixture if two_kinds else None
+
+
+def _threshold(values: Floats) -> float:
+    """Where values fall into two parts of least spread (Otsu, IEEE Trans. SMC 9, 1979, 62-66)."""
+    ordered = np.sort(values)
+    n = np.arange(1, len(ordered))
+    total = np.cumsum(ordered)
+    low, high = total[:-1] / n, (total[-1] - total[:-1]) / (len(ordered) - n)
+    between = n * (len(ordered) - n) * (high - low) ** 2
+    if len(n) == 0 or between.max() <= 0:
+        return float("-inf")
+    place = int(np.argmax(between))
+    return float(ordered[place : place + 2].mean())
+
+
+def off_tissue_log_joint(mixture: Mixture, richness: Floats) -> Floats:
+    """Log joint of being off tissue and on it, ``(n_pixels, 2)``.
+
+    Parameters
+    ----------
+    mixture, richness
+        As for `find_off_tissue`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.mixture import Mixture
+    >>> from massgraph.learn.off_tissue import off_tissue_log_joint
+    >>> mixture = Mixture(np.full(2, 0.5), np.array([[3.0], [5.0]]), np.array([[[0.04]]]))
+    >>> off_tissue_log_joint(mixture, np.array([2.9, 5.2])).argmax(axis=1).tolist()
+    [0, 1]
+    """
+    return mixture.log_joint(richness[:, None])

@@ -1,0 +1,129 @@
+"""Mixtures: density, fit, search and path."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+
+from massgraph.learn.mixture import Mixture, fit_mixture, mixture_of
+from massgraph.learn.mixture_path import mixture_path, number_of_regions, selection_curve
+from massgraph.learn.mixture_search import improved, joins, search_mixture, splits
+
+
+def clouds(seed=0, places=((0, 0, 0), (5, 0, 0), (0, 5, 0), (9, 9, 0)), n=120):
+    rng = np.random.default_rng(seed)
+    spread = np.array([[1.0, 0.6, 0.0], [0.6, 1.0, 0.0], [0.0, 0.0, 9.0]])
+    Z = np.concatenate([rng.multivariate_normal(place, spread, n) for place in places])
+    return Z, np.repeat(np.arange(len(places)), n)
+
+
+def one_hot(label):
+    return np.eye(label.max() + 1)[label]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_density_is_that_of_scipy(shared):
+    Z, label = clouds()
+    mixture = mixture_of(Z, one_hot(label), shared=shared)
+    covariance = np.broadcast_to(mixture.covariance, (4, 3, 3))
+    each = [
+        multivariate_normal(m, c).logpdf(Z) for m, c in zip(mixture.mean, covariance, strict=True)
+    ]
+    expected = np.log(mixture.weight) + np.stack(each, axis=1)
+    np.testing.assert_allclose(mixture.log_joint(Z), expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_every_step_gains(shared):
+    Z, label = clouds()
+    mixture = mixture_of(Z, one_hot(np.random.default_rng(1).permutation(label)), shared=shared)
+    scores = []
+    for _ in range(30):
+        scores.append(mixture.log_likelihood(Z))
+        mixture = mixture_of(Z, mixture.responsibility(Z), shared=shared)
+    # The ridge, and the prior of covariances of their own, may cost a little of each step.
+    assert np.diff(scores).min() > -1e-3 * abs(scores[0])
+    assert scores[-1] > scores[0]
+
+
+def test_fit_reaches_scikit_learn():
+    Z, label = clouds()
+    _, ours = fit_mixture(Z, mixture_of(Z, one_hot(label)))
+    rival = GaussianMixture(4, covariance_type="tied", n_init=5, random_state=0).fit(Z)
+    assert ours == pytest.approx(rival.score(Z) * len(Z), abs=2.0)
+
+
+def test_separation_is_the_distance_in_deviations():
+    mixture = Mixture(
+        np.full(2, 0.5), np.array([[0.0, 0.0], [6.0, 0.0]]), np.diag([4.0, 1.0])[None]
+    )
+    np.testing.assert_allclose(mixture.separation(), [[0, 3], [3, 0]])
+
+
+def test_search_does_not_end_where_k_means_does():
+    # Wide in one direction, which k-means cuts in pieces.
+    Z, label = clouds()
+    Z[:, 2] *= 5
+    found = search_mixture(Z, 4, np.random.default_rng(0))
+    assert adjusted_rand_score(label, found.log_joint(Z).argmax(axis=1)) > 0.9
+
+
+def test_search_sorts_regions_by_size():
+    Z, label = clouds()
+    Z = np.concatenate([Z, Z[label == 2]])
+    found = search_mixture(Z, 4, np.random.default_rng(0))
+    assert (np.diff(found.weight) <= 0).all()
+
+
+def test_same_seed_same_bits():
+    Z, _ = clouds()
+    one, other = (search_mixture(Z, 4, np.random.default_rng(5)) for _ in range(2))
+    np.testing.assert_array_equal(one.mean, other.mean)
+
+
+def test_the_judge_decides():
+    Z, _ = clouds()
+    seen = []
+
+    def judge(mixture):
+        seen.append(mixture)
+        return -float(mixture.weight.max())
+
+    found = search_mixture(Z, 3, np.random.default_rng(0), judge=judge)
+    assert found.weight.max() == min(mixture.weight.max() for mixture in seen)
+
+
+def test_moves_mend_a_wrong_start():
+    Z, label = clouds()
+    wrong = np.where(label == 3, 2, label)
+    wrong[(label == 0) & (np.arange(len(label)) % 2 == 0)] = 3
+    before = mixture_of(Z, one_hot(wrong))
+    after = improved(Z, before, np.random.default_rng(0))
+    assert adjusted_rand_score(label, after.log_joint(Z).argmax(axis=1)) > 0.9
+
+
+def test_splits_add_a_region_and_joins_take_one():
+    Z, label = clouds()
+    mixture = mixture_of(Z, one_hot(label))
+    assert {len(start) for start in splits(Z, mixture, np.random.default_rng(0))} == {5}
+    assert {len(start) for start in joins(Z, mixture)} == {3}
+
+
+def test_the_path_finds_how_many():
+    Z, label = clouds()
+    path = mixture_path(Z, 7, np.random.default_rng(0))
+    curve = selection_curve(path, Z)
+    assert curve["n_regions"].tolist() == list(range(1, 8))
+    assert (np.diff(curve["log_likelihood"]) > 0).all()
+    assert number_of_regions(curve, 5) == 4
+    assert number_of_regions(curve, 3) <= 3
+    assert adjusted_rand_score(label, path[3].log_joint(Z).argmax(axis=1)) > 0.9
+
+
+def test_the_path_ends_where_nothing_is_left_to_split():
+    path = mixture_path(np.random.default_rng(0).normal(size=(15, 2)), 5, np.random.default_rng(0))
+    assert len(path) == 1
+    assert number_of_regions(selection_curve(path, np.zeros((15, 2))), 5) == 1
