@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from massgraph.io.formats import read
     from massgraph.io.imzml import open_imzml, read_imzml
     from massgraph.io.labels import match_labels, read_labels
+    from massgraph.regions import SpatialRegions
     from massgraph.report.page import write_report
     from massgraph.segmentation import Segmentation
     from massgraph.simulation.simulate import Simulation, simulate
@@ -41,6 +42,7 @@ _HOMES = {
     "Relations": "chem.relations",
     "Segmentation": "segmentation",
     "Simulation": "simulation.simulate",
+    "SpatialRegions": "regions",
     "Spectra": "data.spectra",
     "SpectraSource": "data.sources",
     "build_graph": "graph.builder",
@@ -67,6 +69,7 @@ __all__ = [
     "Relations",
     "Segmentation",
     "Simulation",
+    "SpatialRegions",
     "Spectra",
     "SpectraSource",
     "build_graph",

@@ -1,4 +1,4 @@
-"""RGCNClassifier: labelled pixels in, a class for every pixel out, as a scikit-learn estimator."""
+"""RGCNClassifier: from labelled pixels to a class for every pixel, as in scikit-learn."""
 
 from __future__ import annotations
 

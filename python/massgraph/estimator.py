@@ -24,30 +24,24 @@ from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.rgcn import RGCN
 from massgraph.segmentation import uncertainty_of
 
-__all__ = ["FittedEstimator", "Input"]
+__all__ = ["FittedEstimator", "Input", "SpectraEstimator"]
 
 Input: TypeAlias = "Spectra | SpectraSource | ArrayLike"
 """Pixels: in memory, block by block, or as a matrix on the axis `mz`."""
 
 
-class FittedEstimator(BaseEstimator):  # type: ignore[misc]
-    """Base of the estimators: a thin shell around a `FittedModel`, which `fit` puts into `fitted_`.
-
-    Subclasses have a parameter `mz`, the m/z of the columns where matrices are given.
+class SpectraEstimator(BaseEstimator):  # type: ignore[misc]
+    """Base of all that is fitted to spectra, or to matrices whose columns are at `mz`.
 
     Examples
     --------
     >>> import massgraph as mg
-    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
-    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
-    >>> clf.branch_logits(spectra).shape == (spectra.n_pixels, 1, 3)
+    >>> from massgraph.estimator import SpectraEstimator
+    >>> isinstance(mg.RGCNClassifier(), SpectraEstimator)
     True
-    >>> clf.polarity_, clf.summary()["folds"]
-    ('positive', 2)
     """
 
     mz: ArrayLike | None
-    fitted_: FittedModel
 
     def _as_spectra(self, X: Any, *, fitting: bool = False) -> Spectra:
         """Return spectra as they are; make them of a matrix and the axis `mz`."""
@@ -71,6 +65,31 @@ class FittedEstimator(BaseEstimator):  # type: ignore[misc]
             )
             raise InputError(msg)
         return Spectra.from_matrix(matrix, self.mz)
+
+    def __sklearn_tags__(self) -> Any:
+        """Tags for scikit-learn: matrices may be sparse."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class FittedEstimator(SpectraEstimator):
+    """Base of the estimators: a thin shell around a `FittedModel`, which `fit` puts into `fitted_`.
+
+    Subclasses have a parameter `mz`, the m/z of the columns where matrices are given.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> clf.branch_logits(spectra).shape == (spectra.n_pixels, 1, 3)
+    True
+    >>> clf.polarity_, clf.summary()["folds"]
+    ('positive', 2)
+    """
+
+    fitted_: FittedModel
 
     def _pixels(self, X: Any) -> Spectra | SpectraSource:
         """Pixels for the fitted model."""
@@ -183,9 +202,3 @@ class FittedEstimator(BaseEstimator):  # type: ignore[misc]
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the fitted model as a folder: see `massgraph.store.folder.save`."""
         store.save(self._model, directory, overwrite=overwrite)
-
-    def __sklearn_tags__(self) -> Any:
-        """Tags for scikit-learn: matrices may be sparse."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags

@@ -1,1 +1,1 @@
-"""From spectra to what networks read: axis, calibration, ions, molecules, features."""
+"""From spectra to what networks read: axis, ions, molecules, features."""

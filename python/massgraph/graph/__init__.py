@@ -1,1 +1,1 @@
-"""Graphs of peaks: typed edges, the messages along them, and batches of both."""
+"""Graphs of peaks: typed edges, messages along them, batches."""

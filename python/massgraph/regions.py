@@ -1,0 +1,299 @@
+"""SpatialRegions: regions of tissue without labels, as a scikit-learn clusterer."""
+
+from __future__ import annotations
+
+import warnings
+from copy import copy
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClusterMixin
+from sklearn.utils.validation import check_is_fitted
+
+from massgraph._util.errors import InputError
+from massgraph._util.warnings import outside
+from massgraph.chem.relations import Relations, default_relations
+from massgraph.data.class_labels import seed_number, seed_of
+from massgraph.data.sources import Pixels, is_source, places, runs
+from massgraph.data.spectra import Spectra
+from massgraph.estimator import Input, SpectraEstimator
+from massgraph.learn.mixture import Mixture
+from massgraph.learn.regions import Look, RegionModel, RegionSettings, fit_regions
+from massgraph.segmentation import Segmentation
+
+__all__ = ["SpatialRegions"]
+
+FEATURES = ("molecules", "ions")
+COVARIANCES = ("shared", "own")
+OF_ONE_RUN = 0.95  # share of a region's pixels in one run from which it follows the run
+
+
+class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
+    """Find the regions of an image, or of several, without labels.
+
+    Peaks are calibrated to the data's own mass axis, and the ions of a molecule, isotopes and
+    alkali adducts, are added up. Pixels off tissue, which hold far fewer molecules than others, are
+    a region of their own. Minimum noise fraction keeps the directions in which neighbouring
+    pixels are alike; in these a mixture of Gaussians is searched with many starts, splits and
+    merges, and a Potts field decides pixels in doubt by their neighbours.
+
+    Parameters
+    ----------
+    n_regions
+        The number of regions, or ``"auto"``: the number after which a further region explains
+        least (`selection_`).
+    max_regions
+        The largest number that ``"auto"`` considers.
+    features
+        ``"molecules"``: sums over the ions of a molecule; or ``"ions"``, each by itself.
+    spatial
+        Whether neighbours count. Without, no coordinates are needed.
+    radius
+        Reach of the neighbourhood in pixels: 1 takes the eight around a pixel.
+    covariance
+        ``"shared"`` by all regions, or each its ``"own"``.
+    run_offsets
+        Whether the mean of each run is taken off. On for runs of similar tissue that were measured
+        differently; off where runs differ in tissue, as the cores of an array do.
+    relations
+        Which mass differences there are; default those of the polarity. Isotopes and alkali
+        exchange among them make molecules.
+    mz
+        m/z of the columns, where matrices are given.
+    random_state
+        Seed, a RandomState, or None for a random one.
+
+    Attributes
+    ----------
+    labels_
+        Region of each pixel of the fit, from 0, the largest first and off tissue last; -1 for
+        pixels without peaks of known ions. int64, shape ``(n_pixels,)``.
+    probabilities_
+        float64, shape ``(n_pixels, n_regions_)``; NaN where there is no label. They say how well
+        the pixel fits its region among the others, and nothing of whether the regions are true.
+    n_regions_
+        Number of regions, that of the pixels off tissue among them.
+    off_tissue_
+        Label of the pixels off tissue, the last one; None where all pixels are tissue.
+    separation_
+        Least distance of each region to another, in deviations within regions, shape
+        ``(n_regions_,)``. Near 2.65 a region may be half of a continuum.
+    selection_
+        The curve by which the number was chosen
+        (`massgraph.learn.mixture_path.selection_curve`); None where it was given.
+    region_model_
+        The fitted `massgraph.learn.regions.RegionModel`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
+    >>> regions = mg.SpatialRegions(n_regions=3).fit(spectra)
+    >>> regions.labels_.shape, regions.n_regions_
+    ((144,), 3)
+    >>> regions.segment(spectra).classes
+    ('region 1', 'region 2', 'off-tissue')
+    """
+
+    def __init__(
+        self,
+        n_regions: int | str = "auto",
+        max_regions: int = 15,
+        *,
+        features: str = "molecules",
+        spatial: bool = True,
+        radius: float = 1.0,
+        covariance: str = "shared",
+        run_offsets: bool = False,
+        relations: Relations | None = None,
+        mz: ArrayLike | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.n_regions = n_regions
+        self.max_regions = max_regions
+        self.features = features
+        self.spatial = spatial
+        self.radius = radius
+        self.covariance = covariance
+        self.run_offsets = run_offsets
+        self.relations = relations
+        self.mz = mz
+        self.random_state = random_state
+
+    def fit(self, X: Input, y: object = None) -> SpatialRegions:
+        """Find the regions.
+
+        Parameters
+        ----------
+        X
+            Pixels; where `spatial`, with coordinates.
+        y
+            Not used: there for scikit-learn.
+
+        Raises
+        ------
+        InputError
+            For a setting out of its range, pixels without coordinates where `spatial`, without
+            peaks, or fewer or more alike than there are regions to be found.
+        """
+        settings = self._settings()
+        pixels = X if is_source(X) else self._as_spectra(X, fitting=True)
+        relations = self.relations
+        if relations is None:
+            relations = default_relations(getattr(pixels, "polarity", None))
+        seed = seed_of(self.random_state)
+        rng = np.random.default_rng(seed)
+        model, look = fit_regions(pixels, relations, settings, rng)
+        self.seed_ = seed_number(self.random_state)
+        self._keep(model, pixels, look)
+        self._warn_of_runs(pixels)
+        return self
+
+    def at(self, n_regions: int) -> SpatialRegions:
+        """The same fit with another number of regions, 1 to `max_regions`; nothing is fitted.
+
+        Raises
+        ------
+        InputError
+            Where the fit was given its number, or did not come so far.
+        """
+        check_is_fitted(self, "region_model_")
+        other = copy(self)
+        other._keep(self.region_model_.at(n_regions), self._pixels_of_fit, self._look)
+        return other
+
+    def _keep(self, model: RegionModel, pixels: Pixels, look: Look) -> None:
+        self.region_model_ = model
+        self.probabilities_ = model.map_of(look, pixels)
+        self.labels_ = _labels(self.probabilities_)
+        self.n_regions_ = len(model)
+        self.off_tissue_ = None if model.off_tissue is None else self.n_regions_ - 1
+        self.separation_ = _least(model.mixture)
+        if model.off_tissue is not None:
+            self.separation_ = np.append(self.separation_, _least(model.off_tissue)[0])
+        self.selection_: pd.DataFrame | None = model.selection
+        # For maps of other numbers: where pixels lie, and no peaks.
+        self._pixels_of_fit, self._look = places(pixels), look
+
+    def _settings(self) -> RegionSettings:
+        n_regions = None
+        if self.n_regions != "auto":
+            n_regions = _at_least_one("n_regions", self.n_regions, ' or "auto"')
+        max_regions = _at_least_one("max_regions", self.max_regions)
+        for name, known in (("features", FEATURES), ("covariance", COVARIANCES)):
+            if getattr(self, name) not in known:
+                msg = f"{name} is {getattr(self, name)!r}, need one of {known}"
+                raise InputError(msg)
+        return RegionSettings(
+            n_regions,
+            max_regions,
+            self.features,
+            bool(self.spatial),
+            float(self.radius),
+            self.covariance,
+            bool(self.run_offsets),
+        )
+
+    def _warn_of_runs(self, pixels: Pixels) -> None:
+        """Say it where the map shows the runs and nothing else."""
+        # Pixels off tissue are alike in all runs.
+        known = (self.labels_ >= 0) & (self.labels_ != self.off_tissue_)
+        table = pd.crosstab(self.labels_[known], runs(pixels)[known]).to_numpy()
+        if min(table.shape) < 2:
+            return
+        if (table.max(axis=1) >= OF_ONE_RUN * table.sum(axis=1)).all():
+            msg = (
+                f"each of the {len(table)} regions of tissue lies in one run: if the runs are of "
+                "similar tissue and were measured differently, say run_offsets=True"
+            )
+            warnings.warn(msg, UserWarning, stacklevel=outside())
+
+    # ---------------------------------------------------------------- prediction
+
+    def predict(self, X: Input) -> NDArray[np.int64]:
+        """Region of each pixel, as `labels_`; where `spatial`, of whole runs."""
+        return _labels(self.predict_proba(X))
+
+    def predict_proba(self, X: Input) -> NDArray[np.float64]:
+        """Probabilities of the regions, as `probabilities_`.
+
+        Raises
+        ------
+        InputError
+            For pixels of the other polarity, or without coordinates where `spatial`.
+        """
+        check_is_fitted(self, "region_model_")
+        return self.region_model_.probability(self._as_pixels(X))
+
+    def transform(self, X: Input) -> NDArray[np.float64]:
+        """Components of the minimum noise fraction, ``(n_pixels, n_components)``.
+
+        Their noise has unit variance. NaN for pixels without peaks of known ions.
+        """
+        check_is_fitted(self, "region_model_")
+        return self.region_model_.transform(self._as_pixels(X))
+
+    def segment(self, X: Input, reference: ArrayLike | None = None) -> Segmentation:
+        """Regions of the pixels, for all that shows and writes results.
+
+        Parameters
+        ----------
+        X
+            Pixels.
+        reference
+            Labels to compare with, missing where unlabelled.
+        """
+        check_is_fitted(self, "region_model_")
+        pixels = self._as_pixels(X)
+        return Segmentation.from_probability(
+            pixels if isinstance(pixels, Spectra) else places(pixels),
+            self._names(),
+            self.region_model_.probability(pixels),
+            reference=reference,
+            parameters=self.summary(),
+        )
+
+    def _names(self) -> list[str]:
+        names = [f"region {k + 1}" for k in range(self.n_regions_)]
+        return names if self.off_tissue_ is None else [*names[:-1], "off-tissue"]
+
+    def _as_pixels(self, X: Any) -> Pixels:
+        return X if is_source(X) else self._as_spectra(X)
+
+    def summary(self) -> dict[str, Any]:
+        """Settings and what the fit found out, as values that JSON can hold."""
+        check_is_fitted(self, "region_model_")
+        model = self.region_model_
+        return {
+            **asdict(model.settings),
+            "n_regions": self.n_regions_,
+            "number_was_given": model.settings.n_regions is not None,
+            "axis_ions": len(model.axis),
+            "molecules": int(model.group.max()) + 1,
+            "components": len(model.components.signal),
+            "field_strength": model.strength,
+            "off_tissue": model.off_tissue is not None,
+            "separation": [round(float(d), 3) for d in self.separation_ if np.isfinite(d)],
+            "polarity": model.polarity,
+            "random_state": self.seed_,
+        }
+
+
+def _least(mixture: Mixture) -> NDArray[np.float64]:
+    """Distance of each region to the nearest other; infinite for a single one."""
+    return np.asarray((mixture.separation() + np.diag(np.full(len(mixture), np.inf))).min(axis=1))
+
+
+def _at_least_one(name: str, value: Any, other: str = "") -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        msg = f"{name} is {value!r}, need a whole number of at least 1{other}"
+        raise InputError(msg)
+    return int(value)
+
+
+def _labels(probability: NDArray[np.float64]) -> NDArray[np.int64]:
+    missing = np.isnan(probability).any(axis=1)
+    return np.where(missing, -1, np.nan_to_num(probability).argmax(axis=1)).astype(np.int64)
