@@ -27,7 +27,7 @@ PACKAGE = ROOT / "python" / "massgraph"
 SPECTRUM = ("io", "data", "encode", "graph", "nn", "explain", "segmentation", "report")
 LABEL = ("io", "data", "learn", "fitted", "segmentation")
 BLUE, ORANGE, INK = "#0072B2", "#D55E00", "#222222"
-WIDTH, HEIGHT, GAP, NAME = 8.6, 0.44, 0.1, 1.34  # of floors, of rooms, between them, of names
+WIDTH, HEIGHT, GAP, NAME = 8.6, 0.44, 0.1, 1.44  # of floors, of rooms, between them, of names
 
 
 def floors() -> list[list[str]]:

@@ -59,12 +59,14 @@ def find_off_tissue(richness: Floats) -> Mixture | None:
 
 def _threshold(values: Floats) -> float:
     """Where values fall into two parts of least spread (Otsu, IEEE Trans. SMC 9, 1979, 62-66)."""
+    if len(values) < 2:
+        return float("-inf")
     ordered = np.sort(values)
     n = np.arange(1, len(ordered))
     total = np.cumsum(ordered)
     low, high = total[:-1] / n, (total[-1] - total[:-1]) / (len(ordered) - n)
     between = n * (len(ordered) - n) * (high - low) ** 2
-    if len(n) == 0 or between.max() <= 0:
+    if between.max() <= 0:
         return float("-inf")
     place = int(np.argmax(between))
     return float(ordered[place : place + 2].mean())
