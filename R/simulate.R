@@ -4,7 +4,9 @@
 #' isotopes, losses), chemical noise, calibration errors and batch effects. Some families differ
 #' between the regions of the tissue, and nothing else does.
 #'
-#' @param preset How much of everything: `"tiny"`, `"demo"`, `"small"`, `"medium"` or `"large"`.
+#' @param preset How much of everything: `"tiny"`, `"demo"`, `"small"`, `"medium"` or `"large"`; or,
+#'   for finding regions without labels, `"regions"` or one of its variants in Python's
+#'   `massgraph.simulate`. The arguments below replace what the preset has.
 #' @param nruns Number of runs.
 #' @param dim Width and height of each run, in pixels.
 #' @param nclasses Number of regions.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from massgraph.simulation.lipids import DETECTION_LIMIT, RESOLVING_POWER, IonLibrary, organic_masses
-from massgraph.simulation.tissue import Tissue, draw_tissue, smooth_field
+from massgraph.simulation.tissue import Tissue, draw_holes, draw_islands, draw_tissue, smooth_field
 
 __all__ = ["Peaks", "Run", "Settings", "draw_run"]
 
@@ -36,6 +36,8 @@ class Settings:
     n_runs: int = 3
     shape: tuple[int, int] = (30, 30)
     n_classes: int = 3
+    islands: bool = False
+    holes: int = 0
     n_families: int = 12
     families_per_class: int | None = None
     n_species: int = 3
@@ -47,6 +49,8 @@ class Settings:
     adduct_variation: float = 0.3
     noise: float = 0.25
     noise_peaks: float = 20.0
+    keep: float = 1.0
+    top: float = 1.0
     calibration_ppm: float = 1.5
     drift_ppm: float = 0.5
     jitter_ppm: float = 0.6
@@ -73,6 +77,15 @@ class Peaks(NamedTuple):
         """Peaks by index or mask."""
         return Peaks(self.pixel[which], self.mz[which], self.intensity[which], self.ion[which])
 
+    def strongest(self, share: float) -> Peaks:
+        """The ``floor(n * share)`` most intense of the n peaks of each pixel."""
+        order = np.lexsort((-self.intensity, self.pixel))
+        counts = np.bincount(self.pixel)
+        rank = np.empty(order.size, dtype=np.int64)
+        rank[order] = np.arange(order.size) - np.repeat(np.cumsum(counts) - counts, counts)
+        # Of 100 peaks 0.29 are 29, though 100 * 0.29 is 28.999... in binary.
+        return self.take(rank < np.floor(counts * share + 1e-9)[self.pixel])
+
     def with_noise(self, noise: Peaks) -> Peaks:
         """Add noise peaks, in order of pixel and m/z; those too near to another are left out."""
         joined = Peaks(
@@ -97,12 +110,16 @@ class Run:
     ----------
     rng
         Source of the random numbers of the blocks, used in order.
+    keep_rng
+        Source of those that choose which peaks are kept, likewise.
     settings, library
         What all runs share.
     effects
         Shift of the log intensity, shape ``(n_classes, n_families)``.
     tissue
         Regions of the run.
+    hole
+        Which pixels are missing, shape ``(n_pixels,)``.
     calibration_ppm
         Mass error of each pixel, shape ``(n_pixels,)``.
     level
@@ -129,10 +146,12 @@ class Run:
     """
 
     rng: np.random.Generator
+    keep_rng: np.random.Generator
     settings: Settings
     library: IonLibrary
     effects: NDArray[np.float64]
     tissue: Tissue
+    hole: NDArray[np.bool_]
     calibration_ppm: NDArray[np.float64]
     level: NDArray[np.float32]
     salts: NDArray[np.float64]
@@ -151,7 +170,15 @@ class Run:
         error = self.calibration_ppm[pixels][pixel] + pull[pixel, ion]
         error += jitter * self.rng.standard_normal(error.size)
         mz = self.library.axis[ion] * (1.0 + 1e-6 * error)
-        return Peaks(pixel, mz, strength, ion).with_noise(self._noise(pixels.size))
+        peaks = Peaks(pixel, mz, strength, ion).with_noise(self._noise(pixels.size))
+        return self._thinned(peaks)
+
+    def _thinned(self, peaks: Peaks) -> Peaks:
+        """What `keep`, then `top`, leave of the peaks."""
+        keep, top = self.settings.keep, self.settings.top
+        if keep < 1:
+            peaks = peaks.take(self.keep_rng.random(peaks.pixel.size) < keep)
+        return peaks.strongest(top) if top < 1 else peaks
 
     def _expected(
         self, pixels: NDArray[np.int64]
@@ -239,17 +266,23 @@ def draw_run(
     >>> run.calibration_ppm.shape, run.level.shape == library.mz.shape
     ((64,), True)
     """
+    # Streams of their own: holes and lost peaks take no number from anything else.
+    keep_rng, hole_rng = rng.spawn(2)
     # The order of the draws, arguments below included, is part of what a seed means.
     n_groups, n_adducts = library.logits.shape
     batch = settings.batch_effect
     gain = np.exp(batch * rng.standard_normal(library.source.max() + 1))
     fields = np.stack([_field(rng, settings) for _ in range(n_groups + n_adducts)], axis=1)
+    draw = draw_islands if settings.islands else draw_tissue
+    tissue = draw(rng, settings.shape, settings.n_classes)
     return Run(
         rng=rng,
+        keep_rng=keep_rng,
         settings=settings,
         library=library,
         effects=effects,
-        tissue=draw_tissue(rng, settings.shape, settings.n_classes),
+        tissue=tissue,
+        hole=draw_holes(hole_rng, settings.shape, tissue.region, settings.holes),
         calibration_ppm=_draw_calibration(rng, settings),
         level=(library.level * gain[library.source]).astype(np.float32),
         salts=np.asarray(rng.normal(0.0, SALT_EFFECT * batch, size=n_adducts)),

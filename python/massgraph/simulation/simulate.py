@@ -21,6 +21,7 @@ from massgraph._util.progress import progress
 from massgraph.data.spectra import POLARITIES, Spectra
 from massgraph.simulation.lipids import build_library, family_count
 from massgraph.simulation.run import Run, Settings, draw_run
+from massgraph.simulation.tissue import MIN_ISLAND_SHAPE
 
 __all__ = ["OFF_TISSUE", "PRESETS", "REGIONS", "Simulation", "simulate", "simulate_chunks"]
 
@@ -41,7 +42,7 @@ REGIONS = (
     "lymphoid",
     "duct",
 )
-"""Names of the regions, from the inside of a section outwards."""
+"""Names of the regions, from the inside of a section outwards (with islands: see `simulate`)."""
 
 # Pixels made at a time: bounds the memory to some 100 MB beside the result.
 BLOCK = 1024
@@ -59,6 +60,9 @@ _SCALES = {
     "jitter_ppm": 1e3,
 }
 
+# One run of four regions; what makes it harder to find them has a preset each.
+_UNLABELLED = Settings(n_runs=1, shape=(40, 40), n_classes=4, n_families=16)
+
 PRESETS: dict[str, Settings] = {
     "tiny": Settings(
         n_runs=2,
@@ -73,8 +77,22 @@ PRESETS: dict[str, Settings] = {
     "small": Settings(),
     "medium": Settings(n_runs=6, shape=(40, 40), n_families=16, n_species=6, n_background=90),
     "large": Settings(n_runs=4, shape=(170, 170), n_families=18, n_species=5, n_background=50),
+    "regions": _UNLABELLED,
+    "regions-noisy": replace(_UNLABELLED, noise=0.6),
+    "regions-weak": replace(_UNLABELLED, effect=0.2),
+    "regions-keep25": replace(_UNLABELLED, keep=0.25),
+    "regions-top25": replace(_UNLABELLED, top=0.25),
+    "regions-miscalibrated": replace(
+        _UNLABELLED, calibration_ppm=10.0, drift_ppm=4.0, jitter_ppm=6.0
+    ),
+    "regions-adducts": replace(_UNLABELLED, adduct_variation=1.5, effect=0.5),
+    "regions-8": replace(_UNLABELLED, n_classes=8, shape=(46, 46)),
+    "regions-12": replace(_UNLABELLED, n_classes=12, n_families=18, effect=0.5, shape=(56, 56)),
+    "regions-islands": replace(_UNLABELLED, n_classes=5, islands=True, effect=0.5, shape=(46, 46)),
+    "regions-runs": replace(_UNLABELLED, n_runs=3, shape=(28, 28), batch_effect=0.25),
+    "regions-holes": replace(_UNLABELLED, shape=(24, 80), holes=4),
 }
-"""Settings by name: see the table in `simulate`."""
+"""Settings by name: see the notes of `simulate`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +154,8 @@ def simulate(
     n_runs: int | None = None,
     shape: tuple[int, int] | None = None,
     n_classes: int | None = None,
+    islands: bool | None = None,
+    holes: int | None = None,
     n_families: int | None = None,
     families_per_class: int | None = None,
     n_species: int | None = None,
@@ -147,6 +167,8 @@ def simulate(
     adduct_variation: float | None = None,
     noise: float | None = None,
     noise_peaks: float | None = None,
+    keep: float | None = None,
+    top: float | None = None,
     calibration_ppm: float | None = None,
     drift_ppm: float | None = None,
     jitter_ppm: float | None = None,
@@ -158,7 +180,8 @@ def simulate(
     ----------
     preset
         "tiny" (tests), "demo" (clear), "small", "medium" (of realistic difficulty), or "large"
-        (for benchmarks); the source of every setting that is None.
+        (for benchmarks), or one of "regions" and its variants (see the notes); the source of every
+        setting that is None.
     polarity
         "positive" or "negative": which lipids and adducts there are.
     n_runs
@@ -167,6 +190,14 @@ def simulate(
         Rows and columns of a run, at least 8 each.
     n_classes
         The number of regions, 2 to 12.
+    islands
+        Whether the last region is small islands (9 to 25 pixels each) and the one before a rim two
+        pixels wide, in large compartments of the others; for three regions and 24 rows and columns
+        at least.
+    holes
+        The number of round holes, 29 pixels each, within the tissue of a run. Their pixels are
+        missing from the result, spectra and truth alike. There are fewer holes where no more fit
+        that are apart from each other and leave every region half of its pixels.
     n_families, n_species
         The number of lipid families, and of species in each at most.
     families_per_class
@@ -191,6 +222,11 @@ def simulate(
         sd of the log intensity of single peaks, beside the noise of counting ions.
     noise_peaks
         Mean number of random peaks in a pixel.
+    keep
+        Share of all peaks that is kept, at random, in (0, 1].
+    top
+        Share of the peaks of each pixel that is kept, the most intense, in (0, 1]; of what `keep`
+        leaves. Either may leave a pixel without any peak.
     calibration_ppm, drift_ppm, jitter_ppm
         sd of the mass error of a run, of its slow change over the run, and of single peaks far
         above the detection limit (at the limit: twice as much).
@@ -208,6 +244,20 @@ def simulate(
     ValueError
         For an unknown preset or polarity, or a setting out of its range.
 
+    Notes
+    -----
+    The presets called "regions" are for finding regions without labels. "regions" is one run of
+    40 x 40 pixels with four regions; the others change what their names say:
+
+    - "regions-noisy", "regions-weak": more noise, a smaller effect.
+    - "regions-keep25", "regions-top25": a quarter of the peaks, random or the most intense.
+    - "regions-miscalibrated": mass errors of some 10 ppm.
+    - "regions-adducts": adducts that vary strongly over the tissue.
+    - "regions-8", "regions-12": eight and twelve regions.
+    - "regions-islands": small islands and a thin rim in large compartments.
+    - "regions-runs": three runs with strong batch effects.
+    - "regions-holes": 24 x 80 pixels with four holes, whose pixels are missing.
+
     Examples
     --------
     >>> import massgraph as mg
@@ -216,6 +266,8 @@ def simulate(
     Spectra(144 pixels, ... peaks, m/z ..., 1 run, polarity positive)
     >>> labels.shape, labels[0] is None  # a corner, off the tissue
     ((144,), True)
+    >>> mg.simulate("tiny", n_runs=1, shape=(20, 20), holes=1).spectra.n_pixels  # 29 are missing
+    371
     """
     given = dict(locals())  # first of all: the arguments, and nothing else
     simulator = _Simulator(**given)
@@ -270,10 +322,13 @@ class _Simulator:
             # Labels have their own numbers: how many there are changes nothing else.
             (label_rng,) = rng.spawn(1)
             run = draw_run(rng, self.settings, self.library, self.effects)
-            labelled = _draw_labelled(label_rng, run.tissue.region, self.settings)
-            pixels = np.arange(run.tissue.region.size)
-            for start in range(0, pixels.size, BLOCK):
-                yield self._chunk(run, f"run{number}", labelled, pixels[start : start + BLOCK])
+            # A label in a hole would be lost, and with it a region that has no other.
+            region = np.where(run.hole, -1, run.tissue.region)
+            labelled = _draw_labelled(label_rng, region, self.settings)
+            for start in range(0, region.size, BLOCK):
+                # Never empty: there is more between holes than in them.
+                pixels = start + np.flatnonzero(~run.hole[start : start + BLOCK])
+                yield self._chunk(run, f"run{number}", labelled, pixels)
 
     def _chunk(
         self, run: Run, name: str, labelled: NDArray[np.bool_], pixels: NDArray[np.int64]
@@ -358,6 +413,7 @@ def _check(settings: Settings, families: int) -> None:
     low_high: dict[str, tuple[float, float]] = {
         "n_runs": (1, math.inf),
         "n_classes": (2, len(REGIONS)),
+        "holes": (0, math.inf),
         # No family serves two classes, so each class needs one.
         "n_families": (settings.n_classes, families),
         "families_per_class": (1, settings.n_families // settings.n_classes),
@@ -369,14 +425,33 @@ def _check(settings: Settings, families: int) -> None:
         if value is not None and not (_is_whole(value) and low <= value <= high):
             msg = f"{name} is {value!r}, must be a whole number from {low} to {high}"
             raise InputError(msg)
-    if not 0 < settings.labelled_fraction <= 1:
-        msg = f"labelled_fraction is {settings.labelled_fraction}, must be in (0, 1]"
-        raise InputError(msg)
+    for name in ("labelled_fraction", "keep", "top"):
+        if not 0 < getattr(settings, name) <= 1:
+            msg = f"{name} is {getattr(settings, name)}, must be in (0, 1]"
+            raise InputError(msg)
     for name, highest in _SCALES.items():
         value = getattr(settings, name)
         if not 0 <= value <= highest:
             msg = f"{name} is {value}, must be from 0 to {highest:g}"
             raise InputError(msg)
+    _check_islands(settings)
+
+
+def _check_islands(settings: Settings) -> None:
+    """Raise ValueError unless `islands` is a choice, and there are regions and room for them."""
+    islands: object = settings.islands
+    if not isinstance(islands, (bool, np.bool_)):
+        msg = f"islands is {islands!r}, must be True or False"
+        raise InputError(msg)
+    if not islands:
+        return
+    if settings.n_classes < 3:
+        msg = f"n_classes is {settings.n_classes}, must be at least 3 with islands"
+        raise InputError(msg)
+    if min(settings.shape) < MIN_ISLAND_SHAPE:
+        least = (MIN_ISLAND_SHAPE, MIN_ISLAND_SHAPE)
+        msg = f"shape {settings.shape} must be at least {least} with islands"
+        raise InputError(msg)
 
 
 def _is_whole(value: object) -> bool:
