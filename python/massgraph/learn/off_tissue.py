@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 APART = 5.0  # deviations between the two kinds of pixels
 FEWER = 0.6  # of the molecules of tissue, at most
-LEAST_SHARE = 0.01  # of the pixels, for either kind
+LEAST_SHARE = 0.05  # of the pixels, for either kind: a few poor ones are bad pixels, no background
 
 
 def find_off_tissue(richness: Floats) -> Mixture | None:
@@ -33,7 +33,7 @@ def find_off_tissue(richness: Floats) -> Mixture | None:
     Mixture or None
         Of the poor pixels and the rich ones, in this order, with a shared deviation. None where
         the pixels are of one kind: where the means are less than five deviations apart, the poor
-        ones have more than 60 % of the molecules of the rich ones, or one kind is below 1 %.
+        ones have more than 60 % of the molecules of the rich ones, or one kind is below 5 %.
 
     Examples
     --------

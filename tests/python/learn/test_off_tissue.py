@@ -35,7 +35,7 @@ def test_the_poorer_a_pixel_the_likelier_it_is_off():
         (300, 300, 0.3, 0.15),  # all alike
         (220, 300, 0.3, 0.05),  # apart, but both rich: two kinds of tissue
         (100, 300, 0.3, 0.40),  # one broad kind
-        (60, 300, 0.004, 0.15),  # a few bad pixels
+        (60, 300, 0.02, 0.15),  # a few bad pixels
     ],
 )
 def test_tissue_alone_is_left_whole(poor, rich, share, spread):
