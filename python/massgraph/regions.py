@@ -69,7 +69,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
     Attributes
     ----------
     labels_
-        Region of each pixel of the fit, from 0, the largest first and off tissue last; -1 for
+        Region of each pixel of the fit, from 0, larger ones first and off tissue last; -1 for
         pixels without peaks of known ions. int64, shape ``(n_pixels,)``.
     probabilities_
         float64, shape ``(n_pixels, n_regions_)``; NaN where there is no label. They say how well
