@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
-from massgraph.chem.relations import Relations, default_relations
+from massgraph.chem.relations import Relations
 from massgraph.data.class_labels import seed_number, seed_of
-from massgraph.data.sources import Pixels, is_source, places, runs
+from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
 from massgraph.estimator import Input, SpectraEstimator
 from massgraph.learn.mixture import Mixture
@@ -141,15 +141,12 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         """
         settings = self._settings()
         pixels = X if is_source(X) else self._as_spectra(X, fitting=True)
-        relations = self.relations
-        if relations is None:
-            relations = default_relations(getattr(pixels, "polarity", None))
         seed = seed_of(self.random_state)
         rng = np.random.default_rng(seed)
-        model, look = fit_regions(pixels, relations, settings, rng)
+        model, look = fit_regions(pixels, self.relations, settings, rng)
         self.seed_ = seed_number(self.random_state)
-        self._keep(model, pixels, look)
-        self._warn_of_runs(pixels)
+        self._keep(model, look)
+        self._warn_of_runs(look.run)
         return self
 
     def at(self, n_regions: int) -> SpatialRegions:
@@ -162,12 +159,12 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self, "region_model_")
         other = copy(self)
-        other._keep(self.region_model_.at(n_regions), self._pixels_of_fit, self._look)
+        other._keep(self.region_model_.at(n_regions), self._look)
         return other
 
-    def _keep(self, model: RegionModel, pixels: Pixels, look: Look) -> None:
+    def _keep(self, model: RegionModel, look: Look) -> None:
         self.region_model_ = model
-        self.probabilities_ = model.map_of(look, pixels)
+        self.probabilities_ = model.map_of(look)
         self.labels_ = _labels(self.probabilities_)
         self.n_regions_ = len(model)
         self.off_tissue_ = None if model.off_tissue is None else self.n_regions_ - 1
@@ -175,8 +172,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         if model.off_tissue is not None:
             self.separation_ = np.append(self.separation_, _least(model.off_tissue)[0])
         self.selection_: pd.DataFrame | None = model.selection
-        # For maps of other numbers: where pixels lie, and no peaks.
-        self._pixels_of_fit, self._look = places(pixels), look
+        self._look = look  # for maps of other numbers
 
     def _settings(self) -> RegionSettings:
         n_regions = None
@@ -197,11 +193,11 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             bool(self.run_offsets),
         )
 
-    def _warn_of_runs(self, pixels: Pixels) -> None:
+    def _warn_of_runs(self, run: NDArray[np.str_]) -> None:
         """Say it where the map shows the runs and nothing else."""
         # Pixels off tissue are alike in all runs.
         known = (self.labels_ >= 0) & (self.labels_ != self.off_tissue_)
-        table = pd.crosstab(self.labels_[known], runs(pixels)[known]).to_numpy()
+        table = pd.crosstab(self.labels_[known], run[known]).to_numpy()
         if min(table.shape) < 2:
             return
         if (table.max(axis=1) >= OF_ONE_RUN * table.sum(axis=1)).all():

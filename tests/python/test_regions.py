@@ -258,3 +258,5 @@ def test_unfitted_and_the_other_polarity(image, fitted):
     negative = mg.Spectra.from_peaks([([500.0], [1.0])], coordinates=line(1), polarity="negative")
     with pytest.raises(mg.InputError, match="of negative polarity, but the regions were found in"):
         fitted.predict(negative)
+    with pytest.raises(mg.InputError, match="of negative polarity, but the regions were found in"):
+        fitted.predict(mg.streaming.JoinedSpectra([negative]))

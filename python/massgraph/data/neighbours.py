@@ -11,7 +11,7 @@ from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 from massgraph.data.splits import raster_pitch
 
-__all__ = ["neighbour_pairs", "neighbour_shares"]
+__all__ = ["neighbour_pairs", "neighbour_shares", "pairs_among"]
 
 
 def neighbour_pairs(spectra: Spectra, radius: float = 1.0) -> NDArray[np.int64]:
@@ -69,6 +69,21 @@ def _pairs_of_run(place: NDArray[np.float64], radius: float) -> NDArray[np.int64
     # A tenth of a pixel of slack: stages are not exact.
     pairs = cKDTree(grid).query_pairs(radius + 0.1, p=np.inf, output_type="ndarray")
     return np.sort(pairs.astype(np.int64), axis=1)
+
+
+def pairs_among(pairs: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The pairs of which both pixels are kept, by their places among the kept ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.neighbours import pairs_among
+    >>> kept = np.array([True, False, True, True])
+    >>> pairs_among(np.array([[0, 1], [2, 3]]), kept).tolist()
+    [[1, 2]]
+    """
+    place = np.cumsum(kept) - 1
+    return np.asarray(place[pairs[kept[pairs].all(axis=1)]])
 
 
 def neighbour_shares(pairs: NDArray[np.int64], n_pixels: int) -> sp.csr_matrix:

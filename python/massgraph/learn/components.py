@@ -9,6 +9,7 @@ noise included.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -63,7 +64,7 @@ def learn_components(
     X: sp.csr_matrix,
     pairs: NDArray[np.int64],
     rng: np.random.Generator,
-    group: NDArray[np.int64] | None = None,
+    group: NDArray[Any] | None = None,
 ) -> Components:
     """Find the components of an image.
 
@@ -137,7 +138,7 @@ def _second_moment(X: sp.csr_matrix) -> Floats:
     return np.asarray((X.T @ X).toarray() / max(X.shape[0], 1))
 
 
-def _between(X: sp.csr_matrix, group: NDArray[np.int64] | None) -> Floats:
+def _between(X: sp.csr_matrix, group: NDArray[Any] | None) -> Floats:
     """Second moment of the means of groups, each counted by its size."""
     if group is None:
         group = np.zeros(X.shape[0], dtype=np.int64)

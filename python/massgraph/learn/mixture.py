@@ -166,9 +166,10 @@ def fit_mixture(
     mixture, before = start, -np.inf
     for _ in range(steps):
         joint = mixture.log_joint(Z)
-        score = float(logsumexp(joint, axis=1).sum())
+        density = logsumexp(joint, axis=1)
+        score = float(density.sum())
         if score - before < STEADY * abs(score):
             break
         before = score
-        mixture = mixture_of(Z, softmax(joint, axis=1), shared=shared)
+        mixture = mixture_of(Z, np.exp(joint - density[:, None]), shared=shared)
     return mixture, score

@@ -166,9 +166,9 @@ def _moves(
     """Starts that merge one of the two cheapest pairs and split a large region."""
     if len(mixture) < 3:
         return
+    found = mixture.log_joint(Z).argmax(axis=1)
     for kept, gone in _cheapest_pairs(mixture):
-        label = mixture.log_joint(Z).argmax(axis=1)
-        label[label == gone] = kept
+        label = np.where(found == gone, kept, found)
         regions = _largest(mixture)[: max(3, len(mixture) // 2)]
         # Of the merged pair the one that is gone has no pixels: the other is split in its place.
         tried = dict.fromkeys(int(kept if region == gone else region) for region in regions)

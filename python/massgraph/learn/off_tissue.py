@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from massgraph.learn.mixture import Mixture, fit_mixture, mixture_of
 
-__all__ = ["find_off_tissue", "off_tissue_log_joint"]
+__all__ = ["find_off_tissue"]
 
 Floats = NDArray[np.float64]
 
@@ -70,23 +70,3 @@ def _threshold(values: Floats) -> float:
         return float("-inf")
     place = int(np.argmax(between))
     return float(ordered[place : place + 2].mean())
-
-
-def off_tissue_log_joint(mixture: Mixture, richness: Floats) -> Floats:
-    """Log joint of being off tissue and on it, ``(n_pixels, 2)``.
-
-    Parameters
-    ----------
-    mixture, richness
-        As for `find_off_tissue`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from massgraph.learn.mixture import Mixture
-    >>> from massgraph.learn.off_tissue import off_tissue_log_joint
-    >>> mixture = Mixture(np.full(2, 0.5), np.array([[3.0], [5.0]]), np.array([[[0.04]]]))
-    >>> off_tissue_log_joint(mixture, np.array([2.9, 5.2])).argmax(axis=1).tolist()
-    [0, 1]
-    """
-    return mixture.log_joint(richness[:, None])

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from massgraph._util.errors import InputError
-from massgraph.chem.relations import Relations
-from massgraph.data.neighbours import neighbour_pairs, neighbour_shares
+from massgraph.chem.relations import Relations, default_relations
+from massgraph.data.neighbours import neighbour_pairs, neighbour_shares, pairs_among
 from massgraph.data.sources import Pixels, batches, parts, places, runs, sample, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.amounts import log_shares, molecule_groups
@@ -27,7 +27,7 @@ from massgraph.learn.field import STRENGTHS, coherence, field_strength, smoothed
 from massgraph.learn.mixture import Mixture, fit_mixture
 from massgraph.learn.mixture_path import mixture_path, number_of_regions, selection_curve
 from massgraph.learn.mixture_search import search_mixture
-from massgraph.learn.off_tissue import find_off_tissue, off_tissue_log_joint
+from massgraph.learn.off_tissue import find_off_tissue
 
 __all__ = ["Look", "RegionModel", "RegionSettings", "fit_regions"]
 
@@ -65,23 +65,26 @@ class Look(NamedTuple):
     ----------
     components
         ``(n_pixels, n_components)``; NaN for pixels without known ions.
-    richness
-        Log of the number of molecules in each pixel.
     off
         Probability that the pixel is off tissue; NaN where components are.
+    pairs
+        Neighbours, ``(n_pairs, 2)``; none where they do not count.
+    run
+        Name of the run of each pixel.
 
     Examples
     --------
     >>> import massgraph as mg
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
     >>> look = mg.SpatialRegions(n_regions=3).fit(spectra).region_model_.look(spectra)
-    >>> look.components.shape[0] == look.richness.size == look.off.size
+    >>> look.components.shape[0] == look.off.size == look.run.size
     True
     """
 
     components: Floats
-    richness: Floats
     off: Floats
+    pairs: NDArray[np.int64]
+    run: NDArray[np.str_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +143,19 @@ class RegionModel:
 
     def look(self, X: Pixels) -> Look:
         """Read pixels: all that is needed of them for maps."""
-        amounts = _amounts(self.axis, self.group, self._checked(X))
-        richness = _richness(amounts)
-        off = _off_probability(self.off_tissue, richness, X, self.settings)
-        groups = _run_codes(X) if self.settings.run_offsets else None
-        return Look(_transform(amounts, self.components, groups, off < 0.5), richness, off)
+        where = places(X)
+        # Ions of the other polarity are other ions.
+        if len({where.polarity, self.polarity} - {None}) > 1:
+            msg = (
+                f"the spectra are of {where.polarity} polarity, but the regions were found in "
+                f"{self.polarity} ones"
+            )
+            raise InputError(msg)
+        amounts = _amounts(self.axis, self.group, X)
+        pairs = _pairs(where, self.settings)
+        off = _off_probability(self.off_tissue, _richness(amounts), pairs)
+        run = where.run if self.settings.run_offsets else None
+        return Look(_transform(amounts, self.components, run, off < 0.5), off, pairs, where.run)
 
     def transform(self, X: Pixels) -> Floats:
         """Components, ``(n_pixels, n_components)``; NaN for pixels without known ions."""
@@ -155,17 +166,17 @@ class RegionModel:
 
         Regions of tissue from the largest to the smallest, then the pixels off tissue, if any.
         """
-        return self.map_of(self.look(X), X)
+        return self.map_of(self.look(X))
 
-    def map_of(self, look: Look, X: Pixels) -> Floats:
-        """Probabilities of the regions of pixels that were looked at; `X` says where they lie."""
+    def map_of(self, look: Look) -> Floats:
+        """Probabilities of the regions of pixels that were looked at."""
         known = ~np.isnan(look.off)
         tissue = known & (look.off < 0.5)
         joint = self.mixture.log_joint(look.components[known])
         found = np.full((len(look.off), len(self.mixture)), np.nan)
         found[known] = softmax(joint, axis=1)
         if self.strength and tissue.any():
-            shares = _shares(X, tissue, self.settings)
+            shares = _shares(look.pairs, tissue)
             found[tissue] = smoothed(joint[tissue[known]], shares, self.strength)
         if self.off_tissue is None:
             return found
@@ -191,28 +202,18 @@ class RegionModel:
             raise InputError(msg)
         return replace(self, mixture=self.path[n_regions - apart - 1])
 
-    def _checked(self, X: Pixels) -> Pixels:
-        polarity = X.polarity if isinstance(X, Spectra) else None
-        if len({polarity, self.polarity} - {None}) > 1:
-            msg = (
-                f"the spectra are of {polarity} polarity, but the regions were found in "
-                f"{self.polarity} ones"
-            )
-            raise InputError(msg)
-        return X
-
 
 def fit_regions(
-    X: Pixels, relations: Relations, settings: RegionSettings, rng: np.random.Generator
+    X: Pixels, relations: Relations | None, settings: RegionSettings, rng: np.random.Generator
 ) -> tuple[RegionModel, Look]:
     """Find the regions of pixels.
 
     Parameters
     ----------
     X
-        Spectra in memory or a source, of which the peaks are read once.
+        Spectra in memory or a source, of which all peaks are read once, after samples.
     relations
-        Those between ions of one molecule.
+        Those between ions of one molecule; None for those of the polarity.
     settings
         What is asked for.
     rng
@@ -244,24 +245,24 @@ def fit_regions(
     if len(axis) == 0:
         msg = "no region can be told: no ion is common to the pixels, or they have no peaks"
         raise InputError(msg)
+    relations = default_relations(some.polarity) if relations is None else relations
     by_molecule = settings.features == "molecules"
     group = molecule_groups(axis, relations) if by_molecule else np.arange(len(axis))
+    where = places(X)
+    pairs = _pairs(where, settings)
     amounts = _amounts(axis, group, X)
     richness = _richness(amounts)
     # One region is all pixels, those off tissue, too.
     off_tissue = (
         None if settings.n_regions == 1 else find_off_tissue(richness[np.isfinite(richness)])
     )
-    off = _off_probability(off_tissue, richness, X, settings)
-    inner = _inner_tissue(off, X, settings)
-    shares, pairs = sp.csr_matrix((0, 0)), np.empty((0, 2), dtype=np.int64)
-    if settings.spatial:
-        pairs = neighbour_pairs(places(X)[inner], settings.radius)
-        shares = neighbour_shares(pairs, int(inner.sum()))
-    groups = _run_codes(X) if settings.run_offsets else None
-    kept = None if groups is None else groups[inner]
-    components = learn_components(amounts[inner], pairs, rng, kept)
-    of_all = _transform(amounts, components, groups, off < 0.5)
+    off = _off_probability(off_tissue, richness, pairs)
+    inner = _inner_tissue(off, where, settings)
+    beside = pairs_among(pairs, inner)
+    shares = neighbour_shares(beside, int(inner.sum()))
+    run = where.run if settings.run_offsets else None
+    components = learn_components(amounts[inner], beside, rng, None if run is None else run[inner])
+    of_all = _transform(amounts, components, run, off < 0.5)
     Z = of_all[inner]
     apart = int(off_tissue is not None)
     wanted = None if settings.n_regions is None else settings.n_regions - apart
@@ -271,7 +272,7 @@ def fit_regions(
     if settings.covariance == "own":
         mixture, _ = fit_mixture(Z, mixture, shared=False, steps=STEPS)
     strength = 0.0
-    if settings.spatial and len(mixture) > 1:
+    if shares.nnz and len(mixture) > 1:
         strength = field_strength(mixture.log_joint(Z), mixture.weight, shares)
     if selection is not None:
         selection["n_regions"] += apart
@@ -287,7 +288,7 @@ def fit_regions(
         path=path,
         selection=selection,
     )
-    return model, Look(of_all, richness, off)
+    return model, Look(of_all, off, pairs, where.run)
 
 
 def _mixtures(
@@ -337,13 +338,13 @@ def _check_pixels(known: NDArray[np.bool_], Z: Floats, wanted: int) -> None:
         raise InputError(msg)
 
 
-def _inner_tissue(off: Floats, X: Pixels, settings: RegionSettings) -> NDArray[np.bool_]:
+def _inner_tissue(off: Floats, where: Spectra, settings: RegionSettings) -> NDArray[np.bool_]:
     """Pixels to learn from: tissue without its edge, as long as that leaves half of it."""
     tissue = np.asarray(off < 0.5)
     if not settings.spatial or tissue.sum() == (off >= 0).sum():
         return tissue
     # A pixel at the edge is tissue in part: left in, edges become a region of their own.
-    pairs = neighbour_pairs(places(X), 1)
+    pairs = neighbour_pairs(where, 1)
     edge = neighbour_shares(pairs, len(off)) @ np.asarray(off >= 0.5, dtype=np.float64) > 0
     inner = np.asarray(tissue & ~edge)
     return inner if 2 * inner.sum() >= tissue.sum() else tissue
@@ -383,37 +384,37 @@ def _richness(amounts: sp.csr_matrix) -> Floats:
 
 
 def _off_probability(
-    off_tissue: Mixture | None, richness: Floats, X: Pixels, settings: RegionSettings
+    off_tissue: Mixture | None, richness: Floats, pairs: NDArray[np.int64]
 ) -> Floats:
     known = np.isfinite(richness)
     found = np.where(known, 0.0, np.nan)
     if off_tissue is not None and known.any():
-        joint = off_tissue_log_joint(off_tissue, richness[known])
-        shares = _shares(X, known, settings) if settings.spatial else sp.csr_matrix((0, 0))
-        found[known] = smoothed(joint, shares, STRENGTHS[-1])[:, 0]
+        joint = off_tissue.log_joint(richness[known, None])
+        found[known] = smoothed(joint, _shares(pairs, known), STRENGTHS[-1])[:, 0]
     return found
 
 
 def _transform(
     amounts: sp.csr_matrix,
     components: Components,
-    group: NDArray[np.int64] | None,
+    run: NDArray[np.str_] | None,
     tissue: NDArray[np.bool_],
 ) -> Floats:
-    """Components of amounts, NaN for empty rows; less the mean of the tissue of each group."""
+    """Components of amounts, NaN for empty rows; less the mean of the tissue of each run."""
     Z = components.transform(amounts)
     Z[np.diff(amounts.indptr) == 0] = np.nan
-    for code in np.unique(group) if group is not None else ():
-        rows = group == code
+    for name in np.unique(run) if run is not None else ():
+        rows = run == name
         if (rows & tissue).any():
             Z[rows] -= Z[rows & tissue].mean(axis=0)
     return Z
 
 
-def _shares(X: Pixels, known: NDArray[np.bool_], settings: RegionSettings) -> sp.csr_matrix:
-    pairs = neighbour_pairs(places(X)[known], settings.radius)
-    return neighbour_shares(pairs, int(known.sum()))
+def _pairs(where: Spectra, settings: RegionSettings) -> NDArray[np.int64]:
+    if not settings.spatial:
+        return np.empty((0, 2), dtype=np.int64)
+    return neighbour_pairs(where, settings.radius)
 
 
-def _run_codes(X: Pixels) -> NDArray[np.int64]:
-    return np.unique(runs(X), return_inverse=True)[1]
+def _shares(pairs: NDArray[np.int64], kept: NDArray[np.bool_]) -> sp.csr_matrix:
+    return neighbour_shares(pairs_among(pairs, kept), int(kept.sum()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from massgraph.learn.off_tissue import find_off_tissue, off_tissue_log_joint
+from massgraph.learn.off_tissue import find_off_tissue
 
 
 def richness(poor, rich, *, share=0.3, n=1000, spread=0.15, seed=0):
@@ -19,13 +19,13 @@ def test_poor_pixels_are_told():
     values, truth = richness(60, 300)
     mixture = find_off_tissue(values)
     assert mixture.weight[0] == pytest.approx(0.3, abs=0.01)
-    found = off_tissue_log_joint(mixture, values).argmax(axis=1)
+    found = mixture.log_joint(values[:, None]).argmax(axis=1)
     assert (found == truth).mean() > 0.99
 
 
 def test_the_poorer_a_pixel_the_likelier_it_is_off():
     mixture = find_off_tissue(richness(60, 300)[0])
-    joint = off_tissue_log_joint(mixture, np.linspace(0, 9, 50))
+    joint = mixture.log_joint(np.linspace(0, 9, 50)[:, None])
     assert (np.diff(joint[:, 1] - joint[:, 0]) > 0).all()
 
 
