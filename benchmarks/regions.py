@@ -27,6 +27,7 @@ from sklearn.mixture import GaussianMixture
 import massgraph as mg
 from massgraph._util.progress import progress
 from massgraph.data.neighbours import neighbour_pairs, neighbour_shares
+from massgraph.report.evaluation import markdown_table
 from massgraph.simulation.simulate import OFF_TISSUE, PRESETS
 
 SCENARIOS = tuple(name for name in PRESETS if name.startswith("regions"))
@@ -139,14 +140,9 @@ def rows(name: str, seed: int) -> Iterator[dict[str, object]]:
 
 
 def table(scores: pd.DataFrame) -> str:
-    """Mean and range over the seeds, a row per method and a column per scenario."""
-    cells = scores.groupby(["method", "scenario"], sort=False)["score"].agg(["mean", "min", "max"])
-    text = cells.apply(lambda c: f"{c['mean']:.2f} ({c['min']:.2f} to {c['max']:.2f})", axis=1)
-    names = list(dict.fromkeys(scores["scenario"]))
-    lines = [["method", *names], ["---"] * (len(names) + 1)]
-    for method in dict.fromkeys(scores["method"]):
-        lines.append([method, *(str(text.get((method, name), "-")) for name in names)])
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    """Mean and deviation over the seeds, a row per method and a column per scenario."""
+    cells = scores.groupby(["method", "scenario"], sort=False)["score"]
+    return markdown_table(cells.mean().unstack(sort=False), cells.std().unstack(sort=False))
 
 
 def main() -> int:

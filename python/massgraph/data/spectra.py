@@ -34,7 +34,7 @@ from massgraph.data.validation import (
     check_sparse,
 )
 
-__all__ = ["Spectra"]
+__all__ = ["Spectra", "rank_in_pixels"]
 
 NORMALIZATIONS = ("tic", "rms", "none")
 POLARITIES = ("positive", "negative")
@@ -458,11 +458,8 @@ class Spectra:
 
     def intensity_rank(self) -> NDArray[np.int64]:
         """Rank of each peak in its pixel, 0 the most intense (ties: lower m/z first)."""
-        # lexsort is stable and m/z ascend in a pixel: of equal peaks the lower m/z comes first.
-        order = np.lexsort((-self.intensity, self.pixel_of_peak))
-        rank = np.empty(self.n_peaks, dtype=np.int64)
-        rank[order] = np.arange(self.n_peaks) - np.repeat(self.offsets[:-1], self.peak_counts)
-        return rank
+        # m/z ascend in a pixel: of equal peaks the first has the lower one.
+        return rank_in_pixels(self.intensity, self.pixel_of_peak)
 
     def normalize(self, method: str = "tic") -> Spectra:
         """Scale the intensities of each pixel; m/z are shared with this object.
@@ -548,6 +545,28 @@ class Spectra:
 
     def __iter__(self) -> Iterator[Spectra]:
         return (self[index] for index in range(self.n_pixels))
+
+
+def rank_in_pixels(intensity: ArrayLike, pixel: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rank of each peak in its pixel, 0 the most intense (of equal ones the first).
+
+    Parameters
+    ----------
+    intensity, pixel
+        Of each peak; pixels ascend.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.spectra import rank_in_pixels
+    >>> rank_in_pixels([1.0, 5.0, 5.0, 2.0], np.array([0, 0, 0, 3])).tolist()
+    [2, 0, 1, 0]
+    """
+    order = np.lexsort((-np.asarray(intensity), pixel))  # stable
+    counts = np.bincount(pixel)
+    rank = np.empty(order.size, dtype=np.int64)
+    rank[order] = np.arange(order.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    return rank
 
 
 def _encode_runs(run: ArrayLike | None) -> tuple[NDArray[np.int32] | None, tuple[str, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from massgraph.data.spectra import rank_in_pixels
 from massgraph.simulation.lipids import DETECTION_LIMIT, RESOLVING_POWER, IonLibrary, organic_masses
 from massgraph.simulation.tissue import Tissue, draw_holes, draw_islands, draw_tissue, smooth_field
 
@@ -79,12 +80,10 @@ class Peaks(NamedTuple):
 
     def strongest(self, share: float) -> Peaks:
         """The ``floor(n * share)`` most intense of the n peaks of each pixel."""
-        order = np.lexsort((-self.intensity, self.pixel))
-        counts = np.bincount(self.pixel)
-        rank = np.empty(order.size, dtype=np.int64)
-        rank[order] = np.arange(order.size) - np.repeat(np.cumsum(counts) - counts, counts)
+        rank = rank_in_pixels(self.intensity, self.pixel)
         # Of 100 peaks 0.29 are 29, though 100 * 0.29 is 28.999... in binary.
-        return self.take(rank < np.floor(counts * share + 1e-9)[self.pixel])
+        limit = np.floor(np.bincount(self.pixel) * share + 1e-9)
+        return self.take(rank < limit[self.pixel])
 
     def with_noise(self, noise: Peaks) -> Peaks:
         """Add noise peaks, in order of pixel and m/z; those too near to another are left out."""
