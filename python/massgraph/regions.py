@@ -150,7 +150,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         return self
 
     def at(self, n_regions: int) -> SpatialRegions:
-        """The same fit with another number of regions, 1 to `max_regions`; nothing is fitted.
+        """The same fit with another number of regions, `max_regions` at most; nothing is fitted.
 
         Raises
         ------
