@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from massgraph.explain.activation import Explanation
+    from massgraph.explain.region_findings import RegionFindings
 
 __all__ = ["Segmentation", "uncertainty_of"]
 
@@ -55,6 +56,9 @@ class Segmentation:
         the training; None where the model was trained on other pixels.
     explanation
         What decided, per ion and class; None where it was not asked for.
+    findings
+        How many regions, how sure, and what defines them, where `classes` are regions that were
+        found without labels (`SpatialRegions.segment`); else None.
     history
         The learning curve, one row per epoch; None where unknown.
     parameters
@@ -96,6 +100,7 @@ class Segmentation:
     training: NDArray[np.bool_] | None = None
     validation: NDArray[np.bool_] | None = None
     explanation: Explanation | None = None
+    findings: RegionFindings | None = None
     history: pd.DataFrame | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -134,6 +139,7 @@ class Segmentation:
         training: ArrayLike | None = None,
         validation: ArrayLike | None = None,
         explanation: Explanation | None = None,
+        findings: RegionFindings | None = None,
         history: pd.DataFrame | None = None,
         parameters: dict[str, Any] | None = None,
         versions: dict[str, str] | None = None,
@@ -142,7 +148,7 @@ class Segmentation:
 
         Parameters
         ----------
-        spectra, classes, explanation, history, parameters
+        spectra, classes, explanation, findings, history, parameters
             As for the class.
         probability
             Shape ``(n_pixels, n_classes)``; the rows of pixels without peaks are made NaN, where
@@ -185,6 +191,7 @@ class Segmentation:
             training=None if training is None else np.asarray(training, dtype=bool),
             validation=None if validation is None else np.asarray(validation, dtype=bool),
             explanation=explanation,
+            findings=findings,
             history=history,
             parameters=dict(parameters or {}),
             versions=package_versions() if versions is None else dict(versions),
