@@ -20,14 +20,13 @@ from massgraph.data.class_labels import seed_number, seed_of
 from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
 from massgraph.estimator import Input, SpectraEstimator
-from massgraph.learn.mixture import Mixture
 from massgraph.learn.regions import Look, RegionModel, RegionSettings, fit_regions
 from massgraph.segmentation import Segmentation
 
 __all__ = ["SpatialRegions"]
 
 FEATURES = ("molecules", "ions")
-COVARIANCES = ("shared", "own")
+COVARIANCES = ("auto", "shared", "own")
 OF_ONE_RUN = 0.95  # share of a region's pixels in one run from which it follows the run
 
 
@@ -106,7 +105,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         features: str = "molecules",
         spatial: bool = True,
         radius: float = 1.0,
-        covariance: str = "shared",
+        covariance: str = "auto",
         run_offsets: bool = False,
         relations: Relations | None = None,
         mz: ArrayLike | None = None,
@@ -168,9 +167,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         self.labels_ = _labels(self.probabilities_)
         self.n_regions_ = len(model)
         self.off_tissue_ = None if model.off_tissue is None else self.n_regions_ - 1
-        self.separation_ = _least(model.mixture)
-        if model.off_tissue is not None:
-            self.separation_ = np.append(self.separation_, _least(model.off_tissue)[0])
+        self.separation_ = model.separation()[0]
         self.selection_: pd.DataFrame | None = model.selection
         self._look = look  # for maps of other numbers
 
@@ -276,11 +273,6 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             "polarity": model.polarity,
             "random_state": self.seed_,
         }
-
-
-def _least(mixture: Mixture) -> NDArray[np.float64]:
-    """Distance of each region to the nearest other; infinite for a single one."""
-    return np.asarray((mixture.separation() + np.diag(np.full(len(mixture), np.inf))).min(axis=1))
 
 
 def _at_least_one(name: str, value: Any, other: str = "") -> int:
