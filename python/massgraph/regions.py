@@ -107,7 +107,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         features: str = "molecules",
         spatial: bool = True,
         radius: float = 1.0,
-        covariance: str = "shared",
+        covariance: str = "auto",
         run_offsets: bool = False,
         relations: Relations | None = None,
         mz: ArrayLike | None = None,
@@ -148,7 +148,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         origin = RegionOrigin(
             fingerprint=pixels.fingerprint() if isinstance(pixels, Spectra) else None,
             data=region_data(look.off, look.run),
-            relations=self.relations,
+            relations_given=self.relations is not None,
             random_state=seed_number(self.random_state),
             mz=None if self.mz is None else np.asarray(self.mz, dtype=np.float64),
         )
@@ -173,7 +173,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         self.region_model_ = model
         self.n_regions_ = len(model)
         self.off_tissue_ = None if model.off_tissue is None else self.n_regions_ - 1
-        self.separation_ = model.separation()
+        self.separation_ = model.separation()[0]
         self.selection_: pd.DataFrame | None = model.selection
         self._look = look  # for maps of other numbers
         if look is not None:
@@ -204,7 +204,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             settings["n_regions"] = "auto"
         found = cls(
             **settings,
-            relations=origin.relations,
+            relations=model.relations if origin.relations_given else None,
             mz=origin.mz,
             random_state=origin.random_state,
         )

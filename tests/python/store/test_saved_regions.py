@@ -309,6 +309,7 @@ def test_half_a_model(folder: Path, name: str) -> None:
         (lambda c: c["settings"].update(features="colours"), "features 'colours' is unknown"),
         (lambda c: c["settings"].update(covariance=[1]), "covariance is of another type"),
         (lambda c: c.update(relations={}), "relations need the fields"),
+        (lambda c: c.update(relations_given=1), "relations_given is neither true nor false"),
         (lambda c: c.update(random_state=-1), "random_state is no whole number"),
         (lambda c: c.update(mz=["500"]), "mz is no list of numbers"),
         (lambda c: c.update(mz=[2.0, 1.0]), "does not ascend"),
