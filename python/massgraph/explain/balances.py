@@ -81,8 +81,7 @@ def adduct_balances(
     links = ion_links(axis, relations)
     kinds = {name: links[name] for name in KINDS if name in links and len(links[name])}
     if not kinds:
-        blocks = list(blocks)
-        n = sum(block.spectra.n_pixels for block in blocks)
+        n = shares.shape[0]
         return Balances(_table([], np.empty((n, 0)), shares, []), np.empty((n, 0), np.float32))
     ratios = [_ratios(nodes, kinds) for nodes in blocks]
     images, names, counts = [], [], []
@@ -98,7 +97,7 @@ def adduct_balances(
 
 
 def _ratios(nodes: IonNodes, kinds: dict[str, NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-    """Log ratios of the pairs of each kind, ``(n_pixels, n_pairs)``, NaN where an ion is missing."""
+    """Log ratios of the pairs of each kind, ``(n_pixels, n_pairs)``; NaN without both ions."""
     spectra = nodes.spectra
     wanted = np.unique(np.concatenate([pairs.ravel() for pairs in kinds.values()]))
     column = np.searchsorted(wanted, nodes.ion)

@@ -81,14 +81,17 @@ def compare_regions(amounts: sp.csr_matrix, label: Labels, n_regions: int) -> pd
 
 
 def _auc(X: sp.csr_matrix, member: Floats) -> Floats:
-    """Chance that a pixel of a region holds more than one elsewhere, ``(n_regions, n_features)``."""
+    """Chance that a pixel of a region holds more than one elsewhere, by region and feature."""
     step = max(X.shape[0] // RANKED, 1)
     member = member[::step]
     rank = rankdata(X[::step].toarray(), axis=0)
     size = member.sum(axis=0)[:, None]
     others = len(member) - size
     above = member.T @ rank - size * (size + 1) / 2
-    return np.divide(above, size * others, out=np.full(above.shape, np.nan), where=size * others > 0)
+    pairs = size * others
+    found: Floats = np.full(above.shape, np.nan)
+    np.divide(above, pairs, out=found, where=pairs > 0)
+    return found
 
 
 def half_p_values(
@@ -155,7 +158,7 @@ def _standardised(X: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def _correlation(member: NDArray[np.bool_], X: NDArray[np.float32]) -> NDArray[np.float32]:
     """Of indicators, ``(n_maps, n_pixels)``, with columns of X."""
-    return np.asarray(_standardised(member.T.astype(np.float32)).T @ X)
+    return np.asarray(_standardised(member.T.astype(np.float32)).T @ X, dtype=np.float32)
 
 
 def with_fdr(table: pd.DataFrame, p_values: Sequence[Floats]) -> pd.DataFrame:

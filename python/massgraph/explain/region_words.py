@@ -70,13 +70,17 @@ def cautions(regions: pd.DataFrame, selection: pd.DataFrame | None) -> tuple[str
     >>> cautions(pd.DataFrame(rows, columns=columns), None)
     ('region 2 is not found again by half of the molecules: do not interpret it.',)
     """
-    return (*_of_stability(regions), *_of_separation(regions), *_of_runs(regions),
-            *_of_number(selection))
+    return (
+        *_of_stability(regions),
+        *_of_separation(regions),
+        *_of_runs(regions),
+        *_of_number(selection),
+    )
 
 
 def _listed(names: pd.Series[str]) -> str:
-    names = names.tolist()
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    *others, last = names.tolist()
+    return f"{', '.join(others)} and {last}" if others else str(last)
 
 
 def _of_stability(regions: pd.DataFrame) -> Iterator[str]:

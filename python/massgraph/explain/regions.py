@@ -18,7 +18,7 @@ from massgraph.explain.region_molecules import compare_regions, half_p_values, w
 from massgraph.explain.region_words import cautions, verdicts
 from massgraph.learn.region_halves import HalfMap, half_maps
 from massgraph.learn.region_image import RegionImage, ion_blocks
-from massgraph.learn.regions import RegionModel
+from massgraph.learn.regions import Look, RegionModel, labels_of
 
 __all__ = ["SIGNIFICANT", "describe_regions"]
 
@@ -60,7 +60,7 @@ def describe_regions(
     image = model.read(X)
     look = model.look_at(image)
     probability = model.map_of(look)
-    label = _labels(probability)
+    label = labels_of(probability)
     halves = half_maps(model, image, seed)
     where = places(X)
     p_values = [
@@ -70,40 +70,35 @@ def describe_regions(
     molecules = _molecules(model, image, label, p_values)
     regions = _regions(model, probability, label, image.run, halves, molecules)
     regions["verdict"] = verdicts(regions)
-    names = np.asarray(names, dtype=object)
-    regions["nearest"] = [None if k < 0 else names[k] for k in regions["nearest"]]
+    name = np.asarray(names, dtype=object)
+    regions["nearest"] = [None if k < 0 else name[k] for k in regions["nearest"]]
     shown = _shown(molecules)
     shares = neighbour_shares(image.pairs, len(label))
     balances = adduct_balances(
         ion_blocks(model.axis, X, "adduct balances"), model.axis, model.relations, shares
     )
     return RegionFindings(
-        regions=_named(regions, names),
-        molecules=_named(molecules, names),
-        families=_named(_families(model, molecules), names),
+        regions=_named(regions, name),
+        molecules=_named(molecules, name),
+        families=_named(_families(model, molecules), name),
         selection=model.selection,
         maps=_maps(model, look, label),
         shown=shown,
         images=image.amounts[:, shown].toarray().astype(np.float32),
         balances=balances.table,
         balance_images=balances.images,
-        cautions=cautions(_named(regions, names), model.selection),
+        cautions=cautions(_named(regions, name), model.selection),
     )
-
-
-def _labels(probability: Floats) -> Labels:
-    missing = np.isnan(probability).any(axis=1)
-    return np.where(missing, -1, np.nan_to_num(probability).argmax(axis=1)).astype(np.int64)
 
 
 def _named(table: pd.DataFrame, names: NDArray[np.object_]) -> pd.DataFrame:
     return table.assign(region=names[table["region"].to_numpy(dtype=np.int64)])
 
 
-def _maps(model: RegionModel, look: object, label: Labels) -> dict[int, Labels]:
+def _maps(model: RegionModel, look: Look, label: Labels) -> dict[int, Labels]:
     apart = len(model) - len(model.mixture)
     numbers = range(max(1 + apart, 2), len(model.path) + apart + 1)
-    maps = {n: _labels(model.at(n).map_of(look)) for n in numbers}
+    maps = {n: labels_of(model.at(n).map_of(look)) for n in numbers}
     return {**maps, len(model): label}
 
 
@@ -171,9 +166,9 @@ def _families(model: RegionModel, molecules: pd.DataFrame) -> pd.DataFrame:
     between = between[between["one"] != between["other"]].drop_duplicates()
     defining = molecules[molecules["fdr"] <= SIGNIFICANT]
     rows = [
-        row
+        {"region": region, "direction": direction, **row}
         for (region, direction), group in defining.groupby(["region", "direction"], sort=True)
-        for row in _families_of(region, direction, group, between)
+        for row in _families_of(group, between)
     ]
     columns = ["region", "family", "n_molecules", "mz", "relations", "effect", "direction", "fdr"]
     table = pd.DataFrame(rows, columns=[name for name in columns if name != "family"])
@@ -183,9 +178,7 @@ def _families(model: RegionModel, molecules: pd.DataFrame) -> pd.DataFrame:
     return table[columns]
 
 
-def _families_of(
-    region: int, direction: str, group: pd.DataFrame, between: pd.DataFrame
-) -> list[dict[str, object]]:
+def _families_of(group: pd.DataFrame, between: pd.DataFrame) -> list[dict[str, object]]:
     members = np.sort(group["molecule"].to_numpy())
     inside = between[between["one"].isin(members) & between["other"].isin(members)]
     one, other = (np.searchsorted(members, inside[name]) for name in ("one", "other"))
@@ -197,12 +190,10 @@ def _families_of(
         own = table[family == number]
         rows.append(
             {
-                "region": region,
                 "n_molecules": len(own),
                 "mz": "; ".join(f"{mz:.4f}" for mz in sorted(own["mz"])),
                 "relations": ", ".join(dict.fromkeys(inside["name"][family[one] == number])),
                 "effect": float(own["effect"].mean()),
-                "direction": direction,
                 "fdr": float(own["fdr"].max()),
             }
         )
@@ -218,7 +209,6 @@ def _regions(
     molecules: pd.DataFrame,
 ) -> pd.DataFrame:
     number = np.arange(len(model))
-    separation, nearest = model.separation()
     stability = np.full(len(model), np.nan)
     if halves:
         stability[: len(model.mixture)] = np.mean([half.overlap for half in halves], axis=0)
@@ -229,8 +219,8 @@ def _regions(
             "n_pixels": np.bincount(label[label >= 0], minlength=len(model)),
             "run": [_run_of(run[label == k], len(np.unique(run))) for k in number],
             "probability": [_mean(probability[label == k, k]) for k in number],
-            "separation": separation,
-            "nearest": nearest,
+            "separation": model.separation(),
+            "nearest": model.nearest(),
             "stability": stability,
             "n_molecules": np.bincount(defining["region"], minlength=len(model)),
         }

@@ -48,6 +48,13 @@ class Mixture:
     def __len__(self) -> int:
         return len(self.weight)
 
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that a fit is free to choose."""
+        n_regions, width = self.mean.shape
+        covariances = len(self.covariance) * width * (width + 1) // 2
+        return int(n_regions - 1 + n_regions * width + covariances)
+
     @cached_property
     def whiteners(self) -> Floats:
         """Matrices that take each covariance to the identity, of the shape of `covariance`."""

@@ -1,8 +1,8 @@
-"""Regions found again by half of the molecules: how stable a map is, and tests that are not circular.
+"""Regions found again by half of the molecules: how stable a map is, and tests without a circle.
 
-Testing the molecules that made a map in that very map is circular: any split of noise is significant
-in the noise it was made of. Here a half of the molecules makes a map, and the other half is tested
-in it. What the halves share, tissue or smooth nuisance, they share: agreement is no truth.
+Molecules that made a map are significant in it whatever they are: any split of noise is, in the
+noise it was made of. Here a half of the molecules makes a map, and the other half is tested in it.
+Tissue or smooth nuisance, what the halves share they share: agreement is no truth.
 """
 
 from __future__ import annotations
@@ -95,9 +95,7 @@ def half_maps(model: RegionModel, image: RegionImage, seed: int) -> list[HalfMap
     return found
 
 
-def random_halves(
-    n: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def random_halves(n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The numbers below n in two halves at random, each ascending.
 
     Examples

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
+from massgraph.chem.relations import Relations
 from massgraph.versions import package_versions
 
 __all__ = ["RegionOrigin", "check_region_data", "region_data"]
@@ -25,8 +26,8 @@ class RegionOrigin:
         `Spectra.fingerprint` of the pixels; None where they were read block by block.
     data
         Counts that describe the pixels, as `region_data` gives them; empty where unknown.
-    relations_given
-        Whether the relations were given; else they are those of the polarity.
+    relations
+        Those that were given; None for those of the polarity.
     random_state
         The seed; None for a fresh one.
     mz
@@ -43,7 +44,7 @@ class RegionOrigin:
 
     fingerprint: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
-    relations_given: bool = False
+    relations: Relations | None = None
     random_state: int | None = None
     mz: NDArray[np.float64] | None = None
 

@@ -34,6 +34,7 @@ __all__ = [
     "RegionSettings",
     "find_regions",
     "fit_regions",
+    "labels_of",
 ]
 
 Floats = NDArray[np.float64]
@@ -132,8 +133,6 @@ class RegionModel:
         Of the pixels of the fit.
     axis
         The ions.
-    relations
-        Those between ions.
     group
         Molecule of each ion, or its own number, int64, shape ``(n_ions,)``.
     off_tissue
@@ -167,7 +166,6 @@ class RegionModel:
     settings: RegionSettings
     polarity: str | None
     axis: MassAxis
-    relations: Relations
     group: NDArray[np.int64]
     off_tissue: Mixture | None
     components: Components
@@ -185,6 +183,13 @@ class RegionModel:
         """Names of the regions, in the order of the labels."""
         tissue = [f"region {k + 1}" for k in range(len(self.mixture))]
         return tuple(tissue if self.off_tissue is None else [*tissue, "off-tissue"])
+
+    def separation(self) -> Floats:
+        """Least distance d' of each region to another, ``(n_regions,)``; infinite without any."""
+        mixtures = [self.mixture] if self.off_tissue is None else [self.mixture, self.off_tissue]
+        least = [_least(mixture) for mixture in mixtures]
+        # Of the two kinds of pixels, on and off tissue, the latter are a region.
+        return np.concatenate([least[0], *(found[:1] for found in least[1:])])
 
     def look(self, X: Pixels) -> Look:
         """Read pixels: all that is needed of them for maps."""
@@ -243,18 +248,17 @@ class RegionModel:
         """The model of other regions of the same ions and pixels."""
         return replace(self, **found._asdict())
 
-    def separation(self) -> tuple[Floats, NDArray[np.int64]]:
-        """Least distance of each region to another in deviations, and the number of that one.
+    @property
+    def relations(self) -> Relations:
+        """Those between ions: the ones that were given, or else those of the polarity."""
+        given = self.origin.relations
+        return default_relations(self.polarity) if given is None else given
 
-        Pixels off tissue have their distance to tissue as such in numbers of molecules, and no
-        nearest region: -1, as a region without any other.
-        """
+    def nearest(self) -> NDArray[np.int64]:
+        """The region that `separation` is the distance to; -1 without any, and off tissue."""
         apart = self.mixture.separation() + np.diag(np.full(len(self.mixture), np.inf))
-        nearest = np.where(np.isinf(apart.min(axis=1)), -1, apart.argmin(axis=1))
-        if self.off_tissue is None:
-            return apart.min(axis=1), nearest
-        off = self.off_tissue.separation()[0, 1]
-        return np.append(apart.min(axis=1), off), np.append(nearest, -1)
+        tissue = np.where(np.isinf(apart.min(axis=1)), -1, apart.argmin(axis=1))
+        return tissue if self.off_tissue is None else np.append(tissue, -1)
 
     def at(self, n_regions: int) -> RegionModel:
         """The model of another number of regions of the same fit.
@@ -275,6 +279,11 @@ class RegionModel:
             )
             raise InputError(msg)
         return replace(self, mixture=self.path[n_regions - apart - 1])
+
+
+def _least(mixture: Mixture) -> Floats:
+    alone = np.diag(np.full(len(mixture), np.inf))
+    return np.asarray((mixture.separation() + alone).min(axis=1))
 
 
 def fit_regions(
@@ -339,7 +348,6 @@ def fit_regions(
         settings=settings,
         polarity=some.polarity,
         axis=axis,
-        relations=relations,
         group=group,
         off_tissue=image.off_tissue,
         **found._asdict(),
@@ -386,17 +394,16 @@ def find_regions(
         most = max(settings.max_regions - apart, 1)
         mixture, path, selection = _searched(Z, shares, wanted, most, rng)
     else:
-        mixture = _begun(Z, init[inner], wanted)
+        mixture = _begun(Z, _of_tissue(init, image)[inner], wanted)
     if _own_covariances(settings.covariance, Z, mixture, shares):
-        mixture, *path = (
-            fit_mixture(Z, found, shared=False, steps=STEPS)[0] for found in (mixture, *path)
-        )
+        mixture = fit_mixture(Z, mixture, shared=False, steps=STEPS)[0]
+        path = tuple(fit_mixture(Z, one, shared=False, steps=STEPS)[0] for one in path)
     strength = 0.0
     if shares.nnz and len(mixture) > 1:
         strength = field_strength(mixture.log_joint(Z), mixture.weight, shares)
     if selection is not None:
         selection["n_regions"] += apart
-    return Found(components, mixture, strength, tuple(path), selection)
+    return Found(components, mixture, strength, path, selection)
 
 
 def _searched(
@@ -437,6 +444,14 @@ def _searched(
     return mixture, path, selection
 
 
+def _of_tissue(init: NDArray[np.int64], image: RegionImage) -> NDArray[np.int64]:
+    """Less the labels that lie off tissue for the most part: that is a region already."""
+    known = init >= 0
+    size = np.bincount(init[known])
+    inside = np.bincount(init[known & image.tissue], minlength=size.size)
+    return np.where(known & (2 * inside > size)[np.maximum(init, 0)], init, -1)
+
+
 def _begun(Z: Floats, init: NDArray[np.int64], wanted: int | None) -> Mixture:
     """The mixture that labels lead to."""
     given, label = np.unique(init[init >= 0], return_inverse=True)
@@ -469,3 +484,17 @@ def _transform(image: RegionImage, components: Components, run_offsets: bool) ->
 
 def _own_covariances(covariance: str, Z: Floats, mixture: Mixture, shares: sp.csr_matrix) -> bool:
     return covariance == "own"
+
+
+def labels_of(probability: Floats) -> NDArray[np.int64]:
+    """The likeliest region of each pixel, int64, ``(n_pixels,)``; -1 for rows with NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.regions import labels_of
+    >>> labels_of(np.array([[0.2, 0.8], [np.nan, np.nan]])).tolist()
+    [1, -1]
+    """
+    missing = np.isnan(probability).any(axis=1)
+    return np.where(missing, -1, np.nan_to_num(probability).argmax(axis=1)).astype(np.int64)

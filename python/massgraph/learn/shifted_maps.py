@@ -1,8 +1,8 @@
 """Maps moved over the image: what a molecule has to do with a map by chance.
 
 Neighbouring pixels are alike in molecules and in maps, so that pixels that change places at random
-make everything significant. A map that is moved as a whole, around the edges and mirrored, keeps the
-shape of its regions and loses only its place.
+make everything significant. A map that is moved as a whole, around the edges and mirrored, keeps
+the shape of its regions and loses only its place.
 """
 
 from __future__ import annotations

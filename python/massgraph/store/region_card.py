@@ -112,7 +112,7 @@ def _data(model: RegionModel) -> str:
 def _regions(model: RegionModel) -> str:
     shares = [f"{share:.1%}" for share in model.mixture.weight]
     # Its share is that of all pixels, which the table would not say.
-    rows = zip(model.names, [*shares, "-"], model.separation()[0], strict=False)
+    rows = zip(model.names, [*shares, "-"], model.separation(), strict=False)
     head = ("region", "share of the tissue", "distance to the nearest, in deviations")
     return as_table(
         head,
@@ -135,6 +135,7 @@ def _making(model: RegionModel, config: dict[str, Any]) -> str:
     settings, origin = model.settings, model.origin
     versions = origin.data.get("versions", {})
     each = len(model.mixture.covariance) > 1
+    relations = origin.relations
     lines = {
         "seed": "none" if origin.random_state is None else origin.random_state,
         "features": settings.features,
@@ -142,7 +143,7 @@ def _making(model: RegionModel, config: dict[str, Any]) -> str:
         "covariance": "one for each region" if each else "one for all regions",
         "strength of the field": f"{model.strength:g}",
         "mean of each run taken off": "yes" if settings.run_offsets else "no",
-        "relations": ", ".join(model.relations.names),
+        "relations": "those of the polarity" if relations is None else ", ".join(relations.names),
         "weights (SHA-256)": config["weights_sha256"],
         "versions": ", ".join(f"{name} {versions[name]}" for name in versions) or "not known",
         "all settings": "in config.json",

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
-from massgraph.chem.relations import Relations
 from massgraph.learn.components import Components
 from massgraph.learn.mixture import Mixture
 from massgraph.learn.mixture_path import CURVE
@@ -79,8 +78,7 @@ def _config(model: RegionModel) -> dict[str, Any]:
     axis, origin = model.axis, model.origin
     return {
         "settings": asdict(model.settings),
-        "relations": model.relations.to_dict(),
-        "relations_given": origin.relations_given,
+        "relations": None if origin.relations is None else origin.relations.to_dict(),
         "random_state": origin.random_state,
         "mz": None if origin.mz is None else origin.mz.tolist(),
         "polarity": model.polarity,
@@ -115,7 +113,6 @@ class _Restored:
     origin: RegionOrigin
     polarity: str | None
     axis: dict[str, Any]
-    relations: Relations
     n_molecules: int
     mixtures: tuple[str, ...]
     strength: float
@@ -133,12 +130,11 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
     strength = config["strength"]
     fine = type(strength) in (int, float) and strength >= 0
     check(fine, config, "strength", "no number of zero or more")
-    given = config["relations_given"]
-    check(type(given) is bool, config, "relations_given", "neither true nor false")
+    relations = config["relations"]
     origin = RegionOrigin(
         fingerprint=config["fingerprint"],
         data=config["provenance"],
-        relations_given=given,
+        relations=None if relations is None else relations_of(relations),
         random_state=config["random_state"],
         mz=mz_of(config),
     )
@@ -148,7 +144,6 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
         origin=origin,
         polarity=config["polarity"],
         axis=config["axis"],
-        relations=relations_of(config["relations"]),
         n_molecules=config["sizes"]["n_molecules"],
         mixtures=tuple(_shapes(config["sizes"])),
         strength=float(strength),
@@ -246,7 +241,6 @@ def _build(restored: _Restored, tensors: Mapping[str, torch.Tensor], _: str) -> 
         settings=restored.settings,
         polarity=restored.polarity,
         axis=axis,
-        relations=restored.relations,
         group=group,
         off_tissue=mixtures.get("off_tissue"),
         components=Components(*(arrays[f"components.{part}"] for part in MAP)),
@@ -286,7 +280,6 @@ REGIONS = Kind(
         {
             "settings",
             "relations",
-            "relations_given",
             "random_state",
             "mz",
             "polarity",

@@ -104,7 +104,7 @@ def test_what_was_of_the_pixels_of_the_fit_is_named(
     template: Path, spectra: mg.Spectra, fitted: mg.SpatialRegions
 ) -> None:
     loaded = mg.load(template)
-    for name in ("labels_", "probabilities_"):
+    for name in ("labels_", "probabilities_", "log_likelihood_"):
         assert not hasattr(loaded, name)
         with pytest.raises(AttributeError, match=f"{name} is of the pixels of the fit"):
             getattr(loaded, name)
@@ -309,7 +309,6 @@ def test_half_a_model(folder: Path, name: str) -> None:
         (lambda c: c["settings"].update(features="colours"), "features 'colours' is unknown"),
         (lambda c: c["settings"].update(covariance=[1]), "covariance is of another type"),
         (lambda c: c.update(relations={}), "relations need the fields"),
-        (lambda c: c.update(relations_given=1), "relations_given is neither true nor false"),
         (lambda c: c.update(random_state=-1), "random_state is no whole number"),
         (lambda c: c.update(mz=["500"]), "mz is no list of numbers"),
         (lambda c: c.update(mz=[2.0, 1.0]), "does not ascend"),
