@@ -12,10 +12,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from massgraph._util.errors import InputError
 from massgraph.pl._nested import APART, region_palette
 from massgraph.pl._style import INK, OKABE_ITO, SOFT, Picture, shorten, styled, text_width
+from massgraph.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from massgraph.explain.region_findings import RegionFindings
-    from massgraph.segmentation import Segmentation
 
 __all__ = ["SURE", "findings_of", "molecules", "selection"]
 

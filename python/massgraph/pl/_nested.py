@@ -38,7 +38,7 @@ def palette(segmentation: Segmentation) -> dict[str, str]:
     if not of_regions(segmentation):
         return dict(zip(classes, class_colours(len(classes)), strict=True))
     findings = segmentation.findings
-    first = [] if findings is None else findings.regions["region"]
+    first = () if findings is None else tuple(findings.regions["region"])
     return region_palette([*first, *classes])
 
 

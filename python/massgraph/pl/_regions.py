@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,8 +129,8 @@ def region_images(
         msg = "these findings have no images" + ("" if region is None else f" for {region}")
         raise InputError(msg)
     sections: list[Section] = []
-    for row in table.itertuples():
-        values = findings.images[:, row.image].astype(np.float64)
+    images = findings.images[:, table["image"].to_numpy()].astype(np.float64)
+    for row, values in zip(table.itertuples(), images.T, strict=True):
         low, high = _limits(values)
         colours = _colours(values, low, high, AMOUNT_MAP)
         words = (f"m/z {row.mz:.4f}", f"{low:.1f} to {high:.1f}")
@@ -142,7 +141,7 @@ def region_images(
         sections.append(Section(cells, header))
     # What the ends are stands above each panel.
     scale = AMOUNT_MAP, "log amount", {0.0: "low", 1.0: "high"}
-    legend = _missing(findings.images, "no peaks")
+    legend = _missing(images, "no peaks")
     return scaled_map(segmentation, sections, legend, scale, width)
 
 

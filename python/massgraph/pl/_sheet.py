@@ -33,7 +33,7 @@ TALLEST = 9.0
 
 @dataclass(frozen=True)
 class Cell:
-    """A panel, the RGBA colours of all pixels, the lines of its title, and whether it stands out."""
+    """A panel, RGBA colours of all pixels, the lines of its title, and whether it stands out."""
 
     panel: Panel
     colours: Any
