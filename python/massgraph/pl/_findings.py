@@ -39,13 +39,12 @@ def findings_of(found: Segmentation | RegionFindings) -> RegionFindings:
     InputError
         Where there are none.
     """
-    findings = getattr(found, "findings", found)
-    if findings is None:
-        msg = (
-            "this segmentation has no findings to draw: SpatialRegions.segment(spectra) makes them"
-        )
+    if not isinstance(found, Segmentation):
+        return found
+    if found.findings is None:
+        msg = "this segmentation has no findings to draw: SpatialRegions.segment(X) gives some"
         raise InputError(msg)
-    return findings  # type: ignore[no-any-return]
+    return found.findings
 
 
 def selection(found: Segmentation | RegionFindings, *, width: float = 7.2) -> Picture:
