@@ -14,10 +14,7 @@ from massgraph.report._words import (
     Table,
     count,
     decimal,
-    mean,
-    named_runs,
-    pixel_size,
-    runs,
+    measured,
     settings,
 )
 from massgraph.report.template import embed
@@ -52,6 +49,8 @@ def class_context(
     no_map = why_no_map(segmentation)
     explanation = segmentation.explanation
     return {
+        "unit": "class",
+        "units": "classes",
         "summary": _summary(segmentation),
         "no_map": no_map,
         "maps": None if no_map else maps(segmentation, labelled=bool(_labelled(segmentation))),
@@ -73,25 +72,14 @@ def class_context(
 def _summary(segmentation: Segmentation) -> dict[str, Any]:
     from massgraph.pl._style import class_colours
 
-    spectra = segmentation.spectra
     counts = segmentation.counts()
     total = max(segmentation.n_pixels, 1)
-    mz = spectra.mz
     return {
-        "n_pixels": segmentation.n_pixels,
-        "n_runs": len(runs(segmentation)),
-        "runs": named_runs(segmentation),
+        **measured(segmentation),
         "classes": [
             {"name": name, "count": int(n), "share": f"{100 * n / total:.0f}", "colour": colour}
             for (name, n), colour in zip(counts.items(), class_colours(len(counts)), strict=True)
         ],
-        "without_peaks": int(np.count_nonzero(segmentation.label.codes < 0)),
-        "polarity": segmentation.polarity,
-        "mz_range": [f"{mz.min():.4f}", f"{mz.max():.4f}"] if mz.size else None,
-        "n_peaks": int(mz.size),
-        "peaks_per_pixel": int(np.median(spectra.peak_counts)) if len(segmentation) else 0,
-        "pixel_size": pixel_size(segmentation),
-        "uncertainty": decimal(mean(segmentation.uncertainty), 2),
         "labelled": bool(_labelled(segmentation)),
         "accuracy": _accuracy(segmentation),
         "chance": decimal(1 / len(segmentation.classes), 2),

@@ -20,9 +20,9 @@ __all__ = [
     "default_title",
     "digits",
     "mean",
+    "measured",
     "named_runs",
     "parameter",
-    "pixel_size",
     "runs",
     "settings",
 ]
@@ -92,7 +92,24 @@ def named_runs(segmentation: Segmentation) -> list[str]:
     return [] if len(names) > MOST_RUNS_NAMED or names == ["run0"] else names
 
 
-def pixel_size(segmentation: Segmentation) -> str | None:
+def measured(segmentation: Segmentation) -> dict[str, Any]:
+    """What was measured: pixels, runs and peaks."""
+    spectra, mz = segmentation.spectra, segmentation.spectra.mz
+    return {
+        "n_pixels": segmentation.n_pixels,
+        "n_runs": len(runs(segmentation)),
+        "runs": named_runs(segmentation),
+        "without_peaks": int(np.count_nonzero(segmentation.label.codes < 0)),
+        "polarity": segmentation.polarity,
+        "mz_range": [f"{mz.min():.4f}", f"{mz.max():.4f}"] if mz.size else None,
+        "n_peaks": int(mz.size),
+        "peaks_per_pixel": int(np.median(spectra.peak_counts)) if len(segmentation) else 0,
+        "pixel_size": _pixel_size(segmentation),
+        "uncertainty": decimal(mean(segmentation.uncertainty), 2),
+    }
+
+
+def _pixel_size(segmentation: Segmentation) -> str | None:
     if segmentation.pixel_size is None:
         return None
     unit = "µm" if segmentation.pixel_size_unit == "um" else segmentation.pixel_size_unit

@@ -10,6 +10,7 @@ import pandas as pd
 from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_file
 from massgraph.report._classes import class_context
+from massgraph.report._regions import region_context
 from massgraph.report._words import count, default_title
 from massgraph.report.template import environment
 from massgraph.segmentation import Segmentation
@@ -86,8 +87,12 @@ def _render(
     deletion: pd.DataFrame | None,
     evaluation: Evaluation | None,
 ) -> str:
+    findings = segmentation.findings
+    if findings is None:
+        template, context = "report.html", class_context(segmentation, n_families, deletion, evaluation)
+    else:
+        template, context = "regions.html", region_context(segmentation, findings, n_families, deletion)
     templates = environment()
     templates.filters["count"] = count
-    context = class_context(segmentation, n_families, deletion, evaluation)
     context["title"] = default_title(segmentation) if title is None else title
-    return templates.get_template("report.html").render(context)
+    return templates.get_template(template).render(context)
