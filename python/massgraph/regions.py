@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from copy import copy
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 
+from massgraph import store
 from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
@@ -20,14 +22,22 @@ from massgraph.data.class_labels import seed_number, seed_of
 from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
 from massgraph.estimator import Input, SpectraEstimator
-from massgraph.learn.mixture import Mixture
-from massgraph.learn.regions import Look, RegionModel, RegionSettings, fit_regions
+from massgraph.explain.region_findings import RegionFindings
+from massgraph.explain.regions import describe_regions
+from massgraph.learn.region_origin import RegionOrigin, region_data
+from massgraph.learn.regions import (
+    CHOICES,
+    Look,
+    RegionModel,
+    RegionSettings,
+    fit_regions,
+    labels_of,
+)
 from massgraph.segmentation import Segmentation
 
 __all__ = ["SpatialRegions"]
 
-FEATURES = ("molecules", "ions")
-COVARIANCES = ("shared", "own")
+OF_THE_FIT = ("labels_", "log_likelihood_", "probabilities_")
 OF_ONE_RUN = 0.95  # share of a region's pixels in one run from which it follows the run
 
 
@@ -54,7 +64,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
     radius
         Reach of the neighbourhood in pixels: 1 takes the eight around a pixel.
     covariance
-        ``"shared"`` by all regions, or each its ``"own"``.
+        ``"shared"`` by all regions, or each its ``"own"``; ``"auto"`` decides by the data.
     run_offsets
         Whether the mean of each run is taken off. On for runs of similar tissue that were measured
         differently; off where runs differ in tissue, as the cores of an array do.
@@ -63,6 +73,9 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         exchange among them make molecules.
     mz
         m/z of the columns, where matrices are given.
+    init
+        Labels of the pixels of the fit to begin at, such as those of another method, in place of a
+        search; missing or negative where there is none. They give the number of regions.
     random_state
         Seed, a RandomState, or None for a random one.
 
@@ -84,6 +97,10 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
     selection_
         The curve by which the number was chosen
         (`massgraph.learn.mixture_path.selection_curve`); None where it was given.
+    log_likelihood_
+        Of the pixels of tissue by the mixture, in nats.
+    n_parameters_
+        Numbers that the fit of the mixture was free to choose.
     region_model_
         The fitted `massgraph.learn.regions.RegionModel`.
 
@@ -106,10 +123,11 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         features: str = "molecules",
         spatial: bool = True,
         radius: float = 1.0,
-        covariance: str = "shared",
+        covariance: str = "auto",
         run_offsets: bool = False,
         relations: Relations | None = None,
         mz: ArrayLike | None = None,
+        init: ArrayLike | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.n_regions = n_regions
@@ -121,6 +139,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         self.run_offsets = run_offsets
         self.relations = relations
         self.mz = mz
+        self.init = init
         self.random_state = random_state
 
     def fit(self, X: Input, y: object = None) -> SpatialRegions:
@@ -137,15 +156,23 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         ------
         InputError
             For a setting out of its range, pixels without coordinates where `spatial`, without
-            peaks, or fewer or more alike than there are regions to be found.
+            peaks, or fewer or more alike than there are regions to be found, and where `init` does
+            not fit the pixels or the number of regions.
         """
         settings = self._settings()
         pixels = X if is_source(X) else self._as_spectra(X, fitting=True)
         seed = seed_of(self.random_state)
         rng = np.random.default_rng(seed)
-        model, look = fit_regions(pixels, self.relations, settings, rng)
-        self.seed_ = seed_number(self.random_state)
-        self._keep(model, look)
+        init = None if self.init is None else _codes(self.init, places(pixels).n_pixels)
+        model, look = fit_regions(pixels, self.relations, settings, rng, init)
+        origin = RegionOrigin(
+            fingerprint=pixels.fingerprint() if isinstance(pixels, Spectra) else None,
+            data=region_data(look.off, look.run),
+            relations=self.relations,
+            random_state=seed_number(self.random_state),
+            mz=None if self.mz is None else np.asarray(self.mz, dtype=np.float64),
+        )
+        self._keep(replace(model, origin=origin), look)
         self._warn_of_runs(look.run)
         return self
 
@@ -162,24 +189,67 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         other._keep(self.region_model_.at(n_regions), self._look)
         return other
 
-    def _keep(self, model: RegionModel, look: Look) -> None:
+    def _keep(self, model: RegionModel, look: Look | None) -> None:
         self.region_model_ = model
-        self.probabilities_ = model.map_of(look)
-        self.labels_ = _labels(self.probabilities_)
         self.n_regions_ = len(model)
         self.off_tissue_ = None if model.off_tissue is None else self.n_regions_ - 1
-        self.separation_ = _least(model.mixture)
-        if model.off_tissue is not None:
-            self.separation_ = np.append(self.separation_, _least(model.off_tissue)[0])
+        self.separation_ = model.separation()
         self.selection_: pd.DataFrame | None = model.selection
         self._look = look  # for maps of other numbers
+        if look is not None:
+            self.probabilities_ = model.map_of(look)
+            self.labels_ = labels_of(self.probabilities_)
+            tissue = look.components[look.off < 0.5]
+            self.log_likelihood_ = model.mixture.log_likelihood(tissue)
+        self.n_parameters_ = model.mixture.n_parameters
+
+    if not TYPE_CHECKING:  # else a misspelt name would pass for one of these
+
+        def __getattr__(self, name: str) -> Any:
+            if name in OF_THE_FIT and "region_model_" in vars(self):
+                msg = (
+                    f"{name} is of the pixels of the fit, which a saved model does not hold: give "
+                    "them to predict or predict_proba, which find the same"
+                )
+                raise AttributeError(msg)
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg)
+
+    @classmethod
+    def of(cls, model: RegionModel) -> SpatialRegions:
+        """Make the estimator of a fitted model, with the parameters that its fit was given.
+
+        It has no `labels_` and `probabilities_`, which are of the pixels of the fit: `predict`
+        finds them again.
+        """
+        settings, origin = asdict(model.settings), model.origin
+        if settings["n_regions"] is None:
+            settings["n_regions"] = "auto"
+        found = cls(
+            **settings,
+            relations=origin.relations,
+            mz=origin.mz,
+            random_state=origin.random_state,
+        )
+        found._keep(model, None)
+        if origin.mz is not None:
+            found.n_features_in_ = len(origin.mz)
+        return found
+
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted model as a folder, without any pixel: see `massgraph.store.folder.save`.
+
+        `massgraph.load` reads it.
+        """
+        check_is_fitted(self, "region_model_")
+        store.save(self.region_model_, directory, overwrite=overwrite)
 
     def _settings(self) -> RegionSettings:
         n_regions = None
         if self.n_regions != "auto":
             n_regions = _at_least_one("n_regions", self.n_regions, ' or "auto"')
         max_regions = _at_least_one("max_regions", self.max_regions)
-        for name, known in (("features", FEATURES), ("covariance", COVARIANCES)):
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 msg = f"{name} is {getattr(self, name)!r}, need one of {known}"
                 raise InputError(msg)
@@ -211,7 +281,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
 
     def predict(self, X: Input) -> NDArray[np.int64]:
         """Region of each pixel, as `labels_`; where `spatial`, of whole runs."""
-        return _labels(self.predict_proba(X))
+        return labels_of(self.predict_proba(X))
 
     def predict_proba(self, X: Input) -> NDArray[np.float64]:
         """Probabilities of the regions, as `probabilities_`.
@@ -232,7 +302,23 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         check_is_fitted(self, "region_model_")
         return self.region_model_.transform(self._as_pixels(X))
 
-    def segment(self, X: Input, reference: ArrayLike | None = None) -> Segmentation:
+    def findings(self, X: Input) -> RegionFindings:
+        """How sure the regions of an image are, and which molecules define them.
+
+        Stability and false discovery rates come from maps that either half of the molecules makes
+        by itself, so that this takes about twice as long as the search of the fit.
+
+        Parameters
+        ----------
+        X
+            Pixels, of the fit or others; where `spatial`, whole runs.
+        """
+        check_is_fitted(self, "region_model_")
+        return describe_regions(self.region_model_, self._as_pixels(X), self.region_model_.names)
+
+    def segment(
+        self, X: Input, reference: ArrayLike | None = None, *, explain: bool = True
+    ) -> Segmentation:
         """Regions of the pixels, for all that shows and writes results.
 
         Parameters
@@ -241,20 +327,19 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             Pixels.
         reference
             Labels to compare with, missing where unlabelled.
+        explain
+            Whether to add `findings`.
         """
         check_is_fitted(self, "region_model_")
         pixels = self._as_pixels(X)
         return Segmentation.from_probability(
             pixels if isinstance(pixels, Spectra) else places(pixels),
-            self._names(),
+            self.region_model_.names,
             self.region_model_.probability(pixels),
             reference=reference,
+            findings=self.findings(pixels) if explain else None,
             parameters=self.summary(),
         )
-
-    def _names(self) -> list[str]:
-        names = [f"region {k + 1}" for k in range(self.n_regions_)]
-        return names if self.off_tissue_ is None else [*names[:-1], "off-tissue"]
 
     def _as_pixels(self, X: Any) -> Pixels:
         return X if is_source(X) else self._as_spectra(X)
@@ -274,13 +359,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             "off_tissue": model.off_tissue is not None,
             "separation": [round(float(d), 3) for d in self.separation_ if np.isfinite(d)],
             "polarity": model.polarity,
-            "random_state": self.seed_,
+            "random_state": model.origin.random_state,
         }
-
-
-def _least(mixture: Mixture) -> NDArray[np.float64]:
-    """Distance of each region to the nearest other; infinite for a single one."""
-    return np.asarray((mixture.separation() + np.diag(np.full(len(mixture), np.inf))).min(axis=1))
 
 
 def _at_least_one(name: str, value: Any, other: str = "") -> int:
@@ -290,6 +370,11 @@ def _at_least_one(name: str, value: Any, other: str = "") -> int:
     return int(value)
 
 
-def _labels(probability: NDArray[np.float64]) -> NDArray[np.int64]:
-    missing = np.isnan(probability).any(axis=1)
-    return np.where(missing, -1, np.nan_to_num(probability).argmax(axis=1)).astype(np.int64)
+def _codes(init: ArrayLike, n_pixels: int) -> NDArray[np.int64]:
+    """Labels as whole numbers from 0, -1 where there is none."""
+    labels = pd.Series(np.asarray(init, dtype=object).ravel())
+    if len(labels) != n_pixels:
+        msg = f"init has {len(labels)} labels for {n_pixels} pixels: give one for each"
+        raise InputError(msg)
+    negative = labels.map(lambda value: isinstance(value, (int, np.integer)) and value < 0)
+    return np.asarray(pd.factorize(labels.mask(negative))[0], dtype=np.int64)

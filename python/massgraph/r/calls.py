@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from massgraph.data.alignment import assign_to_axis
+from massgraph.fitted import fitted_model
 from massgraph.r.cardinal import CardinalSpectra, open_cardinal
 from massgraph.r.session import start
 from massgraph.r.values import as_scalar, from_r, view
@@ -48,7 +49,8 @@ def predict(arguments: Arguments) -> NDArray[np.float64]:
     """Probabilities of all pixels of `x` by the model `state`, block by block."""
     from massgraph.r.results import model_from_bytes
 
-    return model_from_bytes(from_r(arguments["state"])).probabilities(_open(arguments))
+    model = fitted_model(model_from_bytes(from_r(arguments["state"])))
+    return model.probabilities(_open(arguments))
 
 
 def relations(arguments: Arguments) -> pd.DataFrame:
@@ -101,7 +103,7 @@ def write_model(arguments: Arguments) -> None:
 def read_model(arguments: Arguments) -> dict[str, Any]:
     """The model of a folder: those of `result_values` that need no pixels."""
     from massgraph.r.results import model_values
-    from massgraph.store.folder import load
+    from massgraph.store import load
 
     return model_values(load(as_scalar(arguments["directory"])))
 
