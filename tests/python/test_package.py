@@ -25,6 +25,7 @@ MODULES = {
     "r": "r",
     "splits": "data.splits",
     "streaming": "data.sources",
+    "tl": "tl",
 }
 
 
@@ -55,7 +56,7 @@ import massgraph as mg
 modules = {MODULES}
 assert set(modules) <= set(dir(mg))
 assert not [home for home in modules.values() if f"massgraph.{{home}}" in sys.modules]
-for name in ("pl", "r", "streaming"):
+for name in ("pl", "r", "streaming", "tl"):
     assert getattr(mg, name) is sys.modules[f"massgraph.{{modules[name]}}"]
 print([name for name in ("torch", "sklearn", "matplotlib", "rpy2") if name in sys.modules])
 mg.evaluate, mg.objectives

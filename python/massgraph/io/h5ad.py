@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
     from massgraph.io._result import Found, Result
 
-__all__ = ["SCHEMA_VERSION", "to_anndata", "write_h5ad"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "findings_per_pixel",
+    "findings_tables",
+    "to_anndata",
+    "write_h5ad",
+]
 
 SCHEMA_VERSION = 1
 
@@ -115,7 +121,7 @@ def to_anndata(segmentation: Result) -> AnnData:
     if segmentation.coordinates is not None:
         adata.obsm["spatial"] = np.array(segmentation.coordinates, dtype=np.float64)
     if segmentation.findings is not None:
-        for name, images in _images(segmentation.findings).items():
+        for name, images in findings_per_pixel(segmentation.findings).items():
             adata.obsm[f"massgraph_{name}"] = images
     if explanation is not None and kept:
         for name, key in zip(segmentation.classes, keys, strict=True):
@@ -319,12 +325,22 @@ def _uns(segmentation: Result, keys: Sequence[str]) -> dict[str, Any]:
         content["families"] = _table(explanation.families)
         content["family_edges"] = _table(explanation.family_edges)
     if segmentation.findings is not None:
-        content["findings"] = _findings(segmentation.findings)
+        content["findings"] = findings_tables(segmentation.findings)
     return content
 
 
-def _findings(found: Found) -> dict[str, Any]:
-    """What was found out about regions, but for what has a value for each pixel."""
+def findings_tables(found: Found) -> dict[str, Any]:
+    """What was found out about regions as h5ad can hold it, but for what is of single pixels.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.io.h5ad import findings_tables
+    >>> spectra = mg.simulate("tiny", n_runs=1).spectra
+    >>> found = mg.SpatialRegions(n_regions=3).fit(spectra).findings(spectra)
+    >>> findings_tables(found)["regions"]["region"].tolist()
+    ['region 1', 'region 2', 'off-tissue']
+    """
     tables = {name: getattr(found, name) for name in ("regions", "molecules", "families")}
     tables["balances"] = found.balances
     if found.selection is not None:
@@ -337,8 +353,18 @@ def _findings(found: Found) -> dict[str, Any]:
     }
 
 
-def _images(found: Found) -> dict[str, NDArray[Any]]:
-    """What of it has a value for each pixel, copied."""
+def findings_per_pixel(found: Found) -> dict[str, NDArray[Any]]:
+    """What of it has a value for each pixel, copied: `maps`, `molecules` and `balances`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.io.h5ad import findings_per_pixel
+    >>> spectra = mg.simulate("tiny", n_runs=1).spectra
+    >>> found = mg.SpatialRegions(n_regions=3).fit(spectra).findings(spectra)
+    >>> findings_per_pixel(found)["maps"].shape
+    (144, 1)
+    """
     n_pixels = len(found.images)
     maps = [np.asarray(labels, dtype=np.int64) for labels in found.maps.values()]
     return {
