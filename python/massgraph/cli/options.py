@@ -141,7 +141,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     >>> parser.parse_args(["results/model"]).model.name
     'model'
     """
-    parser.add_argument("model", type=Path, help="the folder model/ of fit or segment")
+    parser.add_argument("model", type=Path, help="the folder results/model of fit or segment")
 
 
 def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
