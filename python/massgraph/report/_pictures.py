@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from massgraph.report.template import Picture, embed
@@ -34,7 +35,9 @@ def why_no_map(segmentation: Segmentation) -> str:
     return ""
 
 
-def maps(segmentation: Segmentation, *, labelled: bool) -> dict[str, Any]:
+def maps(
+    segmentation: Segmentation, *, labelled: bool, runs_widths: Mapping[str, float] = RUNS_WIDTHS
+) -> dict[str, Any]:
     from massgraph import pl
     from massgraph.pl._raster import make_panels
 
@@ -43,7 +46,7 @@ def maps(segmentation: Segmentation, *, labelled: bool) -> dict[str, Any]:
     width = HALF_WIDTH if beside and labelled else PAGE_WIDTH
 
     widths = {"probability": PAGE_WIDTH, "uncertainty": width}
-    widths = widths if len(panels) == 1 else RUNS_WIDTHS
+    widths = widths if len(panels) == 1 else runs_widths
 
     def draw(kind: str, text: str, width: float) -> Picture:
         return embed(pl.segmentation(segmentation, kind, width=width), text)

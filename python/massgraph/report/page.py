@@ -89,9 +89,11 @@ def _render(
 ) -> str:
     findings = segmentation.findings
     if findings is None:
-        template, context = "report.html", class_context(segmentation, n_families, deletion, evaluation)
+        template = "report.html"
+        context = class_context(segmentation, n_families, deletion, evaluation)
     else:
-        template, context = "regions.html", region_context(segmentation, findings, n_families, deletion)
+        template = "regions.html"
+        context = region_context(segmentation, findings, n_families, deletion)
     templates = environment()
     templates.filters["count"] = count
     context["title"] = default_title(segmentation) if title is None else title
