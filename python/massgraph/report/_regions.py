@@ -55,7 +55,9 @@ def region_context(
         "summary": _summary(segmentation, findings),
         "cautions": list(findings.cautions),
         "no_map": no_map,
-        "maps": None if no_map else maps(segmentation, labelled=given, runs_widths=RUNS_WIDTHS),
+        "maps": None
+        if no_map
+        else maps(segmentation, labelled=given, unit="region", runs_widths=RUNS_WIDTHS),
         "regions": _regions(segmentation, findings),
         "number": _number(segmentation, findings, drawn=not no_map),
         "significant": f"{SIGNIFICANT:g}",
@@ -84,14 +86,14 @@ def _summary(segmentation: Segmentation, findings: RegionFindings) -> dict[str, 
     counts = segmentation.counts()
     total = max(segmentation.n_pixels, 1)
     colours = palette(segmentation)
+    of_classes = [colours[name] for name in segmentation.classes]
     sure = findings.molecules["fdr"] <= SIGNIFICANT
     tissue = findings.regions[findings.regions["region"] != APART]
     return {
         **measured(segmentation),
         "regions": [
-            {"name": name, "count": int(n), "share": f"{100 * n / total:.0f}"}
-            | {"colour": colours[name]}
-            for name, n in counts.items()
+            {"name": name, "count": int(n), "share": f"{100 * n / total:.0f}", "colour": colour}
+            for (name, n), colour in zip(counts.items(), of_classes, strict=True)
         ],
         "n_apart": int(counts[APART]) if APART in counts else None,
         "apart_share": f"{100 * counts.get(APART, 0) / total:.0f}",
@@ -107,7 +109,8 @@ def _extremes(regions: pd.DataFrame, column: str) -> dict[str, Any] | None:
     known = regions[regions[column].notna()]
     if known.empty:
         return None
-    least, most = known.loc[known[column].idxmin()], known.loc[known[column].idxmax()]
+    order = np.argsort(known[column].to_numpy(dtype=float), kind="stable")
+    least, most = known.iloc[order[0]], known.iloc[order[-1]]
     return {
         "n": len(known),
         "least": decimal(least[column], 2),
