@@ -10,6 +10,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from massgraph._util.errors import InputError
+from massgraph.explain.region_words import CONTINUUM
+from massgraph.explain.regions import SIGNIFICANT
 from massgraph.pl._nested import APART, region_palette
 from massgraph.pl._style import INK, OKABE_ITO, SOFT, Picture, shorten, styled, text_width
 from massgraph.segmentation import Segmentation
@@ -17,16 +19,12 @@ from massgraph.segmentation import Segmentation
 if TYPE_CHECKING:
     from massgraph.explain.region_findings import RegionFindings
 
-__all__ = ["SURE", "findings_of", "molecules", "selection"]
+__all__ = ["findings_of", "molecules", "selection"]
 
 BLUE = OKABE_ITO[0]
-SURE = 0.05
-"""False discovery rate up to which a molecule defines a region."""
-# Of one region that is cut in half at its middle: the distance of the halves, in deviations.
-HALVES = 2.65
 # In inches.
 BAR = 0.16
-TITLE, FOOT, LABEL, LEGEND = 0.24, 0.28, 0.18, 0.18
+TITLE, FOOT, LABEL, LEGEND = 0.24, 0.28, 0.12, 0.2
 PANEL = 2.9  # width from which two panels stand side by side
 TITLE_SIZE = 7.5
 
@@ -124,11 +122,11 @@ def _curve(axes: Any, numbers: Any, values: Any, chosen: int) -> None:
 
 
 def _halves(axes: Any) -> None:
-    axes.axhline(HALVES, color=SOFT, lw=0.8, ls=(0, (4, 2)), zorder=1)
+    axes.axhline(CONTINUUM, color=SOFT, lw=0.8, ls=(0, (4, 2)), zorder=1)
     axes.set_ylim(bottom=0)
     axes.annotate(
         "two halves of one region",
-        (0, HALVES),
+        (0, CONTINUUM),
         (3, -2),
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
@@ -164,7 +162,7 @@ def molecules(
         Bars are effects: the difference of mean log amounts in the region and elsewhere, in
         deviations within regions; to the right where there is more of the molecule in the region.
         Molecules are named by the m/z of their most intense ion and their number of ions. Bars of
-        molecules with a false discovery rate above 0.05 are hollow.
+        molecules with a false discovery rate above 0.05, or without one, are hollow.
 
     Raises
     ------
@@ -203,12 +201,11 @@ def _bars(
 ) -> Picture:
     rows = [list(tops.items())[start : start + columns] for start in range(0, len(tops), columns)]
     talls = [max(1, *(len(top) for _, top in row)) * BAR for row in rows]
-    picture = Picture(width, sum(talls) + len(rows) * (TITLE + FOOT) + LABEL + LEGEND)
     every = pd.concat(list(tops.values()))
-    of_tissue = pd.concat([top for name, top in tops.items() if name != APART] or [every])
-    limits = {name: _reach(of_tissue) for name in tops}
-    if APART in tops:  # where all that is tissue is missing, effects are large
-        limits[APART] = _reach(tops[APART])
+    hollow = bool((~(every["fdr"] <= SIGNIFICANT)).any())
+    foot = LABEL + LEGEND * hollow
+    picture = Picture(width, sum(talls) + len(rows) * (TITLE + FOOT) + foot)
+    limits = _scales(tops)
     left = 0.12 + max((text_width(name, 6.5) for name in _names(every)), default=0.0)
     across = width / columns
     y = picture.get_figheight()
@@ -225,8 +222,17 @@ def _bars(
                 if number == len(rows) or column >= len(rows[number]):
                     bars.set_xlabel("← less    effect (deviations)    more →")
             y -= FOOT
-        _legend(picture, every)
+        if hollow:
+            _legend(picture)
     return picture
+
+
+def _scales(tops: dict[str, pd.DataFrame]) -> dict[str, tuple[float, float]]:
+    """Ends of the scale of each panel: the same for all tissue."""
+    of_tissue = pd.concat([top for name, top in tops.items() if name != APART] or [*tops.values()])
+    shared = _reach(of_tissue)
+    # Off tissue, where all that is tissue is missing, effects are large.
+    return {name: _reach(top) if name == APART else shared for name, top in tops.items()}
 
 
 def _reach(top: pd.DataFrame) -> tuple[float, float]:
@@ -244,7 +250,7 @@ def _names(table: pd.DataFrame) -> list[str]:
 
 def _panel(axes: Any, top: pd.DataFrame, colour: str, limits: tuple[float, float]) -> None:
     places = np.arange(len(top))
-    faces = np.where(top["fdr"].to_numpy(dtype=float) <= SURE, colour, "white")
+    faces = np.where(top["fdr"].to_numpy(dtype=float) <= SIGNIFICANT, colour, "white")
     effects = np.nan_to_num(top["effect"].to_numpy(dtype=float))
     axes.barh(places, effects, 0.66, color=list(faces), edgecolor=colour, linewidth=0.8)
     axes.axvline(0, color=INK, lw=0.6)
@@ -257,13 +263,10 @@ def _panel(axes: Any, top: pd.DataFrame, colour: str, limits: tuple[float, float
         axes.text(0.5, 0.5, "no molecule", transform=axes.transAxes, ha="center", va="center")
 
 
-def _legend(picture: Picture, table: pd.DataFrame) -> None:
-    """Say what is filled and what is hollow, where there is both."""
-    unsure = ~(table["fdr"] <= SURE)
-    if not unsure.any():
-        return
+def _legend(picture: Picture) -> None:
+    """Say what is filled and what is hollow."""
     handles = [Patch(fc=face, ec=SOFT, lw=0.8) for face in (SOFT, "white")]
-    words = [f"false discovery rate up to {SURE}", "above"]
+    words = [f"FDR up to {SIGNIFICANT:g}", "above, or not tested"]
     room = {"borderaxespad": 0, "borderpad": 0, "handlelength": 1.2, "handleheight": 0.8}
     at = (0.06 / picture.get_figwidth(), 0.03 / picture.get_figheight())
     picture.legend(handles, words, loc="lower left", bbox_to_anchor=at, ncols=2, **room)

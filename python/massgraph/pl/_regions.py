@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgba, to_rgba_array
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
-from massgraph.pl._findings import SURE, findings_of
+from massgraph.explain.regions import SIGNIFICANT
+from massgraph.pl._findings import findings_of
 from massgraph.pl._maps import panels_of, scale_bar_of, scaled_map
 from massgraph.pl._nested import APART, nested_colours, palette
 from massgraph.pl._raster import joined
@@ -28,7 +29,8 @@ AMOUNT_MAP = "viridis"
 BALANCE_MAP = "RdBu_r"  # told apart by colour-blind readers
 # A few extreme pixels would leave all the others alike.
 PERCENTILES = (1.0, 99.0)
-MOST_IMAGES = 4
+MOST_IMAGES = 3
+BEST = 8  # molecules of a region, one of which an image of it is of
 
 Colours = NDArray[np.float64]
 
@@ -97,7 +99,7 @@ def region_images(
     segmentation
         As returned by `SpatialRegions.segment`, with its findings.
     region
-        Draw those that define this region, at most four; default: all that the findings show, by
+        Draw those that define this region, at most three; default: all that the findings show, by
         the region that each defines best.
     width
         Largest width of the figure in inches.
@@ -153,28 +155,33 @@ def pictured(findings: RegionFindings, region: str | None = None) -> pd.DataFram
     findings
         What was found out.
     region
-        Those that define this region, best first; default: each in the region it defines best.
+        Those that are among its best, what it has more of first; default: each molecule, in the
+        region that it defines best.
     """
     known = [str(name) for name in findings.regions["region"]]
     if region is not None and region not in known:
         msg = f"no region {region!r} in these findings; there are {known}"
         raise InputError(msg)
-    column = pd.Series(np.arange(len(findings.shown)), index=findings.shown)
     table = findings.molecules
-    table = table.assign(image=table["molecule"].map(column).astype("Int64"))
+    column = pd.Series(np.arange(len(findings.shown)), index=findings.shown)
+    table = table.assign(
+        image=table["molecule"].map(column).astype("Int64"),
+        place=table.groupby("region").cumcount(),
+        place_of_direction=table.groupby(["region", "direction"]).cumcount(),
+        less=table["direction"] != "more",
+        order=table["region"].map({name: k for k, name in enumerate(known)}),
+        unsure=~(table["fdr"] <= SIGNIFICANT),
+        apart=table["region"] == APART,
+        size=-table["effect"].abs(),
+    )
     table = table[table["image"].notna()].astype({"image": np.int64})
     if region is not None:
-        own = table[(table["region"] == region) & (table["fdr"] <= SURE)]
-        return own.head(MOST_IMAGES)
-    order = table["region"].map({name: k for k, name in enumerate(known)})
+        own = table[table["region"] == region]
+        more = ~own["less"] & (own["place_of_direction"] < MOST_IMAGES)
+        best = own[more | (own["place"] < BEST)]
+        return best.sort_values("less", kind="stable").head(MOST_IMAGES)
     # Nearly all that is on tissue is missing off it: what a region has more of says more.
-    keys = {
-        "unsure": table["fdr"] > SURE,
-        "less": table["direction"] != "more",
-        "apart": table["region"] == APART,
-        "size": -table["effect"].abs(),
-    }
-    best = table.assign(order=order, **keys).sort_values(list(keys), kind="stable")
+    best = table.sort_values(["unsure", "less", "apart", "size"], kind="stable")
     best = best.drop_duplicates("molecule")
     return best.sort_values(["order", "less", "size"], kind="stable")
 

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 __all__ = ["methods"]
 
 COVARIANCES = {
-    "shared": "one covariance for all",
-    "own": "a covariance each",
-    "auto": "one covariance for all or one each, whichever the pixels speak for",
+    "shared": "one covariance for all regions",
+    "own": "a covariance for each region",
+    "auto": "one covariance for all regions or one for each, whichever the pixels speak for",
 }
 
 
@@ -58,8 +58,8 @@ def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
     yield (
         "Minimum noise fraction, with the noise estimated from differences of neighbouring pixels, "
         f"gave {parameters['components']} components. In these, a mixture of normal distributions "
-        f"with {COVARIANCES[parameters['covariance']]} was searched from many starts with splits "
-        "and merges."
+        "was searched from many starts, with splits and merges, and with "
+        f"{COVARIANCES[parameters['covariance']]}."
     )
     yield from _neighbours(parameters)
     yield _number(parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from massgraph.report.template import Picture, embed
@@ -34,7 +35,14 @@ def why_no_map(segmentation: Segmentation) -> str:
     return ""
 
 
-def maps(segmentation: Segmentation, *, labelled: bool) -> dict[str, Any]:
+def maps(
+    segmentation: Segmentation,
+    *,
+    labelled: bool,
+    unit: str = "class",
+    runs_widths: Mapping[str, float] = RUNS_WIDTHS,
+) -> dict[str, Any]:
+    """Maps of classes or regions (`unit`), side by side where there is room."""
     from massgraph import pl
     from massgraph.pl._raster import make_panels
 
@@ -42,18 +50,18 @@ def maps(segmentation: Segmentation, *, labelled: bool) -> dict[str, Any]:
     beside = len(panels) == 1 and panels[0].width <= WIDE * panels[0].height
     width = HALF_WIDTH if beside and labelled else PAGE_WIDTH
 
-    widths = {"probability": PAGE_WIDTH, "uncertainty": width}
-    widths = widths if len(panels) == 1 else RUNS_WIDTHS
+    of_one = {"probability": PAGE_WIDTH, "uncertainty": width}
+    widths = of_one if len(panels) == 1 else runs_widths
 
     def draw(kind: str, text: str, width: float) -> Picture:
         return embed(pl.segmentation(segmentation, kind, width=width), text)
 
     return {
         "beside": beside and labelled,
-        "class": draw("class", "Map of the class found in each pixel", width),
+        "class": draw("class", f"Map of the {unit} found in each pixel", width),
         "reference": draw("reference", "Map of the labels given", width) if labelled else None,
         "probability": draw(
-            "probability", "Maps of the probability of each class", widths["probability"]
+            "probability", f"Maps of the probability of each {unit}", widths["probability"]
         ),
         "uncertainty": draw("uncertainty", "Map of the uncertainty", widths["uncertainty"]),
     }

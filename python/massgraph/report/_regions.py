@@ -12,7 +12,7 @@ from massgraph.explain.regions import SIGNIFICANT
 from massgraph.learn.mixture_path import number_of_regions
 from massgraph.report._explained import deletion, families, mirrors
 from massgraph.report._methods import methods
-from massgraph.report._pictures import BESIDE_RUNS, PAGE_WIDTH, maps, why_no_map
+from massgraph.report._pictures import PAGE_WIDTH, maps, why_no_map
 from massgraph.report._words import Table, count, decimal, digits, measured, runs, settings
 from massgraph.report.template import Picture, embed
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["region_context"]
 
+# In inches.
+BARS_WIDTH, IMAGES_WIDTH = 2.6, PAGE_WIDTH
+RUNS_WIDTHS = {"probability": 6.0, "uncertainty": PAGE_WIDTH}
 MOST_MOLECULES = 8
 MOST_NAMED_COLUMNS = 8
 
@@ -52,7 +55,9 @@ def region_context(
         "summary": _summary(segmentation, findings),
         "cautions": list(findings.cautions),
         "no_map": no_map,
-        "maps": None if no_map else maps(segmentation, labelled=given),
+        "maps": None
+        if no_map
+        else maps(segmentation, labelled=given, unit="region", runs_widths=RUNS_WIDTHS),
         "regions": _regions(segmentation, findings),
         "number": _number(segmentation, findings, drawn=not no_map),
         "significant": f"{SIGNIFICANT:g}",
@@ -60,6 +65,7 @@ def region_context(
         "related": _related(findings, n_families),
         "balances": _balances(segmentation, findings, drawn=not no_map),
         "agreement": _agreement(segmentation) if given else None,
+        "explained": explanation is not None,
         "mirrors": None if explanation is None else mirrors(segmentation, explanation),
         "mirrors_missing": [name for name, n in segmentation.counts().items() if n == 0],
         "families": families(
@@ -80,14 +86,14 @@ def _summary(segmentation: Segmentation, findings: RegionFindings) -> dict[str, 
     counts = segmentation.counts()
     total = max(segmentation.n_pixels, 1)
     colours = palette(segmentation)
+    of_classes = [colours[name] for name in segmentation.classes]
     sure = findings.molecules["fdr"] <= SIGNIFICANT
     tissue = findings.regions[findings.regions["region"] != APART]
     return {
         **measured(segmentation),
         "regions": [
-            {"name": name, "count": int(n), "share": f"{100 * n / total:.0f}"}
-            | {"colour": colours[name]}
-            for name, n in counts.items()
+            {"name": name, "count": int(n), "share": f"{100 * n / total:.0f}", "colour": colour}
+            for (name, n), colour in zip(counts.items(), of_classes, strict=True)
         ],
         "n_apart": int(counts[APART]) if APART in counts else None,
         "apart_share": f"{100 * counts.get(APART, 0) / total:.0f}",
@@ -103,7 +109,8 @@ def _extremes(regions: pd.DataFrame, column: str) -> dict[str, Any] | None:
     known = regions[regions[column].notna()]
     if known.empty:
         return None
-    least, most = known.loc[known[column].idxmin()], known.loc[known[column].idxmax()]
+    order = np.argsort(known[column].to_numpy(dtype=float), kind="stable")
+    least, most = known.iloc[order[0]], known.iloc[order[-1]]
     return {
         "n": len(known),
         "least": decimal(least[column], 2),
@@ -129,7 +136,8 @@ def _regions(segmentation: Segmentation, findings: RegionFindings) -> list[dict[
             "separation": decimal(row["separation"], 1),
             "nearest": str(row["nearest"]) if pd.notna(row["nearest"]) else "–",
             "stability": decimal(row["stability"], 2),
-            "n_molecules": count(row["n_molecules"]),
+            # Where halves were not asked no molecule was tested: none is not zero.
+            "n_molecules": count(row["n_molecules"]) if pd.notna(row["stability"]) else "–",
             "verdict": str(row["verdict"]),
         }
         for _, row in table.iterrows()
@@ -139,9 +147,7 @@ def _regions(segmentation: Segmentation, findings: RegionFindings) -> list[dict[
 # -------------------------------------------------------------------- how many
 
 
-def _number(
-    segmentation: Segmentation, findings: RegionFindings, *, drawn: bool
-) -> dict[str, Any]:
+def _number(segmentation: Segmentation, findings: RegionFindings, *, drawn: bool) -> dict[str, Any]:
     from massgraph import pl
 
     curve = findings.selection
@@ -179,6 +185,7 @@ def _molecules(
         top = table.head(MOST_MOLECULES)
         region["table"] = _molecule_table(top)
         region["n_shown"] = len(top)
+        region["rest"] = bool((table["fdr"] <= SIGNIFICANT).sum() > len(top))
         region["tested"] = bool(table["fdr"].notna().any())
         region["bars"], region["images"] = _molecule_pictures(
             segmentation, findings, region["name"], drawn=drawn
@@ -194,12 +201,11 @@ def _molecule_pictures(
     from massgraph.pl._regions import pictured
 
     images = drawn and len(pictured(findings, name)) > 0
-    bars_width, images_width = BESIDE_RUNS
-    bars = pl.molecules(findings, name, n=MOST_MOLECULES, width=bars_width)
+    bars = pl.molecules(findings, name, n=MOST_MOLECULES, width=BARS_WIDTH)
     text = f"Effects of the molecules that define {name}"
     if not images:
         return embed(bars, text), None
-    picture = pl.region_images(segmentation, name, width=images_width)
+    picture = pl.region_images(segmentation, name, width=IMAGES_WIDTH)
     return embed(bars, text), embed(picture, f"Images of molecules that define {name}")
 
 
@@ -246,7 +252,7 @@ def _related(findings: RegionFindings, n_families: int) -> dict[str, Any] | None
         ]
         for _, row in shown.iterrows()
     ]
-    head = ["region", "there is", "molecules", "m/z", "related by", "mean effect", "largest FDR"]
+    head = ["region", "direction", "molecules", "m/z", "related by", "mean effect", "largest FDR"]
     numeric = [False, False, True, False, False, True, True]
     return {"table": Table(head, rows, numeric), "total": len(table), "shown": len(shown)}
 
@@ -284,9 +290,9 @@ def _balances(
 
 
 def _agreement(segmentation: Segmentation) -> dict[str, Any]:
-    given = segmentation.reference
-    assert given is not None
-    both = np.asarray(given.notna()) & (np.asarray(segmentation.label.codes) >= 0)
+    both = np.asarray(pd.notna(segmentation.reference)) & (
+        np.asarray(segmentation.label.codes) >= 0
+    )
     # A classifier that was taught these labels repeats them: that is no agreement with others.
     taught = segmentation.training is not None and bool(np.any(segmentation.training))
     by_run = [(name, both & (segmentation.run == name)) for name in runs(segmentation)]

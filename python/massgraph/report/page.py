@@ -33,21 +33,27 @@ def write_report(
 ) -> None:
     """Write a segmentation as one HTML file, to be read in a browser or printed.
 
+    A page of classes, or, where the segmentation has findings, of regions that were found without
+    labels: how many, how sure, and what defines them. Where it has an explanation as well, that of
+    a classifier of these regions, the page says that it explains a segmentation and not a truth.
+
     Parameters
     ----------
     segmentation
-        As returned by `RGCNClassifier.segment`. The report leaves out what it lacks (coordinates,
-        labels, learning curve, explanation), and says so.
+        As returned by `RGCNClassifier.segment` or `SpatialRegions.segment`. The report leaves out
+        what it lacks (coordinates, labels, learning curve, explanation), and says so.
     path
         The file, which is written whole or not at all. The same input gives the same bytes.
     title
         Heading; default: the names of the runs.
     n_families
-        Number of ion families to show, best first; at least zero.
+        Number of ion families to show, and of families of molecules of each region, best first;
+        at least zero.
     deletion
         Table of `massgraph.faithfulness.deletion_curve`, to be drawn; default none.
     evaluation
         The default model beside others (`massgraph.evaluate.evaluate`), to be shown; default none.
+        Not for regions, which have no labels to be evaluated by.
     overwrite
         Whether an existing file may be replaced.
 
@@ -56,7 +62,8 @@ def write_report(
     FileExistsError
         Where the file exists and `overwrite` is false.
     ValueError
-        Where `n_families` is negative, or `deletion` is empty or lacks a column.
+        Where `n_families` is negative, `deletion` is empty or lacks a column, or there is an
+        `evaluation` of regions, or a `deletion` of regions without an explanation.
 
     Examples
     --------
@@ -74,10 +81,24 @@ def write_report(
     if n_families < 0:
         msg = f"n_families is {n_families}, need at least 0"
         raise InputError(msg)
+    if segmentation.findings is not None:
+        _check_regions(segmentation, deletion, evaluation)
     with atomic_file(path, overwrite=overwrite) as temporary:
         # The ends of lines are given, or Windows would write other bytes.
         text = _render(segmentation, title, n_families, deletion, evaluation)
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _check_regions(
+    segmentation: Segmentation, deletion: pd.DataFrame | None, evaluation: Evaluation | None
+) -> None:
+    """Refuse what a page of regions would have no place for."""
+    if evaluation is not None:
+        msg = "evaluation is of models of labels, and regions have none: leave it out"
+        raise InputError(msg)
+    if deletion is not None and segmentation.explanation is None:
+        msg = "deletion is of a classifier's explanation, and these regions have none: leave it out"
+        raise InputError(msg)
 
 
 def _render(
@@ -89,9 +110,11 @@ def _render(
 ) -> str:
     findings = segmentation.findings
     if findings is None:
-        template, context = "report.html", class_context(segmentation, n_families, deletion, evaluation)
+        template = "report.html"
+        context = class_context(segmentation, n_families, deletion, evaluation)
     else:
-        template, context = "regions.html", region_context(segmentation, findings, n_families, deletion)
+        template = "regions.html"
+        context = region_context(segmentation, findings, n_families, deletion)
     templates = environment()
     templates.filters["count"] = count
     context["title"] = default_title(segmentation) if title is None else title
