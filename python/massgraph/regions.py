@@ -101,6 +101,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         Of the pixels of tissue by the mixture, in nats.
     n_parameters_
         Numbers that the fit of the mixture was free to choose.
+    polarity_
+        Polarity of the pixels of the fit.
     region_model_
         The fitted `massgraph.learn.regions.RegionModel`.
 
@@ -340,6 +342,11 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             findings=self.findings(pixels) if explain else None,
             parameters=self.summary(),
         )
+
+    @property
+    def polarity_(self) -> str | None:
+        """Polarity of the pixels of the fit."""
+        return self.region_model_.polarity
 
     def _as_pixels(self, X: Any) -> Pixels:
         return X if is_source(X) else self._as_spectra(X)

@@ -269,7 +269,13 @@ def _mixture(name: str, arrays: Mapping[str, Any]) -> Mixture:
     if not even or np.linalg.eigvalsh(shape).min() <= 0:
         msg = f"{name}.covariance is of no ellipsoid"
         raise InputError(msg)
-    return Mixture(weight, mean, covariance, slope)
+    mixture = Mixture(weight, mean, covariance, slope)
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = mixture.separation()
+    if not np.isfinite(apart).all():
+        msg = f"{name}.mean holds regions that are endlessly far from each other"
+        raise InputError(msg)
+    return mixture
 
 
 REGIONS = Kind(
