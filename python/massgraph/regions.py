@@ -201,7 +201,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         if look is not None:
             self.probabilities_ = model.map_of(look)
             self.labels_ = labels_of(self.probabilities_)
-            tissue = look.components[look.off < 0.5]
+            tissue = look.given[look.off < 0.5]
             self.log_likelihood_ = model.mixture.log_likelihood(tissue)
         self.n_parameters_ = model.mixture.n_parameters
 
