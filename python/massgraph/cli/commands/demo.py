@@ -1,4 +1,4 @@
-"""``massgraph demo``: the whole way on a simulated tissue, with labels and without."""
+"""``massgraph demo``: the whole way on a simulated tissue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import massgraph as mg
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.options import MODEL, RESULTS, add_output, seed
-from massgraph.cli.outputs import check_output, deletion, summarize_fit, summarize_regions
+from massgraph.cli.outputs import check_output, deletion, summarize_fit
 
 __all__ = ["DEMO"]
 
@@ -35,9 +35,6 @@ def _run(arguments: argparse.Namespace) -> Summary:
     classifier = mg.RGCNClassifier(random_state=arguments.seed).fit(spectra, known)
     segmentation = classifier.segment(spectra, labels)
     curve = deletion(classifier, spectra, segmentation)
-    # With glass and without labels: the same tissue as it comes from the instrument.
-    regions = mg.SpatialRegions(random_state=arguments.seed).fit(simulation.spectra)
-    found = regions.segment(simulation.spectra, simulation.truth)
     write_results(
         segmentation,
         arguments.out,
@@ -46,30 +43,19 @@ def _run(arguments: argparse.Namespace) -> Summary:
         deletion=curve,
         overwrite=arguments.overwrite,
     )
-    write_results(
-        found,
-        arguments.out / "regions",
-        title="Simulated tissue, without labels",
-        model=regions,
-    )
     summary = summarize_fit(arguments, classifier, segmentation, started)
     families = simulation.families
     planted = families.loc[families["discriminates"] != "", "mz"]
     if segmentation.explanation is not None:
         precision = precision_at_k(segmentation.explanation, planted, 5)
         summary["planted_among_top_5_families"] = precision
-    unlabelled = summarize_regions(arguments, found, started)
-    summary["regions_without_labels"] = unlabelled["regions"]
-    summary["regions_agree_with_the_truth"] = unlabelled["agreement_with_labels"]
-    del summary["seconds"]
-    return {**summary, "seconds": unlabelled["seconds"]}
+    return summary
 
 
 DEMO = Command(
     name="demo",
-    help="Simulate three runs of a tissue, learn from two, predict the third, write the report; "
-    "then find the regions without labels.",
-    writes=f"{RESULTS}\n{MODEL}\n  regions/               what segment writes of the same runs",
+    help="Simulate three runs of a tissue, learn from two, predict the third, write the report.",
+    writes=f"{RESULTS}\n{MODEL}",
     add_arguments=_add_arguments,
     run=_run,
     examples=("demo --out demo/",),
