@@ -24,6 +24,7 @@ __all__ = ["findings_of", "molecules", "selection"]
 BLUE = OKABE_ITO[0]
 # In inches.
 BAR = 0.16
+CURVE = 1.75
 TITLE, FOOT, LABEL, LEGEND = 0.24, 0.28, 0.12, 0.2
 PANEL = 2.9  # width from which two panels stand side by side
 TITLE_SIZE = 7.5
@@ -82,28 +83,30 @@ def selection(found: Segmentation | RegionFindings, *, width: float = 7.2) -> Pi
     if curve is None:
         msg = "there is no curve to draw: the number of regions was given"
         raise InputError(msg)
-    picture = Picture(width, 0.3 * width + 0.1)
-    panel = (width - 1.25) / 2
+    columns = 2 if width >= 2 * PANEL else 1
+    across, up = width / columns, max(0.3 * width, CURVE)
+    picture = Picture(width, up * 2 / columns)
+    labels = {"gain": "gain by the last region (nats)", "separation": "least separation d'"}
     with styled():
-        for column, (name, label) in enumerate(
-            (("gain", "gain by the last region (nats)"), ("separation", "least separation d'"))
-        ):
-            axes = picture.axes_at(0.55 + column * (panel + 0.6), 0.38, panel, 0.3 * width - 0.4)
-            values = curve[name].to_numpy(dtype=float)
-            if name == "gain":
-                values = np.maximum(values, 1.0)  # NaN stays NaN
-                axes.set_yscale("log")
-                axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-                axes.yaxis.set_minor_formatter(NullFormatter())
-            _curve(axes, curve["n_regions"].to_numpy(), values, len(findings.regions))
+        for place, (name, label) in enumerate(labels.items(), start=1):
+            left = across * (place - 1) if columns == 2 else 0.0
+            bottom = 0.0 if columns == 2 else up * (2 - place)
+            axes = picture.axes_at(left + 0.55, bottom + 0.38, across - 0.63, up - 0.44)
+            _curve(axes, curve, name, len(findings.regions))
             axes.set(xlabel="regions", ylabel=label)
         _halves(picture.axes[1])
     return picture
 
 
-def _curve(axes: Any, numbers: Any, values: Any, chosen: int) -> None:
-    axes.plot(numbers, values, color=BLUE, marker="o", ms=3, zorder=2)
+def _curve(axes: Any, curve: pd.DataFrame, name: str, chosen: int) -> None:
+    numbers, values = curve["n_regions"].to_numpy(), curve[name].to_numpy(dtype=float)
+    if name == "gain":
+        values = np.maximum(values, 1.0)  # NaN stays NaN
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
     here = numbers == chosen
+    axes.plot(numbers, values, color=BLUE, marker="o", ms=3, zorder=2)
     axes.plot(numbers[here], values[here], "o", ms=6.5, mfc="white", mec=INK, mew=1.2, zorder=3)
     axes.plot(numbers[here], values[here], "o", ms=3, color=BLUE, zorder=4)
     axes.axvline(chosen, color=SOFT, lw=0.8, ls=":", zorder=1)

@@ -113,7 +113,9 @@ def matched(known: Codes, numbers: Codes, codes: Codes, n: int) -> Codes:
     both = (known >= 0) & (codes >= 0)
     shared = np.zeros((n, len(numbers)), dtype=np.int64)
     np.add.at(shared, (codes[both], known[both]), 1)
-    mine, theirs = linear_sum_assignment(shared, maximize=True)
+    # Of regions that share as many pixels the one with the smaller number; all this is below one.
+    tie = numbers / (max(n, 1) * (1 + numbers.max(initial=0)))
+    mine, theirs = linear_sum_assignment(shared - tie, maximize=True)
     found = np.full(n, -1, dtype=np.int64)
     for one, other in zip(mine, theirs, strict=True):
         if shared[one, other]:

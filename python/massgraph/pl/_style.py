@@ -34,7 +34,7 @@ INK = "#222222"
 SOFT = "#666666"
 FAINT = "#b3b3b3"
 NO_PEAKS = "#d9d9d9"
-OFF_TISSUE = "#a9a9a9"
+OFF_TISSUE = "#b8b8b8"
 
 # Okabe and Ito's colours (Color Universal Design, 2008), told apart by colour-blind readers; the
 # strong ones first, dark grey in the place of black, which would be too heavy for an area.

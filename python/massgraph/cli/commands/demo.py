@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import massgraph as mg
+from massgraph._util.files import atomic_directory
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.options import MODEL, RESULTS, add_output, seed
 from massgraph.cli.outputs import check_output, deletion, summarize_fit
 
+if TYPE_CHECKING:
+    from massgraph.simulation.simulate import Simulation
+
 __all__ = ["DEMO"]
+
+MOST_REGIONS = 8  # there are four; fewer maps than by default are found sooner
+REGIONS = "  regions/               the same of regions that are found without labels"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +28,23 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> Summary:
+    started = time.monotonic()
+    check_output(arguments)
+    simulation = mg.simulate("demo", random_state=arguments.seed)
+    # Both are made before the folder appears, which is then whole or absent.
+    with atomic_directory(arguments.out, overwrite=arguments.overwrite) as folder:
+        with_labels = _with_labels(arguments, simulation, folder, started)
+        return with_labels | _without_labels(arguments, simulation, folder / "regions", started)
+
+
+def _with_labels(
+    arguments: argparse.Namespace, simulation: Simulation, folder: Path, started: float
+) -> Summary:
+    """Learn from two runs and predict the third."""
     from massgraph.explain.faithfulness import precision_at_k
     from massgraph.report.results import write_results
     from massgraph.simulation.simulate import OFF_TISSUE
 
-    started = time.monotonic()
-    check_output(arguments)
-    simulation = mg.simulate("demo", random_state=arguments.seed)
     # Glass has no class; with it the report would show a frame of guesses.
     tissue = simulation.truth != OFF_TISSUE
     spectra, labels = simulation.spectra[tissue], simulation.labels[tissue]
@@ -35,14 +54,7 @@ def _run(arguments: argparse.Namespace) -> Summary:
     classifier = mg.RGCNClassifier(random_state=arguments.seed).fit(spectra, known)
     segmentation = classifier.segment(spectra, labels)
     curve = deletion(classifier, spectra, segmentation)
-    write_results(
-        segmentation,
-        arguments.out,
-        title="Simulated tissue",
-        model=classifier,
-        deletion=curve,
-        overwrite=arguments.overwrite,
-    )
+    write_results(segmentation, folder, title="Simulated tissue", model=classifier, deletion=curve)
     summary = summarize_fit(arguments, classifier, segmentation, started)
     families = simulation.families
     planted = families.loc[families["discriminates"] != "", "mz"]
@@ -52,10 +64,30 @@ def _run(arguments: argparse.Namespace) -> Summary:
     return summary
 
 
+def _without_labels(
+    arguments: argparse.Namespace, simulation: Simulation, folder: Path, started: float
+) -> Summary:
+    """Find the regions of the same pixels; the truth is compared with afterwards."""
+    from sklearn.metrics import adjusted_rand_score
+
+    from massgraph.report.results import write_results
+
+    spectra = simulation.spectra
+    regions = mg.SpatialRegions(max_regions=MOST_REGIONS, random_state=arguments.seed)
+    found = regions.fit(spectra).segment(spectra, simulation.truth)
+    write_results(found, folder, title="Simulated tissue without labels", model=regions)
+    truth = simulation.truth.astype(str)
+    return {
+        "regions": {str(name): int(n) for name, n in found.counts().items()},
+        "regions_adjusted_rand_index": float(adjusted_rand_score(truth, regions.labels_)),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
 DEMO = Command(
     name="demo",
-    help="Simulate three runs of a tissue, learn from two, predict the third, write the report.",
-    writes=f"{RESULTS}\n{MODEL}",
+    help="Simulate a tissue, segment it with and without labels, and write a report of each.",
+    writes=f"{RESULTS}\n{MODEL}\n{REGIONS}",
     add_arguments=_add_arguments,
     run=_run,
     examples=("demo --out demo/",),
