@@ -39,8 +39,8 @@ REGION_RESULTS = """writes into DIR, all or nothing:
   report.html            everything on one page
   segmentation.h5ad      regions, probabilities, nested maps and tables, for AnnData
   regions.csv            how large and how sure each region is, in words
-  molecules.csv, region_families.csv
-                         what defines each region, with false discovery rates
+  molecules.csv          what defines each region, with false discovery rates
+  families.csv           molecules that do so together, and are related
   selection.csv          why this number of regions
   figures/               each picture as PNG and PDF"""
 MODEL = "  model/                 the fitted model, for other runs"

@@ -29,7 +29,7 @@ from massgraph.cli import main
 from massgraph.cli.faults import BAD_INPUT
 from massgraph.simulation.simulate import Simulation
 
-COMMANDS = ("demo", "validate", "fit", "predict", "explain")
+COMMANDS = ("demo", "validate", "segment", "fit", "predict", "explain")
 FIT_FILES = {
     *("model", "segmentation.h5ad", "ions.csv", "families.csv", "family_edges.csv"),
     *("report.html", "figures"),
@@ -74,7 +74,7 @@ def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> 
     else:
         for name in ("families.csv", "figures/", "--out", "--overwrite"):
             assert name in text
-        assert ("model/ " in text) == (command in ("demo", "fit"))
+        assert ("model/ " in text) == (command in ("demo", "segment", "fit"))
         assert ("report.html" in text) == (command != "explain")
 
 
@@ -361,6 +361,12 @@ def test_demo(
     assert (tmp_path / "demo" / "segmentation.h5ad").is_file()
     classifier = massgraph.load(tmp_path / "demo" / "model")
     assert not (classifier.training_ | classifier.validation_)[100:].any()
+    # The second page knows no label, and all pixels.
+    regions = massgraph.load(tmp_path / "demo" / "regions" / "model")
+    assert regions.random_state == 5
+    assert sum(summary["regions_without_labels"].values()) == len(simulation.spectra)
+    assert -0.5 <= summary["regions_agree_with_the_truth"] <= 1
+    assert list(summary)[-1] == "seconds"
 
 
 # ------------------------------------------------------------------------ a process of its own

@@ -20,7 +20,7 @@ run, simulation, data = cli_runs.run, cli_runs.simulation, cli_runs.data
 fast_figures = cli_runs.fast_figures
 
 FILES = {
-    *("model", "segmentation.h5ad", "regions.csv", "molecules.csv", "region_families.csv"),
+    *("model", "segmentation.h5ad", "regions.csv", "molecules.csv", "families.csv"),
     *("selection.csv", "report.html", "figures"),
 }
 
