@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from massgraph._util.errors import InputError
     from massgraph.chem.discovery import discover_relations
     from massgraph.chem.relations import Relations, default_relations, relations_from_masses
-    from massgraph.classifier import RGCNClassifier, load
+    from massgraph.classifier import RGCNClassifier
     from massgraph.data.sources import SpectraSource
     from massgraph.data.spectra import Spectra
     from massgraph.explain.activation import Explanation
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from massgraph.io.formats import read
     from massgraph.io.imzml import open_imzml, read_imzml
     from massgraph.io.labels import match_labels, read_labels
+    from massgraph.models import load
     from massgraph.regions import SpatialRegions
     from massgraph.report.page import write_report
     from massgraph.segmentation import Segmentation
@@ -49,7 +50,7 @@ _HOMES = {
     "default_relations": "chem.relations",
     "discover_relations": "chem.discovery",
     "from_anndata": "io.anndata",
-    "load": "classifier",
+    "load": "models",
     "match_labels": "io.labels",
     "open_imzml": "io.imzml",
     "read": "io.formats",

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 
-from massgraph import store
 from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
@@ -34,7 +33,7 @@ from massgraph.nn.layers import resolve_backend
 from massgraph.segment import segment
 from massgraph.segmentation import Segmentation
 
-__all__ = ["RGCNClassifier", "load"]
+__all__ = ["RGCNClassifier"]
 
 # Constructor parameters that are not settings of the network and its training.
 NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
@@ -497,36 +496,3 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         names = {value: str(value) for value in self.classes_.tolist()}
         text = [None if pd.isna(value) else names.get(value, str(value)) for value in values.flat]
         return np.array(text, dtype=object)
-
-
-def load(directory: str | os.PathLike[str]) -> RGCNClassifier:
-    """Read a model folder that `RGCNClassifier.save` wrote, as a fitted classifier.
-
-    Everything is checked before it is used, and nothing in the folder is run. Clones of the
-    classifier have the parameters that its fit was given.
-
-    Raises
-    ------
-    FileNotFoundError
-        Where the folder, or one of its two files, is missing.
-    ModelError
-        Where a file is damaged, of another schema version, or does not belong to the other.
-
-    Warns
-    -----
-    UserWarning
-        Where the device that the model was fitted on is absent here.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import massgraph as mg
-    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
-    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     clf.save(folder, overwrite=True)
-    ...     again = mg.load(folder)
-    >>> bool((again.predict(spectra) == clf.predict(spectra)).all())
-    True
-    """
-    return RGCNClassifier.of(store.load(directory))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from copy import copy
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 
+from massgraph import store
 from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
@@ -20,14 +22,13 @@ from massgraph.data.class_labels import seed_number, seed_of
 from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
 from massgraph.estimator import Input, SpectraEstimator
-from massgraph.learn.mixture import Mixture
-from massgraph.learn.regions import Look, RegionModel, RegionSettings, fit_regions
+from massgraph.learn.region_origin import RegionOrigin, region_data
+from massgraph.learn.regions import CHOICES, Look, RegionModel, RegionSettings, fit_regions
 from massgraph.segmentation import Segmentation
 
 __all__ = ["SpatialRegions"]
 
-FEATURES = ("molecules", "ions")
-COVARIANCES = ("shared", "own")
+OF_THE_FIT = ("labels_", "probabilities_")
 OF_ONE_RUN = 0.95  # share of a region's pixels in one run from which it follows the run
 
 
@@ -144,8 +145,14 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         seed = seed_of(self.random_state)
         rng = np.random.default_rng(seed)
         model, look = fit_regions(pixels, self.relations, settings, rng)
-        self.seed_ = seed_number(self.random_state)
-        self._keep(model, look)
+        origin = RegionOrigin(
+            fingerprint=pixels.fingerprint() if isinstance(pixels, Spectra) else None,
+            data=region_data(look.off, look.run),
+            relations=self.relations,
+            random_state=seed_number(self.random_state),
+            mz=None if self.mz is None else np.asarray(self.mz, dtype=np.float64),
+        )
+        self._keep(replace(model, origin=origin), look)
         self._warn_of_runs(look.run)
         return self
 
@@ -162,24 +169,64 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         other._keep(self.region_model_.at(n_regions), self._look)
         return other
 
-    def _keep(self, model: RegionModel, look: Look) -> None:
+    def _keep(self, model: RegionModel, look: Look | None) -> None:
         self.region_model_ = model
-        self.probabilities_ = model.map_of(look)
-        self.labels_ = _labels(self.probabilities_)
         self.n_regions_ = len(model)
         self.off_tissue_ = None if model.off_tissue is None else self.n_regions_ - 1
-        self.separation_ = _least(model.mixture)
-        if model.off_tissue is not None:
-            self.separation_ = np.append(self.separation_, _least(model.off_tissue)[0])
+        self.separation_ = model.separation()
         self.selection_: pd.DataFrame | None = model.selection
         self._look = look  # for maps of other numbers
+        if look is not None:
+            self.probabilities_ = model.map_of(look)
+            self.labels_ = _labels(self.probabilities_)
+
+    if not TYPE_CHECKING:  # else a misspelt name would pass for one of these
+
+        def __getattr__(self, name: str) -> Any:
+            if name in OF_THE_FIT and "region_model_" in vars(self):
+                msg = (
+                    f"{name} is of the pixels of the fit, which a saved model does not hold: give "
+                    "them to predict or predict_proba, which find the same"
+                )
+                raise AttributeError(msg)
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg)
+
+    @classmethod
+    def of(cls, model: RegionModel) -> SpatialRegions:
+        """Make the estimator of a fitted model, with the parameters that its fit was given.
+
+        It has no `labels_` and `probabilities_`, which are of the pixels of the fit: `predict`
+        finds them again.
+        """
+        settings, origin = asdict(model.settings), model.origin
+        if settings["n_regions"] is None:
+            settings["n_regions"] = "auto"
+        found = cls(
+            **settings,
+            relations=origin.relations,
+            mz=origin.mz,
+            random_state=origin.random_state,
+        )
+        found._keep(model, None)
+        if origin.mz is not None:
+            found.n_features_in_ = len(origin.mz)
+        return found
+
+    def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted model as a folder, without any pixel: see `massgraph.store.folder.save`.
+
+        `massgraph.load` reads it.
+        """
+        check_is_fitted(self, "region_model_")
+        store.save(self.region_model_, directory, overwrite=overwrite)
 
     def _settings(self) -> RegionSettings:
         n_regions = None
         if self.n_regions != "auto":
             n_regions = _at_least_one("n_regions", self.n_regions, ' or "auto"')
         max_regions = _at_least_one("max_regions", self.max_regions)
-        for name, known in (("features", FEATURES), ("covariance", COVARIANCES)):
+        for name, known in CHOICES.items():
             if getattr(self, name) not in known:
                 msg = f"{name} is {getattr(self, name)!r}, need one of {known}"
                 raise InputError(msg)
@@ -246,15 +293,11 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         pixels = self._as_pixels(X)
         return Segmentation.from_probability(
             pixels if isinstance(pixels, Spectra) else places(pixels),
-            self._names(),
+            self.region_model_.names,
             self.region_model_.probability(pixels),
             reference=reference,
             parameters=self.summary(),
         )
-
-    def _names(self) -> list[str]:
-        names = [f"region {k + 1}" for k in range(self.n_regions_)]
-        return names if self.off_tissue_ is None else [*names[:-1], "off-tissue"]
 
     def _as_pixels(self, X: Any) -> Pixels:
         return X if is_source(X) else self._as_spectra(X)
@@ -274,13 +317,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             "off_tissue": model.off_tissue is not None,
             "separation": [round(float(d), 3) for d in self.separation_ if np.isfinite(d)],
             "polarity": model.polarity,
-            "random_state": self.seed_,
+            "random_state": model.origin.random_state,
         }
-
-
-def _least(mixture: Mixture) -> NDArray[np.float64]:
-    """Distance of each region to the nearest other; infinite for a single one."""
-    return np.asarray((mixture.separation() + np.diag(np.full(len(mixture), np.inf))).min(axis=1))
 
 
 def _at_least_one(name: str, value: Any, other: str = "") -> int:

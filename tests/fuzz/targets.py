@@ -92,7 +92,7 @@ def imzml(data: bytes) -> str:
 def model(data: bytes) -> str:
     """First byte: whether to correct the digest; then config.json, the seam and the weights."""
     import massgraph as mg
-    from massgraph.store.folder import ModelError
+    from massgraph.store import ModelError
 
     config, _, weights = data[1:].partition(SEAM)
     if data[:1] and data[0] & 1:

@@ -31,7 +31,7 @@ from imzml_builder import Builder, Pixel
 from massgraph.io.anndata import AnnDataError, read_anndata
 from massgraph.io.imzml import ImzMLError, open_imzml, read_imzml
 from massgraph.io.labels import LabelsError, read_labels
-from massgraph.store.folder import ModelError
+from massgraph.store import ModelError
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ def learn_components(
     """
     some = _some(rng, X.shape[0], MOST_PIXELS)
     looked_at = X[some]
-    centre = np.asarray(looked_at.mean(axis=0)).ravel()
+    centre = np.asarray(looked_at.mean(axis=0), dtype=np.float64).ravel()
     signal = _second_moment(looked_at) - _between(looked_at, None if group is None else group[some])
     # What is left of a constant column is rounding.
     signal[np.abs(signal) < 1e-12 * np.maximum(centre.max() ** 2, 1.0)] = 0.0

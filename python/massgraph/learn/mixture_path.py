@@ -15,9 +15,18 @@ from numpy.typing import NDArray
 from massgraph.learn.mixture import Mixture, fit_mixture, mixture_of
 from massgraph.learn.mixture_search import improved, joins, splits
 
-__all__ = ["mixture_path", "number_of_regions", "selection_curve"]
+__all__ = ["CURVE", "mixture_path", "number_of_regions", "selection_curve"]
 
 Floats = NDArray[np.float64]
+
+CURVE: dict[str, type] = {
+    "n_regions": int,
+    "log_likelihood": float,
+    "gain": float,
+    "ratio": float,
+    "separation": float,
+}
+"""Columns of `selection_curve`, and what is in them."""
 
 STEPS = 100
 ALIKE = 1e-6  # deviations of the noise: below, pixels differ by rounding
@@ -95,15 +104,14 @@ def selection_curve(path: Sequence[Mixture], Z: Floats) -> pd.DataFrame:
     # One next gain alone is at the mercy of a single poor step. Below a nat there is none.
     following = [gain[k + 1 : k + 3] for k in range(len(gain))]
     mean = np.array([np.maximum(some, 1.0).mean() if some.size else np.nan for some in following])
-    return pd.DataFrame(
-        {
-            "n_regions": np.arange(1, len(path) + 1),
-            "log_likelihood": scores,
-            "gain": gain,
-            "ratio": gain / mean,
-            "separation": [_least_separation(mixture) for mixture in path],
-        }
+    columns = (
+        np.arange(1, len(path) + 1),
+        scores,
+        gain,
+        gain / mean,
+        [_least_separation(mixture) for mixture in path],
     )
+    return pd.DataFrame(dict(zip(CURVE, columns, strict=True)))
 
 
 def _least_separation(mixture: Mixture) -> float:

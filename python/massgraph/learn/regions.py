@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +28,14 @@ from massgraph.learn.mixture import Mixture, fit_mixture
 from massgraph.learn.mixture_path import mixture_path, number_of_regions, selection_curve
 from massgraph.learn.mixture_search import search_mixture
 from massgraph.learn.off_tissue import find_off_tissue
+from massgraph.learn.region_origin import RegionOrigin
 
-__all__ = ["Look", "RegionModel", "RegionSettings", "fit_regions"]
+__all__ = ["CHOICES", "Look", "RegionModel", "RegionSettings", "fit_regions"]
 
 Floats = NDArray[np.float64]
+
+CHOICES = {"features": ("molecules", "ions"), "covariance": ("shared", "own")}
+"""Values of those settings that are words."""
 
 SEARCHED = 20_000  # pixels that the search looks at; the mixture it finds is fitted to all
 STEPS = 100
@@ -114,6 +118,8 @@ class RegionModel:
     selection
         Why this number: `massgraph.learn.mixture_path.selection_curve`; None where it was given.
         Pixels off tissue count as a region there, too.
+    origin
+        What it was found in; unknown where nothing is said.
 
     Examples
     --------
@@ -137,9 +143,23 @@ class RegionModel:
     strength: float
     path: tuple[Mixture, ...] = ()
     selection: pd.DataFrame | None = None
+    origin: RegionOrigin = field(default_factory=RegionOrigin)
 
     def __len__(self) -> int:
         return len(self.mixture) + (self.off_tissue is not None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the regions, in the order of the labels."""
+        tissue = [f"region {k + 1}" for k in range(len(self.mixture))]
+        return tuple(tissue if self.off_tissue is None else [*tissue, "off-tissue"])
+
+    def separation(self) -> Floats:
+        """Least distance d' of each region to another, ``(n_regions,)``; infinite without any."""
+        mixtures = [self.mixture] if self.off_tissue is None else [self.mixture, self.off_tissue]
+        least = [_least(mixture) for mixture in mixtures]
+        # Of the two kinds of pixels, on and off tissue, the latter are a region.
+        return np.concatenate([least[0], *(found[:1] for found in least[1:])])
 
     def look(self, X: Pixels) -> Look:
         """Read pixels: all that is needed of them for maps."""
@@ -201,6 +221,11 @@ class RegionModel:
             )
             raise InputError(msg)
         return replace(self, mixture=self.path[n_regions - apart - 1])
+
+
+def _least(mixture: Mixture) -> Floats:
+    alone = np.diag(np.full(len(mixture), np.inf))
+    return np.asarray((mixture.separation() + alone).min(axis=1))
 
 
 def fit_regions(

@@ -99,14 +99,15 @@ def write_model(arguments: Arguments) -> None:
 
 def read_model(arguments: Arguments) -> dict[str, Any]:
     """The model of a folder: those of its values that need no pixels, and its `kind`."""
-    from massgraph.models import load
+    from massgraph.learn.regions import RegionModel
     from massgraph.r.region_results import region_model_values
     from massgraph.r.results import model_values
     from massgraph.regions import SpatialRegions
+    from massgraph.store import load
 
     model = load(as_scalar(arguments["directory"]))
-    if isinstance(model, SpatialRegions):
-        return {"kind": "regions", **region_model_values(model)}
+    if isinstance(model, RegionModel):
+        return {"kind": "regions", **region_model_values(SpatialRegions.of(model))}
     return {"kind": "network", **model_values(model)}
 
 

@@ -15,9 +15,9 @@ import scipy.sparse as sp
 from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 from massgraph.explain.activation import Explanation
-from massgraph.fitted import FittedModel, fitted_model
+from massgraph.fitted import fitted_model
 from massgraph.segmentation import Segmentation
-from massgraph.store.folder import ModelError, load, save
+from massgraph.store import Model, ModelError, load, save
 
 __all__ = [
     "model_from_bytes",
@@ -137,7 +137,7 @@ def plain(value: Any) -> Any:
 # -------------------------------------------------------------------- the model as bytes
 
 
-def model_to_bytes(model: FittedModel) -> bytes:
+def model_to_bytes(model: Model) -> bytes:
     """Put a fitted model into bytes: its folder as a ZIP archive, equal for equal models.
 
     Examples
@@ -160,7 +160,7 @@ def model_to_bytes(model: FittedModel) -> bytes:
     return buffer.getvalue()
 
 
-def model_from_bytes(data: bytes) -> FittedModel:
+def model_from_bytes(data: bytes) -> Model:
     """Read the model of `model_to_bytes`, checked as by `massgraph.load`.
 
     Raises

@@ -1,5 +1,5 @@
 """Fitted models as folders on disk: nothing in them is run."""
 
-from massgraph.store.folder import ModelError, load, save
+from massgraph.store.folder import Model, ModelError, load, save
 
-__all__ = ["ModelError", "load", "save"]
+__all__ = ["Model", "ModelError", "load", "save"]

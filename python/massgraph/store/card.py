@@ -1,4 +1,4 @@
-"""The card of a saved model: what a person should know before using it, from its configuration."""
+"""The card of a saved classifier: what a person should know before using it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["model_card"]
+__all__ = ["as_list", "as_table", "model_card", "plain"]
 
 HELD_OUT_BY = {
     "groups": "whole groups that the user named",
@@ -100,7 +100,7 @@ def _data(config: dict[str, Any]) -> str:
         "fingerprint of the spectra (SHA-256)": config["fingerprint"],
         "where they come from, how the labels were made": "not known to massgraph",
     }
-    return _list(lines)
+    return as_list(lines)
 
 
 def _classes(config: dict[str, Any]) -> str:
@@ -108,7 +108,7 @@ def _classes(config: dict[str, Any]) -> str:
     rows = zip(
         config["classes"], known["training_per_class"], known["held_out_per_class"], strict=True
     )
-    return _table(("class", "pixels to learn from", "pixels held out"), rows)
+    return as_table(("class", "pixels to learn from", "pixels held out"), rows)
 
 
 def _metrics(config: dict[str, Any]) -> str:
@@ -128,7 +128,7 @@ def _metrics(config: dict[str, Any]) -> str:
         for name, part in (("held out", "valid"), ("training, as seen while learning", "train"))
     ]
     text += f" Kept: epoch {history['epoch'][best]} of {history['epoch'][-1]}.\n\n"
-    return text + _table(("pixels", "balanced accuracy", "loss"), rows)
+    return text + as_table(("pixels", "balanced accuracy", "loss"), rows)
 
 
 def _contributions(table: dict[str, list[Any]]) -> str:
@@ -140,7 +140,7 @@ def _contributions(table: dict[str, list[Any]]) -> str:
         for name, form in zip(names, forms, strict=True)
     ]
     head = ("branch", "share", "balanced accuracy alone", "without it")
-    return _table(head, zip(table["branch"], *columns, strict=True))
+    return as_table(head, zip(table["branch"], *columns, strict=True))
 
 
 def _making(config: dict[str, Any]) -> str:
@@ -156,25 +156,50 @@ def _making(config: dict[str, Any]) -> str:
         "versions": ", ".join(f"{name} {versions[name]}" for name in versions),
         "all settings": "in config.json",
     }
-    return _list(lines)
+    return as_list(lines)
 
 
 # -------------------------------------------------------------------- Markdown
 
 
 def plain(value: object) -> str:
-    """Text that Markdown and HTML show as it is, on one line."""
+    r"""Text that Markdown and HTML show as it is, on one line.
+
+    Examples
+    --------
+    >>> from massgraph.store.card import plain
+    >>> print(plain("<b>*1*"))
+    &lt;b>\*1\*
+    """
     # Without line breaks there are no headings, lists or new rows of a table.
     text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+", " ", str(value))
     text = text.replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
 
 
-def _list(lines: dict[str, Any]) -> str:
+def as_list(lines: dict[str, Any]) -> str:
+    """Names and values as a list.
+
+    Examples
+    --------
+    >>> from massgraph.store.card import as_list
+    >>> print(as_list({"pixels": 144}), end="")
+    - pixels: 144
+    """
     return "".join(f"- {name}: {plain(value)}\n" for name, value in lines.items())
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
+def as_table(head: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
+    """Rows as a table.
+
+    Examples
+    --------
+    >>> from massgraph.store.card import as_table
+    >>> print(as_table(("region", "share"), [("region 1", "60%")]), end="")
+    | region | share |
+    |---|---|
+    | region 1 | 60% |
+    """
     marks = "|".join("---" for _ in head)
     body = "".join(f"| {' | '.join(plain(value) for value in row)} |\n" for row in rows)
     return f"| {' | '.join(head)} |\n|{marks}|\n{body}"

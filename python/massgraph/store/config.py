@@ -1,4 +1,4 @@
-"""The configuration of a saved model: nothing of it is believed before it is checked."""
+"""The configuration of a saved classifier: nothing of it is believed before it is checked."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from massgraph._util.errors import InputError, InputTypeError
-from massgraph.chem.relations import Relations
-from massgraph.data.spectra import POLARITIES
-from massgraph.data.validation import check_axis
-from massgraph.encode.axis import MOST_IONS
+from massgraph._util.errors import InputError
 from massgraph.fitted import Classes, Origin
 from massgraph.learn.branches import PartShape, branch_names
 from massgraph.learn.checkpoints import HISTORY
@@ -26,8 +22,21 @@ from massgraph.learn.settings import PRESETS, Settings, check_settings
 from massgraph.native.library import library
 from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.rgcn import RGCN
+from massgraph.store.checks import (
+    UnknownSettingError,
+    check,
+    check_axis_numbers,
+    check_digest,
+    check_polarity,
+    check_seed,
+    is_list_of,
+    mz_of,
+    no_others,
+    relations_of,
+    same_names,
+)
 
-__all__ = ["AXIS_NUMBERS", "LABEL_TYPES", "Restored", "UnknownSettingError", "restore"]
+__all__ = ["LABEL_TYPES", "Restored", "restore"]
 
 # A small file must not take much memory by what it claims: two masks of so many pixels are 200 MB.
 MOST_PIXELS = 10**8
@@ -39,8 +48,6 @@ CONTRIBUTIONS = (
     "balanced_accuracy_alone",
     "balanced_accuracy_without",
 )
-# Numbers of the mass axis that are no arrays.
-AXIS_NUMBERS = ("n_ions", "width", "shift", "unit")
 MOST_NETS = 100
 # Types of labels by the name of their dtype, so that `classes_` comes back as it was.
 LABEL_TYPES: dict[str, type] = {
@@ -49,29 +56,6 @@ LABEL_TYPES: dict[str, type] = {
     **{f"{sign}int{bits}": int for sign in ("", "u") for bits in (8, 16, 32, 64)},
     **{f"float{bits}": float for bits in (16, 32, 64)},
 }
-
-
-class UnknownSettingError(InputError):
-    """A setting or parameter that this version does not know.
-
-    Examples
-    --------
-    >>> import json
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import massgraph as mg
-    >>> from massgraph.store.config import restore
-    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
-    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     clf.save(Path(folder) / "model")
-    ...     text = (Path(folder) / "model" / "config.json").read_text(encoding="utf-8")
-    >>> config = json.loads(text)
-    >>> config["settings"]["colour"] = "red"
-    >>> restore(config)
-    Traceback (most recent call last):
-    massgraph.store.config.UnknownSettingError: the setting 'colour' is unknown
-    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,15 +139,13 @@ def restore(config: dict[str, Any]) -> Restored:
     counts = int(training.sum()), int(validation.sum())
     check_provenance(config["provenance"], len(outputs), *counts)
     n_nets = config["n_nets"]
-    _check(type(n_nets) is int and 0 < n_nets <= MOST_NETS, config, "n_nets", "no number of nets")
-    _check_axis_numbers(config["axis"], settings)
-    polarities = (None, *POLARITIES)
-    _check(config["polarity"] in polarities, config, "polarity", f"none of {polarities}")
-    digest = isinstance(config["fingerprint"], str) and len(config["fingerprint"]) == 64
-    _check(digest, config, "fingerprint", "no SHA-256")
+    check(type(n_nets) is int and 0 < n_nets <= MOST_NETS, config, "n_nets", "no number of nets")
+    _check_axis(config["axis"], settings)
+    check_polarity(config)
+    check_digest(config, "fingerprint")
     span = config["feature_range"]
-    is_range = _is_list_of(span, int, float) and len(span) == 2 and span[0] < span[1]
-    _check(is_range, config, "feature_range", "no range of m/z")
+    is_range = is_list_of(span, int, float) and len(span) == 2 and span[0] < span[1]
+    check(is_range, config, "feature_range", "no range of m/z")
     history = config["history"]
     origin = Origin(
         polarity=config["polarity"],
@@ -200,40 +182,14 @@ def _given(config: dict[str, Any]) -> tuple[str, ...]:
     if "given" not in config:
         return tuple(field.name for field in fields(Settings) if field.name in known)
     names = config["given"]
-    fine = _is_list_of(names, str) and set(names) <= known and len(set(names)) == len(names)
-    _check(fine, config, "given", "no list of settings")
+    fine = is_list_of(names, str) and set(names) <= known and len(set(names)) == len(names)
+    check(fine, config, "given", "no list of settings")
     return tuple(names)
-
-
-def _check(fine: bool, table: dict[str, Any], name: str, reason: str) -> None:
-    if not fine:
-        msg = f"{name} is {reason}: {table[name]!r}"
-        raise InputError(msg)
-
-
-def _is_list_of(values: Any, *types: type) -> bool:
-    """Whether it is a list of these types exactly: True is no int."""
-    return isinstance(values, list) and all(type(value) in types for value in values)
-
-
-def _same_names(found: Any, wanted: set[str], what: str) -> None:
-    wrong = sorted(wanted ^ set(found))
-    if wrong:
-        msg = f"the {what} {wrong[0]!r} is {'unknown' if wrong[0] in found else 'missing'}"
-        raise InputError(msg)
-
-
-def _no_others(found: Any, known: set[str], what: str) -> None:
-    """Refuse names of a later version; what a file lacks gets its default."""
-    unknown = sorted(set(found) - known)
-    if unknown:
-        msg = f"the {what} {unknown[0]!r} is unknown"
-        raise UnknownSettingError(msg)
 
 
 def _settings(config: dict[str, Any], preset: str) -> Settings:
     values = dict(config["settings"])
-    _no_others(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
+    no_others(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
     # A setting that came after the model was saved: the preset says how it was before.
     values = {**PRESETS[preset], **values}
     for name in values.get("branches", ()):
@@ -243,39 +199,28 @@ def _settings(config: dict[str, Any], preset: str) -> Settings:
     for name in ("branches", "features", "hidden", "mz_range"):
         if isinstance(values.get(name), list):
             values[name] = tuple(values[name])
-    relations = Relations.from_dict(config["relations"])
-    # Reading converts what it can; what was saved comes back as it stands in the file.
-    if relations.to_dict() != config["relations"]:
-        msg = "relations hold values of another type than names, masses, formulas and kinds have"
-        raise InputError(msg)
-    settings = Settings(relations=relations, **values)
+    settings = Settings(relations=relations_of(config["relations"]), **values)
     check_settings(settings)
     return settings
 
 
 def _parameters(values: dict[str, Any]) -> dict[str, Any]:
     names = {"preset", "backend", "device", "mz", "random_state"}
-    _no_others(values, names, "parameter")
-    _same_names(values, names, "parameter")
-    preset, device, seed, mz = (values[n] for n in ("preset", "device", "random_state", "mz"))
-    _check(preset in tuple(PRESETS), values, "preset", f"none of {tuple(PRESETS)}")
+    no_others(values, names, "parameter")
+    same_names(values, names, "parameter")
+    preset, device = values["preset"], values["device"]
+    check(preset in tuple(PRESETS), values, "preset", f"none of {tuple(PRESETS)}")
     # Only what looks like the name of a device is ever handed to torch.
     is_device = isinstance(device, str) and re.fullmatch(r"[a-z]+(:\d{1,3})?", device)
-    _check(bool(is_device), values, "device", "no name of a device")
-    is_seed = seed is None or (type(seed) is int and seed >= 0)
-    _check(is_seed, values, "random_state", "no whole number of 0 or more")
+    check(bool(is_device), values, "device", "no name of a device")
+    check_seed(values)
     if values["backend"] == "native" and library() is None:
         values = {**values, "backend": "auto"}  # the same weights on a machine without a compiler
-    if mz is None:
-        return values
-    _check(_is_list_of(mz, int, float), values, "mz", "no list of numbers")
-    axis = np.asarray(mz, dtype=np.float64)
-    check_axis(axis)
-    return {**values, "mz": axis}
+    return {**values, "mz": mz_of(values)}
 
 
 def _classes(values: list[Any], dtype: str) -> NDArray[Any]:
-    if dtype not in LABEL_TYPES or not _is_list_of(values, LABEL_TYPES[dtype]):
+    if dtype not in LABEL_TYPES or not is_list_of(values, LABEL_TYPES[dtype]):
         msg = f"classes {values} are not all of type {dtype!r}"
         raise InputError(msg)
     classes = np.asarray(values)
@@ -292,14 +237,14 @@ def _masks(config: dict[str, Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]
     """Training and validation pixels."""
     n_pixels = config["n_pixels"]
     counted = type(n_pixels) is int and 0 < n_pixels <= MOST_PIXELS
-    _check(counted, config, "n_pixels", "no number of pixels")
+    check(counted, config, "n_pixels", "no number of pixels")
     masks = np.zeros((2, n_pixels), dtype=bool)
     for name, mask in zip(("training", "validation"), masks, strict=True):
         rows = config[name]
         # With folds every pixel is held out in its turn, and none need be for good.
         may_be_empty = name == "validation" and config["settings"].get("folds", 3) != 1
-        filled = _is_list_of(rows, int) and (bool(rows) or may_be_empty)
-        _check(filled, config, name, "no list of pixels")
+        filled = is_list_of(rows, int) and (bool(rows) or may_be_empty)
+        check(filled, config, name, "no list of pixels")
         # numpy would take rows below zero as counted from the end.
         if rows and not 0 <= min(rows) <= max(rows) < n_pixels:
             msg = f"{name} names pixel {max(rows, key=abs)} of {n_pixels}"
@@ -316,9 +261,9 @@ def _history(table: dict[str, list[Any]], settings: Settings) -> pd.DataFrame:
     """The learning curve; where it is the mean of several nets, no epoch of it is the best."""
     columns = {**HISTORY, **dict.fromkeys(CrossEntropy.train_columns, float)}
     columns |= dict.fromkeys(CrossEntropy.valid_columns, float)
-    _same_names(table, set(columns), "column of history")
+    same_names(table, set(columns), "column of history")
     for name, kind in columns.items():
-        _check(_is_list_of(table[name], kind), table, name, f"no list of {kind.__name__}")
+        check(is_list_of(table[name], kind), table, name, f"no list of {kind.__name__}")
     history = pd.DataFrame(table)
     wanted = 1 if settings.folds == 1 else 0
     if int(history["best"].sum()) != wanted:
@@ -335,7 +280,7 @@ def _contributions(table: Any, settings: Settings) -> pd.DataFrame | None:
         raise InputError(msg)
     if table is None:
         return None
-    _same_names(table, set(CONTRIBUTIONS), "column of contributions")
+    same_names(table, set(CONTRIBUTIONS), "column of contributions")
     if table["branch"] != [*settings.branches, "all"]:
         msg = f"contributions are of {table['branch']}, not of {[*settings.branches, 'all']}"
         raise InputError(msg)
@@ -344,25 +289,16 @@ def _contributions(table: Any, settings: Settings) -> pd.DataFrame | None:
         values = table[name]
         fine = isinstance(values, list) and len(values) == len(table["branch"])
         fine = fine and all(value is None or type(value) is float for value in values)
-        _check(fine, table, name, "no list of numbers")
+        check(fine, table, name, "no list of numbers")
         found[name] = np.array([math.nan if value is None else value for value in values])
     return pd.DataFrame(found)
 
 
-def _check_axis_numbers(values: Any, settings: Settings) -> None:
-    if settings.as_published:
-        if values is not None:
-            msg = "the axis is there for a model as published, which has none"
-            raise InputError(msg)
-        return
-    if not isinstance(values, dict):
-        msg = f"the axis is {values!r}, not its numbers"
-        raise InputTypeError(msg)
-    _same_names(values, set(AXIS_NUMBERS), "number of the axis")
-    counted = type(values["n_ions"]) is int and 0 <= values["n_ions"] <= MOST_IONS
-    _check(counted, values, "n_ions", "no number of ions")
-    for name in AXIS_NUMBERS[1:]:
-        fine = type(values[name]) in (int, float) and values[name] >= 0
-        _check(fine, values, name, "no number of zero or more")
-    # Intensities are divided by it.
-    _check(values["unit"] > 0, values, "unit", "not above zero")
+def _check_axis(values: Any, settings: Settings) -> None:
+    if not settings.as_published:
+        check_axis_numbers(values, "unit")
+        # Intensities are divided by it.
+        check(values["unit"] > 0, values, "unit", "not above zero")
+    elif values is not None:
+        msg = "the axis is there for a model as published, which has none"
+        raise InputError(msg)

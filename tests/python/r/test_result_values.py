@@ -23,7 +23,7 @@ from massgraph.r.results import (
 )
 from massgraph.r.session import RError
 from massgraph.r.values import from_r, to_r
-from massgraph.store.folder import ModelError
+from massgraph.store import ModelError
 from r_door import start_r
 from source_builder import tissue
 

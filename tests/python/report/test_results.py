@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from massgraph.classifier import RGCNClassifier, load
+from massgraph.classifier import RGCNClassifier
 from massgraph.explain.activation import Explanation
 from massgraph.explain.faithfulness import deletion_curve
+from massgraph.models import load
 from massgraph.report import results
 from massgraph.report.results import NAMES, check_output, write_explanation, write_results
 from massgraph.segmentation import Segmentation

@@ -15,7 +15,7 @@ from sklearn.base import clone
 
 import massgraph as mg
 from massgraph.learn.settings import Settings, resolve_settings
-from massgraph.store.folder import ModelError
+from massgraph.store import ModelError
 
 RELEASED = Path(__file__).parent / "models_0_1_0"
 NOW = mg.__version__

@@ -19,8 +19,8 @@ from sklearn.base import clone
 
 import massgraph as mg
 from massgraph.learn.branches import default_branches
-from massgraph.store import folder as model_io
-from massgraph.store.folder import ModelError
+from massgraph.store import ModelError
+from massgraph.store import files as model_io
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:

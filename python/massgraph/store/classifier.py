@@ -1,0 +1,188 @@
+"""Saved classifiers: a `FittedModel` as configuration and tensors, and back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from massgraph._util.errors import InputError, InputTypeError
+from massgraph._util.warnings import outside
+from massgraph.encode.encoder import PeakEncoder
+from massgraph.encode.features import feature_names
+from massgraph.fitted import FittedModel
+from massgraph.learn.inference import torch_device
+from massgraph.store.card import model_card
+from massgraph.store.checks import axis_layout, axis_of, axis_tensors, columns_of
+from massgraph.store.config import LABEL_TYPES, Restored, restore
+from massgraph.store.kind import Content, Kind, Layout
+
+__all__ = ["CLASSIFIER"]
+
+
+# -------------------------------------------------------------------- writing
+
+
+def _describe(model: FittedModel) -> Content:
+    encoder = model.encoder
+    tensors = {
+        **{f"model.{name}": value for name, value in model.network.state_dict().items()},
+        "features.mean": torch.from_numpy(encoder.mean),
+        "features.scale": torch.from_numpy(encoder.scale),
+        **({} if encoder.axis is None else axis_tensors(encoder.axis)),
+    }
+    return Content(config=_config(model), tensors=tensors, card=model_card)
+
+
+def _config(model: FittedModel) -> dict[str, Any]:
+    settings, origin = model.settings, model.origin
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    del values["relations"]
+    labels = model.outputs.labels
+    return {
+        "parameters": {
+            "preset": origin.preset,
+            "backend": model.backend,
+            "device": model.device,
+            "mz": None if origin.mz is None else np.asarray(origin.mz, float).tolist(),
+            "random_state": origin.random_state,
+        },
+        "given": list(origin.given),
+        "settings": values,
+        "relations": settings.relations.to_dict(),
+        "classes": labels.tolist(),
+        "classes_dtype": _dtype_name(labels),
+        "polarity": origin.polarity,
+        "feature_range": list(model.encoder.feature_range),
+        "fingerprint": origin.fingerprint,
+        "provenance": origin.data,
+        "n_pixels": len(origin.training),
+        "training": np.flatnonzero(origin.training).tolist(),
+        "validation": np.flatnonzero(origin.validation).tolist(),
+        "history": columns_of(origin.history),
+        "n_nets": origin.n_nets,
+        "contributions": columns_of(origin.contributions),
+        "axis": _axis_numbers(model.encoder),
+    }
+
+
+def _axis_numbers(encoder: PeakEncoder) -> dict[str, float] | None:
+    axis = encoder.axis
+    if axis is None:
+        return None
+    return {"n_ions": len(axis), "width": axis.width, "shift": axis.shift, "unit": encoder.unit}
+
+
+def _dtype_name(classes: NDArray[Any]) -> str:
+    name = "str" if classes.dtype.kind == "U" else classes.dtype.name
+    if name not in LABEL_TYPES:
+        msg = f"labels of type {classes.dtype} cannot be saved: use text, numbers or truth values"
+        raise InputTypeError(msg)
+    return name
+
+
+# -------------------------------------------------------------------- reading
+
+
+def _restore(config: dict[str, Any], n_tensors: int) -> tuple[Restored, Layout]:
+    restored = restore(config)
+    hidden = restored.settings.hidden
+    # Even without memory, the layers that a short file can claim would take minutes to make.
+    if len(hidden) > n_tensors:
+        msg = f"hidden has {len(hidden)} layers, more than there are weights"
+        raise InputError(msg)
+    # Tensors without memory: the sizes may be absurd.
+    with torch.device("meta"):
+        state = restored.new_model().state_dict()
+    width = (len(feature_names(restored.settings.features)),)
+    layout = {
+        **{f"model.{name}": (tuple(value.shape), value.dtype) for name, value in state.items()},
+        "features.mean": (width, torch.float32),
+        "features.scale": (width, torch.float32),
+    }
+    if restored.n_ions is not None:
+        layout |= axis_layout(restored.n_ions)
+    return restored, layout
+
+
+def _build(restored: Restored, tensors: Mapping[str, torch.Tensor], where: str) -> FittedModel:
+    _check_values(tensors)
+    restored = replace(restored, device=_device(restored.device, where))
+    network = restored.new_model()
+    network.load_state_dict({name: tensors[f"model.{name}"] for name in network.state_dict()})
+    numbers = restored.axis
+    encoder = PeakEncoder(
+        restored.settings,
+        restored.feature_range,
+        tensors["features.mean"].numpy(),
+        tensors["features.scale"].numpy(),
+        None if numbers is None else axis_of(tensors, numbers),
+        1.0 if numbers is None else float(numbers["unit"]),
+    )
+    return FittedModel(
+        encoder=encoder,
+        network=network.to(torch_device(restored.device)).eval(),
+        outputs=restored.outputs,
+        settings=restored.settings,
+        origin=restored.origin,
+        backend=restored.backend,
+        device=restored.device,
+    )
+
+
+def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        deviation, variance = name == "features.scale", "_var" in name
+        if not (deviation or variance) or tensor.numel() == 0:
+            continue
+        lowest = tensor.min().item()
+        if lowest < 0 or (deviation and lowest == 0):
+            msg = f"{name} holds {lowest}, which is no deviation"
+            raise InputError(msg)
+
+
+def _device(name: str, where: str) -> str:
+    try:
+        torch_device(name)
+    except InputError:
+        msg = f"{where} was fitted on device {name!r}, absent here: 'auto' is used"
+        warnings.warn(msg, UserWarning, stacklevel=outside())
+        return "auto"
+    return name
+
+
+CLASSIFIER = Kind(
+    name="classifier",
+    schema=2,
+    keys=frozenset(
+        {
+            "parameters",
+            "settings",
+            "relations",
+            "classes",
+            "classes_dtype",
+            "polarity",
+            "feature_range",
+            "fingerprint",
+            "provenance",
+            "n_pixels",
+            "training",
+            "validation",
+            "history",
+            "n_nets",
+            "contributions",
+            "axis",
+        }
+    ),
+    # Came after the first release: models without it load as they always did.
+    optional=frozenset({"given"}),
+    describe=_describe,
+    restore=_restore,
+    build=_build,
+)
+"""What `RGCNClassifier` saves."""
