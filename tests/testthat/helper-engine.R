@@ -42,3 +42,34 @@ cardinalFit <- local({
         fit
     }
 })
+
+# Regions of that image, their number given, and found.
+regionsGiven <- local({
+    fit <- NULL
+    function() {
+        if (is.null(fit))
+            fit <<- spatialRegions(tissue(), k = 3, random_state = 1, verbose = FALSE)
+        fit
+    }
+})
+
+regionsFound <- local({
+    fit <- NULL
+    function() {
+        if (is.null(fit))
+            fit <<- spatialRegions(tissue(), kmax = 5, random_state = 1, verbose = FALSE)
+        fit
+    }
+})
+
+# Cardinal's clusters of the same pixels.
+clusters <- local({
+    fit <- NULL
+    function() {
+        if (is.null(fit)) {
+            set.seed(1)
+            fit <<- suppressMessages(spatialKMeans(tissue(), k = 3))
+        }
+        fit
+    }
+})

@@ -160,7 +160,7 @@ def _map(labels: NDArray[np.int64], n_regions: int, classes: list[str]) -> pd.Ca
 
 
 def _off_tissue(classes: list[str]) -> str | None:
-    """The region of the pixels off tissue, the last one, which all maps of a fit have or have not."""
+    """The region of the pixels off tissue, the last one; all maps of a fit have it, or none."""
     return None if classes[-1] == f"region {len(classes)}" else classes[-1]
 
 
