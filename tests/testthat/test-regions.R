@@ -171,8 +171,9 @@ test_that("several k and r make a ResultsList", {
     expect_identical(fitted(grid[["r=1,k=3"]]), fitted(regionsGiven()))
     expect_identical(dim(fitted(grid[c(2, 4)])), c(ncol(x), 3L, 2L))
     expect_output(show(grid), "SpatialRegions")
-    expect_length(spatialRegions(x, k = c(3, 3), random_state = 1, verbose = FALSE), 0L +
-        length(regionsGiven()))
+    # One combination is a bare result, as of Cardinal's methods.
+    once <- spatialRegions(x, k = c(3, 3), random_state = 1, verbose = FALSE)
+    expect_s4_class(once, "SpatialRegions")
 })
 
 test_that("set.seed is obeyed by one draw, and a seed that is given touches nothing", {
@@ -460,31 +461,19 @@ test_that("newdata with other features is matched with a report, or refused", {
 
 # ---- plots --------------------------------------------------------------------------------------
 
-# A plot is drawn when it is printed; the words on it say whether anything was.
-drawn <- function(plot) {
-    file <- tempfile(fileext = ".pdf")
-    on.exit(unlink(file))
-    grDevices::pdf(file, 7, 5, compress = FALSE)
-    tryCatch(print(plot), finally = grDevices::dev.off())
-    gsub("\\) *-?[0-9.]* *\\(", "", paste(grep("T[jJ]", readLines(file, warn = FALSE),
-        value = TRUE), collapse = "\n"))
-}
-
 test_that("images are in form what Cardinal's own are", {
     skip_without_engine()
     fit <- regionsGiven()
     own <- suppressMessages(spatialShrunkenCentroids(tissue(), k = 3, s = 1))
     for (type in c("class", "probability")) {
-        ours <- image(fit, type = type)
-        theirs <- image(own, type = type)
-        expect_identical(class(ours), class(theirs))
-        expect_identical(as.character(ours$labels), as.character(theirs$labels))
-        expect_identical(names(ours$channels), names(theirs$channels))
-        expect_match(drawn(ours), "run1")
+        ours <- form_of(image(fit, type = type))
+        theirs <- form_of(image(own, type = type))
+        expect_identical(ours[names(ours) != "limits"], theirs[names(theirs) != "limits"])
+        expect_true("run1" %in% draws(image(fit, type = type)))
     }
     expect_identical(image(fit)$channels$color$limits, levels(fit$class))
     some <- image(fit, subset = run(fit) == "run2", select = "region 1")
-    expect_match(drawn(some), "region 1")
+    expect_true("region 1" %in% draws(some))
     expect_equal(image(fit, type = "uncertainty")$channels$color$limits, c(0, 1))
     expect_error(image(fit, type = "cluster"), "should be one of")
 })
@@ -495,9 +484,7 @@ test_that("maps of several numbers stand side by side, runs below each other", {
     maps <- image(fit, k = 2:4)
     expect_identical(as.character(maps$labels), paste(rep(c("run1", "run2"), each = 3),
         rep(paste(2:4, "regions"), 2), sep = "\n"))
-    words <- drawn(maps)
-    for (word in c("2 regions", "4 regions", "region 3", "off-tissue"))
-        expect_match(words, word)
+    expect_true(all(c("2 regions", "4 regions", "region 3", "off-tissue") %in% draws(maps)))
     one <- image(fit, k = 3, subset = run(fit) == "run1")
     expect_s3_class(one, "vizi_facets")
     # The map of the number that was chosen is that of the result.
@@ -513,7 +500,7 @@ test_that("balances are drawn, or it is said that there are none", {
     fit <- regionsGiven()
     expect_identical(colnames(fit$balance), fit$balances$relation)
     if (ncol(fit$balance) > 0L)
-        expect_match(drawn(image(fit, type = "balance")), colnames(fit$balance)[1])
+        expect_true(colnames(fit$balance)[1] %in% draws(image(fit, type = "balance")))
     expect_error(image(fit, type = "balance", superpose = TRUE), "cannot be superposed")
     fit@model$balance <- NULL
     expect_error(image(fit, type = "balance"), "there are no balances to show")
@@ -526,11 +513,11 @@ test_that("plots by m/z, and of the selection", {
         plot <- plot(fit, type = type, superpose = FALSE)
         expect_identical(as.character(plot$labels), levels(fit$class))
         expect_identical(plot$channels$x$label, "mz")
-        expect_match(drawn(plot), "off-tissue")
+        expect_true("off-tissue" %in% draws(plot))
     }
     expect_identical(plot(fit, ylab = "d")$channels$y$label, "d")
-    words <- drawn(plot(regionsFound(), type = "selection"))
-    expect_match(words, "Least separation")
-    expect_match(words, "chosen")
+    words <- draws(plot(regionsFound(), type = "selection"))
+    expect_true(all(c("chosen", "Regions") %in% words))
+    expect_true(any(grepl("separation", words)))
     expect_error(plot(fit, type = "selection"), "the number of regions was given")
 })
