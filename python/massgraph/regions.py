@@ -22,13 +22,22 @@ from massgraph.data.class_labels import seed_number, seed_of
 from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
 from massgraph.estimator import Input, SpectraEstimator
+from massgraph.explain.region_findings import RegionFindings
+from massgraph.explain.regions import describe_regions
 from massgraph.learn.region_origin import RegionOrigin, region_data
-from massgraph.learn.regions import CHOICES, Look, RegionModel, RegionSettings, fit_regions
+from massgraph.learn.regions import (
+    CHOICES,
+    Look,
+    RegionModel,
+    RegionSettings,
+    fit_regions,
+    labels_of,
+)
 from massgraph.segmentation import Segmentation
 
 __all__ = ["SpatialRegions"]
 
-OF_THE_FIT = ("labels_", "probabilities_")
+OF_THE_FIT = ("labels_", "log_likelihood_", "probabilities_")
 OF_ONE_RUN = 0.95  # share of a region's pixels in one run from which it follows the run
 
 
@@ -55,7 +64,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
     radius
         Reach of the neighbourhood in pixels: 1 takes the eight around a pixel.
     covariance
-        ``"shared"`` by all regions, or each its ``"own"``.
+        ``"shared"`` by all regions, or each its ``"own"``; ``"auto"`` decides by the data.
     run_offsets
         Whether the mean of each run is taken off. On for runs of similar tissue that were measured
         differently; off where runs differ in tissue, as the cores of an array do.
@@ -64,6 +73,9 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         exchange among them make molecules.
     mz
         m/z of the columns, where matrices are given.
+    init
+        Labels of the pixels of the fit to begin at, such as those of another method, in place of a
+        search; missing or negative where there is none. They give the number of regions.
     random_state
         Seed, a RandomState, or None for a random one.
 
@@ -85,6 +97,10 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
     selection_
         The curve by which the number was chosen
         (`massgraph.learn.mixture_path.selection_curve`); None where it was given.
+    log_likelihood_
+        Of the pixels of tissue by the mixture, in nats.
+    n_parameters_
+        Numbers that the fit of the mixture was free to choose.
     region_model_
         The fitted `massgraph.learn.regions.RegionModel`.
 
@@ -107,10 +123,11 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         features: str = "molecules",
         spatial: bool = True,
         radius: float = 1.0,
-        covariance: str = "shared",
+        covariance: str = "auto",
         run_offsets: bool = False,
         relations: Relations | None = None,
         mz: ArrayLike | None = None,
+        init: ArrayLike | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.n_regions = n_regions
@@ -122,6 +139,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         self.run_offsets = run_offsets
         self.relations = relations
         self.mz = mz
+        self.init = init
         self.random_state = random_state
 
     def fit(self, X: Input, y: object = None) -> SpatialRegions:
@@ -138,13 +156,15 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         ------
         InputError
             For a setting out of its range, pixels without coordinates where `spatial`, without
-            peaks, or fewer or more alike than there are regions to be found.
+            peaks, or fewer or more alike than there are regions to be found, and where `init` does
+            not fit the pixels or the number of regions.
         """
         settings = self._settings()
         pixels = X if is_source(X) else self._as_spectra(X, fitting=True)
         seed = seed_of(self.random_state)
         rng = np.random.default_rng(seed)
-        model, look = fit_regions(pixels, self.relations, settings, rng)
+        init = None if self.init is None else _codes(self.init, places(pixels).n_pixels)
+        model, look = fit_regions(pixels, self.relations, settings, rng, init)
         origin = RegionOrigin(
             fingerprint=pixels.fingerprint() if isinstance(pixels, Spectra) else None,
             data=region_data(look.off, look.run),
@@ -178,7 +198,10 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         self._look = look  # for maps of other numbers
         if look is not None:
             self.probabilities_ = model.map_of(look)
-            self.labels_ = _labels(self.probabilities_)
+            self.labels_ = labels_of(self.probabilities_)
+            tissue = look.components[look.off < 0.5]
+            self.log_likelihood_ = model.mixture.log_likelihood(tissue)
+        self.n_parameters_ = model.mixture.n_parameters
 
     if not TYPE_CHECKING:  # else a misspelt name would pass for one of these
 
@@ -258,7 +281,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
 
     def predict(self, X: Input) -> NDArray[np.int64]:
         """Region of each pixel, as `labels_`; where `spatial`, of whole runs."""
-        return _labels(self.predict_proba(X))
+        return labels_of(self.predict_proba(X))
 
     def predict_proba(self, X: Input) -> NDArray[np.float64]:
         """Probabilities of the regions, as `probabilities_`.
@@ -279,7 +302,23 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         check_is_fitted(self, "region_model_")
         return self.region_model_.transform(self._as_pixels(X))
 
-    def segment(self, X: Input, reference: ArrayLike | None = None) -> Segmentation:
+    def findings(self, X: Input) -> RegionFindings:
+        """How sure the regions of an image are, and which molecules define them.
+
+        Stability and false discovery rates come from maps that either half of the molecules makes
+        by itself, so that this takes about twice as long as the search of the fit.
+
+        Parameters
+        ----------
+        X
+            Pixels, of the fit or others; where `spatial`, whole runs.
+        """
+        check_is_fitted(self, "region_model_")
+        return describe_regions(self.region_model_, self._as_pixels(X), self.region_model_.names)
+
+    def segment(
+        self, X: Input, reference: ArrayLike | None = None, *, explain: bool = True
+    ) -> Segmentation:
         """Regions of the pixels, for all that shows and writes results.
 
         Parameters
@@ -288,6 +327,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             Pixels.
         reference
             Labels to compare with, missing where unlabelled.
+        explain
+            Whether to add `findings`.
         """
         check_is_fitted(self, "region_model_")
         pixels = self._as_pixels(X)
@@ -296,6 +337,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             self.region_model_.names,
             self.region_model_.probability(pixels),
             reference=reference,
+            findings=self.findings(pixels) if explain else None,
             parameters=self.summary(),
         )
 
@@ -328,6 +370,11 @@ def _at_least_one(name: str, value: Any, other: str = "") -> int:
     return int(value)
 
 
-def _labels(probability: NDArray[np.float64]) -> NDArray[np.int64]:
-    missing = np.isnan(probability).any(axis=1)
-    return np.where(missing, -1, np.nan_to_num(probability).argmax(axis=1)).astype(np.int64)
+def _codes(init: ArrayLike, n_pixels: int) -> NDArray[np.int64]:
+    """Labels as whole numbers from 0, -1 where there is none."""
+    labels = pd.Series(np.asarray(init, dtype=object).ravel())
+    if len(labels) != n_pixels:
+        msg = f"init has {len(labels)} labels for {n_pixels} pixels: give one for each"
+        raise InputError(msg)
+    negative = labels.map(lambda value: isinstance(value, (int, np.integer)) and value < 0)
+    return np.asarray(pd.factorize(labels.mask(negative))[0], dtype=np.int64)

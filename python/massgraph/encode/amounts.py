@@ -6,6 +6,8 @@ Its sum does not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from massgraph.chem.relations import Relations
 from massgraph.encode.axis import MassAxis
 from massgraph.encode.ions import IonNodes
 
-__all__ = ["EXCHANGES", "LARGEST_TOLERANCE_DA", "log_shares", "molecule_groups"]
+__all__ = ["EXCHANGES", "LARGEST_TOLERANCE_DA", "ion_links", "log_shares", "molecule_groups"]
 
 EXCHANGES = ("13C", "13C2", "41K", "Na-H", "K-H", "K-Na")
 """Names of the relations between ions of one molecule: isotopes, and exchange of its alkali ion.
@@ -26,11 +28,46 @@ Losses of water and ammonia are none of them: most pairs at their distance are o
 LARGEST_TOLERANCE_DA = 1e-3
 
 
-def molecule_groups(axis: MassAxis, relations: Relations) -> NDArray[np.int64]:
-    """Which ions of the axis are of one molecule: those connected by relations of `EXCHANGES`.
+def ion_links(
+    axis: MassAxis, relations: Relations, names: Sequence[str] = EXCHANGES
+) -> dict[str, NDArray[np.int64]]:
+    """Which ions of the axis differ by a relation.
 
     Two ions are linked where their difference is that of the relation within twice the width of the
     axis, at most `LARGEST_TOLERANCE_DA`; of several candidates the nearest is.
+
+    Parameters
+    ----------
+    axis
+        The ions.
+    relations
+        Those of other names are left out.
+    names
+        Of the relations; default those between ions of one molecule.
+
+    Returns
+    -------
+    dict
+        By name, int64, shape ``(n_links, 2)``: the lighter and the heavier ion.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.amounts import ion_links
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> light, heavy = ion_links(axis, mg.default_relations("positive"))["Na-H"].T
+    >>> bool((abs(axis.mz[heavy] - axis.mz[light] - 21.98194) < 1e-3).all())
+    True
+    """
+    tolerance = min(2 * axis.width, LARGEST_TOLERANCE_DA)
+    known = zip(relations.names, relations.masses, strict=True)
+    return {name: _links(axis.mz, mass, tolerance) for name, mass in known if name in names}
+
+
+def molecule_groups(axis: MassAxis, relations: Relations) -> NDArray[np.int64]:
+    """Which ions of the axis are of one molecule: those connected by relations of `EXCHANGES`.
 
     Parameters
     ----------
@@ -57,9 +94,7 @@ def molecule_groups(axis: MassAxis, relations: Relations) -> NDArray[np.int64]:
     >>> bool(molecule.max() + 1 < len(axis))
     True
     """
-    tolerance = min(2 * axis.width, LARGEST_TOLERANCE_DA)
-    named = np.isin(relations.names, EXCHANGES)
-    links = [_links(axis.mz, mass, tolerance) for mass in relations.masses[named]]
+    links = ion_links(axis, relations).values()
     light, heavy = np.concatenate([np.empty((0, 2), dtype=np.int64), *links]).T
     n = len(axis)
     graph = sp.csr_matrix((np.ones(light.size), (light, heavy)), shape=(n, n))

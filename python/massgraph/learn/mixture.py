@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
-__all__ = ["Mixture", "fit_mixture", "mixture_of"]
+__all__ = ["Mixture", "fit_mixture", "mixture_of", "mixture_of_labels"]
 
 Floats = NDArray[np.float64]
 
 RIDGE = 1e-3  # of the variance of each component: keeps covariances of few pixels regular
+SURE = 0.92  # responsibility of the region that a label gives a pixel
 STEADY = 1e-6  # relative gain in likelihood at which a fit ends
 
 
@@ -46,6 +47,13 @@ class Mixture:
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that a fit is free to choose."""
+        n_regions, width = self.mean.shape
+        covariances = len(self.covariance) * width * (width + 1) // 2
+        return int(n_regions - 1 + n_regions * width + covariances)
 
     @cached_property
     def whiteners(self) -> Floats:
@@ -129,6 +137,30 @@ def mixture_of(Z: Floats, responsibility: Floats, *, shared: bool = True) -> Mix
         )
         covariance = (scatter + prior * within) / (size + prior)[:, None, None]
     return Mixture(size / size.sum(), mean, covariance)
+
+
+def mixture_of_labels(Z: Floats, label: NDArray[np.int64], n_regions: int) -> Mixture:
+    """The mixture of a labelling; soft, so that a fit may still change its mind.
+
+    Parameters
+    ----------
+    Z
+        Components, ``(n_pixels, n_components)``.
+    label
+        Region of each pixel, from 0, ``(n_pixels,)``.
+    n_regions
+        How many there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.mixture import mixture_of_labels
+    >>> Z = np.array([[0.0], [0.0], [9.0], [9.0]])
+    >>> mixture_of_labels(Z, np.array([0, 0, 1, 1]), 2).mean.round(1).tolist()
+    [[0.4], [8.6]]
+    """
+    rest = (1 - SURE) / n_regions
+    return mixture_of(Z, np.where(np.arange(n_regions) == label[:, None], SURE + rest, rest))
 
 
 def fit_mixture(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
-from massgraph.learn.mixture import Mixture, fit_mixture, mixture_of
+from massgraph.learn.mixture import Mixture, fit_mixture, mixture_of, mixture_of_labels
 
 __all__ = ["improved", "joins", "search_mixture", "splits"]
 
@@ -23,7 +23,6 @@ PROJECTIONS = 8  # starts in random halves of the components
 SHORT, LONG = 15, 200  # steps of a fit that is compared, and of the last one
 FINALISTS = 4
 ROUNDS = 10  # of splits and merges
-SURE = 0.92  # responsibility of the region that a start gives a pixel
 LEAST_GAIN = 1.0  # nats that a move must gain
 FEWEST_PIXELS = 20  # that are worth splitting
 MOST_SPLITS = 8  # regions, the largest ones, that are split for one more
@@ -92,12 +91,6 @@ def _fit(Z: Floats, start: Mixture, steps: int) -> _Found:
     return _Found(*fit_mixture(Z, start, steps=steps))
 
 
-def _of_labels(Z: Floats, label: NDArray[np.int64], n_regions: int) -> Mixture:
-    """The mixture of a labelling; soft, so that a fit may still change its mind."""
-    rest = (1 - SURE) / n_regions
-    return mixture_of(Z, np.where(np.arange(n_regions) == label[:, None], SURE + rest, rest))
-
-
 # -------------------------------------------------------------------- starts
 
 
@@ -109,12 +102,12 @@ def _starts(
     if smooth is not None:
         views += [smooth, _scaled(0.8 * _scaled(smooth) + 0.2 * _scaled(Z))]
     for view in views:
-        yield _of_labels(Z, _k_means(view, n_regions, rng, 3), n_regions)
+        yield mixture_of_labels(Z, _k_means(view, n_regions, rng, 3), n_regions)
     width = Z.shape[1]
     half = max(min(width, 2), min(width // 2, n_regions))
     for i in range(PROJECTIONS):
         turn = np.linalg.qr(rng.standard_normal((width, width)))[0][:, :half]
-        yield _of_labels(Z, _k_means(views[-1 - i % 2] @ turn, n_regions, rng, 1), n_regions)
+        yield mixture_of_labels(Z, _k_means(views[-1 - i % 2] @ turn, n_regions, rng, 1), n_regions)
 
 
 def _scaled(Z: Floats) -> Floats:
@@ -240,7 +233,7 @@ def _split(
         if pixels.size >= FEWEST_PIXELS:
             other = label.copy()
             other[pixels[_halves(white[pixels], rng)]] = new
-            yield _of_labels(Z, other, n_regions)
+            yield mixture_of_labels(Z, other, n_regions)
 
 
 def _largest(mixture: Mixture) -> NDArray[np.int64]:
@@ -258,5 +251,5 @@ def _cheapest_pairs(mixture: Mixture) -> NDArray[np.int64]:
 def _halves(white: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Part pixels in two: k-means, then a mixture, whose covariance finds narrow gaps."""
     label = _k_means(_scaled(white), 2, rng, 1)
-    mixture, _ = fit_mixture(white, _of_labels(white, label, 2), steps=25)
+    mixture, _ = fit_mixture(white, mixture_of_labels(white, label, 2), steps=25)
     return np.asarray(mixture.log_joint(white).argmax(axis=1) == 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -14,27 +13,33 @@ from scipy.special import softmax
 
 from massgraph._util.errors import InputError
 from massgraph.chem.relations import Relations, default_relations
-from massgraph.data.neighbours import neighbour_pairs, neighbour_shares, pairs_among
-from massgraph.data.sources import Pixels, batches, parts, places, runs, sample, take
-from massgraph.data.spectra import Spectra
-from massgraph.encode.amounts import log_shares, molecule_groups
-from massgraph.encode.axis import CalibratedSpectra, MassAxis
-from massgraph.encode.calibration import sample_of_runs
-from massgraph.encode.ions import ion_nodes
+from massgraph.data.neighbours import neighbour_shares, pairs_among
+from massgraph.data.sources import Pixels, places, sample
+from massgraph.encode.amounts import molecule_groups
+from massgraph.encode.axis import MassAxis
 from massgraph.encode.learn_axis import learn_axis
 from massgraph.learn.components import Components, learn_components
-from massgraph.learn.field import STRENGTHS, coherence, field_strength, smoothed
-from massgraph.learn.mixture import Mixture, fit_mixture
+from massgraph.learn.field import coherence, field_strength, smoothed
+from massgraph.learn.mixture import Mixture, fit_mixture, mixture_of_labels
 from massgraph.learn.mixture_path import mixture_path, number_of_regions, selection_curve
 from massgraph.learn.mixture_search import search_mixture
-from massgraph.learn.off_tissue import find_off_tissue
+from massgraph.learn.region_image import RegionImage, open_image, read_image
 from massgraph.learn.region_origin import RegionOrigin
 
-__all__ = ["CHOICES", "Look", "RegionModel", "RegionSettings", "fit_regions"]
+__all__ = [
+    "CHOICES",
+    "Found",
+    "Look",
+    "RegionModel",
+    "RegionSettings",
+    "find_regions",
+    "fit_regions",
+    "labels_of",
+]
 
 Floats = NDArray[np.float64]
 
-CHOICES = {"features": ("molecules", "ions"), "covariance": ("shared", "own")}
+CHOICES = {"features": ("molecules", "ions"), "covariance": ("auto", "shared", "own")}
 """Values of those settings that are words."""
 
 SEARCHED = 20_000  # pixels that the search looks at; the mixture it finds is fitted to all
@@ -58,8 +63,13 @@ class RegionSettings:
     features: str = "molecules"
     spatial: bool = True
     radius: float = 1.0
-    covariance: str = "shared"
+    covariance: str = "auto"
     run_offsets: bool = False
+
+    @property
+    def reach(self) -> float | None:
+        """Of the neighbourhood; None where neighbours do not count."""
+        return self.radius if self.spatial else None
 
 
 class Look(NamedTuple):
@@ -89,6 +99,26 @@ class Look(NamedTuple):
     off: Floats
     pairs: NDArray[np.int64]
     run: NDArray[np.str_]
+
+
+class Found(NamedTuple):
+    """What a search finds in an image.
+
+    Parameters
+    ----------
+    components, mixture, strength, path, selection
+        As for `RegionModel`.
+
+    Examples
+    --------
+    See `find_regions`.
+    """
+
+    components: Components
+    mixture: Mixture
+    strength: float
+    path: tuple[Mixture, ...]
+    selection: pd.DataFrame | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,19 +193,31 @@ class RegionModel:
 
     def look(self, X: Pixels) -> Look:
         """Read pixels: all that is needed of them for maps."""
-        where = places(X)
+        return self.look_at(self.read(X))
+
+    def read(self, X: Pixels) -> RegionImage:
+        """Read an image by the ions and molecules of the fit.
+
+        Raises
+        ------
+        InputError
+            For pixels of the other polarity, or without coordinates where neighbours count.
+        """
+        polarity = places(X).polarity
         # Ions of the other polarity are other ions.
-        if len({where.polarity, self.polarity} - {None}) > 1:
+        if len({polarity, self.polarity} - {None}) > 1:
             msg = (
-                f"the spectra are of {where.polarity} polarity, but the regions were found in "
+                f"the spectra are of {polarity} polarity, but the regions were found in "
                 f"{self.polarity} ones"
             )
             raise InputError(msg)
-        amounts = _amounts(self.axis, self.group, X)
-        pairs = _pairs(where, self.settings)
-        off = _off_probability(self.off_tissue, _richness(amounts), pairs)
-        run = where.run if self.settings.run_offsets else None
-        return Look(_transform(amounts, self.components, run, off < 0.5), off, pairs, where.run)
+        reach = self.settings.reach
+        return open_image(X, self.axis, self.group, radius=reach, off_tissue=self.off_tissue)
+
+    def look_at(self, image: RegionImage) -> Look:
+        """What a map needs of an image that was read."""
+        Z = _transform(image, self.components, self.settings.run_offsets)
+        return Look(Z, image.off, image.pairs, image.run)
 
     def transform(self, X: Pixels) -> Floats:
         """Components, ``(n_pixels, n_components)``; NaN for pixels without known ions."""
@@ -196,11 +238,27 @@ class RegionModel:
         found = np.full((len(look.off), len(self.mixture)), np.nan)
         found[known] = softmax(joint, axis=1)
         if self.strength and tissue.any():
-            shares = _shares(look.pairs, tissue)
+            shares = neighbour_shares(pairs_among(look.pairs, tissue), int(tissue.sum()))
             found[tissue] = smoothed(joint[tissue[known]], shares, self.strength)
         if self.off_tissue is None:
             return found
         return np.column_stack([found * (1 - look.off)[:, None], look.off])
+
+    def with_found(self, found: Found) -> RegionModel:
+        """The model of other regions of the same ions and pixels."""
+        return replace(self, **found._asdict())
+
+    @property
+    def relations(self) -> Relations:
+        """Those between ions: the ones that were given, or else those of the polarity."""
+        given = self.origin.relations
+        return default_relations(self.polarity) if given is None else given
+
+    def nearest(self) -> NDArray[np.int64]:
+        """The region that `separation` is the distance to; -1 without any, and off tissue."""
+        apart = self.mixture.separation() + np.diag(np.full(len(self.mixture), np.inf))
+        tissue = np.where(np.isinf(apart.min(axis=1)), -1, apart.argmin(axis=1))
+        return tissue if self.off_tissue is None else np.append(tissue, -1)
 
     def at(self, n_regions: int) -> RegionModel:
         """The model of another number of regions of the same fit.
@@ -229,7 +287,11 @@ def _least(mixture: Mixture) -> Floats:
 
 
 def fit_regions(
-    X: Pixels, relations: Relations | None, settings: RegionSettings, rng: np.random.Generator
+    X: Pixels,
+    relations: Relations | None,
+    settings: RegionSettings,
+    rng: np.random.Generator,
+    init: NDArray[np.int64] | None = None,
 ) -> tuple[RegionModel, Look]:
     """Find the regions of pixels.
 
@@ -243,6 +305,8 @@ def fit_regions(
         What is asked for.
     rng
         Draws the starts of the search.
+    init
+        Codes of labels to begin at in place of a search, -1 for none, int64, ``(n_pixels,)``.
 
     Returns
     -------
@@ -273,50 +337,76 @@ def fit_regions(
     relations = default_relations(some.polarity) if relations is None else relations
     by_molecule = settings.features == "molecules"
     group = molecule_groups(axis, relations) if by_molecule else np.arange(len(axis))
-    where = places(X)
-    pairs = _pairs(where, settings)
-    amounts = _amounts(axis, group, X)
-    richness = _richness(amounts)
-    # One region is all pixels, those off tissue, too.
-    off_tissue = (
-        None if settings.n_regions == 1 else find_off_tissue(richness[np.isfinite(richness)])
-    )
-    off = _off_probability(off_tissue, richness, pairs)
-    inner = _inner_tissue(off, where, settings)
-    beside = pairs_among(pairs, inner)
-    shares = neighbour_shares(beside, int(inner.sum()))
-    run = where.run if settings.run_offsets else None
-    components = learn_components(amounts[inner], beside, rng, None if run is None else run[inner])
-    of_all = _transform(amounts, components, run, off < 0.5)
-    Z = of_all[inner]
-    apart = int(off_tissue is not None)
-    wanted = None if settings.n_regions is None else settings.n_regions - apart
-    most = max(settings.max_regions - apart, 1)
-    _check_pixels(np.isfinite(richness), Z, settings.n_regions or 1)
-    mixture, path, selection = _mixtures(Z, shares, wanted, most, rng)
-    if settings.covariance == "own":
-        mixture, _ = fit_mixture(Z, mixture, shared=False, steps=STEPS)
-    strength = 0.0
-    if shares.nnz and len(mixture) > 1:
-        strength = field_strength(mixture.log_joint(Z), mixture.weight, shares)
-    if selection is not None:
-        selection["n_regions"] += apart
+    one_region = settings.n_regions == 1
+    image = read_image(X, axis, group, radius=settings.reach, one_region=one_region)
+    known = int(image.known.sum())
+    if known < (settings.n_regions or 1):
+        msg = f"{settings.n_regions or 1} regions need as many pixels with peaks, got {known}"
+        raise InputError(msg)
+    found = find_regions(image, settings, rng, init)
     model = RegionModel(
         settings=settings,
         polarity=some.polarity,
         axis=axis,
         group=group,
-        off_tissue=off_tissue,
-        components=components,
-        mixture=mixture,
-        strength=strength,
-        path=path,
-        selection=selection,
+        off_tissue=image.off_tissue,
+        **found._asdict(),
     )
-    return model, Look(of_all, off, pairs, where.run)
+    return model, model.look_at(image)
 
 
-def _mixtures(
+def find_regions(
+    image: RegionImage,
+    settings: RegionSettings,
+    rng: np.random.Generator,
+    init: NDArray[np.int64] | None = None,
+) -> Found:
+    """Find the regions of an image that was read.
+
+    Parameters and errors as for `fit_regions`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> from massgraph.learn.region_image import read_image
+    >>> from massgraph.learn.regions import RegionSettings, find_regions
+    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> image = read_image(spectra, axis, np.arange(len(axis)))
+    >>> found = find_regions(image, RegionSettings(n_regions=4), np.random.default_rng(0))
+    >>> len(found.mixture)  # and the pixels off tissue
+    3
+    """
+    inner = image.inner
+    beside = pairs_among(image.pairs, inner)
+    shares = neighbour_shares(beside, int(inner.sum()))
+    run = image.run[inner] if settings.run_offsets else None
+    components = learn_components(image.amounts[inner], beside, rng, run)
+    Z = _transform(image, components, settings.run_offsets)[inner]
+    apart = int(image.off_tissue is not None)
+    wanted = None if settings.n_regions is None else settings.n_regions - apart
+    path: tuple[Mixture, ...] = ()
+    selection = None
+    if init is None:
+        _check_unlike(Z, settings.n_regions or 1)
+        most = max(settings.max_regions - apart, 1)
+        mixture, path, selection = _searched(Z, shares, wanted, most, rng)
+    else:
+        mixture = _begun(Z, _of_tissue(init, image)[inner], wanted)
+    if _own_covariances(settings.covariance, Z, mixture, shares):
+        mixture = fit_mixture(Z, mixture, shared=False, steps=STEPS)[0]
+        path = tuple(fit_mixture(Z, one, shared=False, steps=STEPS)[0] for one in path)
+    strength = 0.0
+    if shares.nnz and len(mixture) > 1:
+        strength = field_strength(mixture.log_joint(Z), mixture.weight, shares)
+    if selection is not None:
+        selection["n_regions"] += apart
+    return Found(components, mixture, strength, path, selection)
+
+
+def _searched(
     Z: Floats,
     shares: sp.csr_matrix,
     n_regions: int | None,
@@ -354,92 +444,57 @@ def _mixtures(
     return mixture, path, selection
 
 
-def _check_pixels(known: NDArray[np.bool_], Z: Floats, wanted: int) -> None:
-    if known.sum() < wanted:
-        msg = f"{wanted} regions need as many pixels with peaks at least, got {int(known.sum())}"
+def _of_tissue(init: NDArray[np.int64], image: RegionImage) -> NDArray[np.int64]:
+    """Less the labels that lie off tissue for the most part: that is a region already."""
+    known = init >= 0
+    size = np.bincount(init[known])
+    inside = np.bincount(init[known & image.tissue], minlength=size.size)
+    return np.where(known & (2 * inside > size)[np.maximum(init, 0)], init, -1)
+
+
+def _begun(Z: Floats, init: NDArray[np.int64], wanted: int | None) -> Mixture:
+    """The mixture that labels lead to."""
+    given, label = np.unique(init[init >= 0], return_inverse=True)
+    if given.size == 0:
+        msg = "init has no label on tissue: give labels to begin at, or leave it out"
         raise InputError(msg)
+    if wanted not in (None, given.size):
+        msg = f"init has {given.size} labels on tissue, but {wanted} regions of it are asked for"
+        raise InputError(msg)
+    start = mixture_of_labels(Z[init >= 0], label, given.size)
+    return fit_mixture(Z, start, steps=STEPS)[0]
+
+
+def _check_unlike(Z: Floats, wanted: int) -> None:
     if wanted > 1 and len(np.unique(Z.round(6), axis=0)) < wanted - 1:
         msg = f"the pixels are too much alike to tell {wanted} regions apart"
         raise InputError(msg)
 
 
-def _inner_tissue(off: Floats, where: Spectra, settings: RegionSettings) -> NDArray[np.bool_]:
-    """Pixels to learn from: tissue without its edge, as long as that leaves half of it."""
-    tissue = np.asarray(off < 0.5)
-    if not settings.spatial or tissue.sum() == (off >= 0).sum():
-        return tissue
-    # A pixel at the edge is tissue in part: left in, edges become a region of their own.
-    pairs = neighbour_pairs(where, 1)
-    edge = neighbour_shares(pairs, len(off)) @ np.asarray(off >= 0.5, dtype=np.float64) > 0
-    inner = np.asarray(tissue & ~edge)
-    return inner if 2 * inner.sum() >= tissue.sum() else tissue
-
-
-# -------------------------------------------------------------------- reading
-
-
-def _amounts(axis: MassAxis, group: NDArray[np.int64], X: Pixels) -> sp.csr_matrix:
-    found = [
-        # Half of the memory, and far more digits than an amount has.
-        log_shares(ion_nodes(axis, block), group).astype(np.float32)
-        for block in _calibrated(axis, X)
-    ]
-    return sp.csr_matrix(sp.vstack(found, format="csr"))
-
-
-def _calibrated(axis: MassAxis, X: Pixels) -> Iterator[CalibratedSpectra]:
-    """All pixels in order, some at a time, less their mass error."""
-    if isinstance(X, Spectra):
-        whole = axis.calibrate(X)
-        for rows in batches(X.offsets):
-            yield whole[rows]
-        return
-    # Before the parts: one of few pixels of a run could not tell the mass error of the run.
-    errors = axis.run_errors(take(X, sample_of_runs(runs(X))))
-    for part in parts(X, "reading"):
-        yield axis.calibrate(part, errors)
-
-
-def _richness(amounts: sp.csr_matrix) -> Floats:
-    """Log of the number of molecules in each pixel; minus infinity without any."""
-    counts = np.diff(amounts.indptr).astype(np.float64)
-    found = np.full(counts.shape, -np.inf)
-    np.log(counts, out=found, where=counts > 0)
-    return found
-
-
-def _off_probability(
-    off_tissue: Mixture | None, richness: Floats, pairs: NDArray[np.int64]
-) -> Floats:
-    known = np.isfinite(richness)
-    found = np.where(known, 0.0, np.nan)
-    if off_tissue is not None and known.any():
-        joint = off_tissue.log_joint(richness[known, None])
-        found[known] = smoothed(joint, _shares(pairs, known), STRENGTHS[-1])[:, 0]
-    return found
-
-
-def _transform(
-    amounts: sp.csr_matrix,
-    components: Components,
-    run: NDArray[np.str_] | None,
-    tissue: NDArray[np.bool_],
-) -> Floats:
-    """Components of amounts, NaN for empty rows; less the mean of the tissue of each run."""
-    Z = components.transform(amounts)
-    Z[np.diff(amounts.indptr) == 0] = np.nan
-    for name in np.unique(run) if run is not None else ():
-        rows = run == name
-        if (rows & tissue).any():
-            Z[rows] -= Z[rows & tissue].mean(axis=0)
+def _transform(image: RegionImage, components: Components, run_offsets: bool) -> Floats:
+    """Components, NaN for pixels without known ions; less the mean of the tissue of each run."""
+    Z = components.transform(image.amounts)
+    Z[~image.known] = np.nan
+    for name in np.unique(image.run) if run_offsets else ():
+        rows = image.run == name
+        if (rows & image.tissue).any():
+            Z[rows] -= Z[rows & image.tissue].mean(axis=0)
     return Z
 
 
-def _pairs(where: Spectra, settings: RegionSettings) -> NDArray[np.int64]:
-    if not settings.spatial:
-        return np.empty((0, 2), dtype=np.int64)
-    return neighbour_pairs(where, settings.radius)
+def _own_covariances(covariance: str, Z: Floats, mixture: Mixture, shares: sp.csr_matrix) -> bool:
+    return covariance == "own"
 
 
-def _shares(pairs: NDArray[np.int64], kept: NDArray[np.bool_]) -> sp.csr_matrix:
-    return neighbour_shares(pairs_among(pairs, kept), int(kept.sum()))
+def labels_of(probability: Floats) -> NDArray[np.int64]:
+    """The likeliest region of each pixel, int64, ``(n_pixels,)``; -1 for rows with NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.regions import labels_of
+    >>> labels_of(np.array([[0.2, 0.8], [np.nan, np.nan]])).tolist()
+    [1, -1]
+    """
+    missing = np.isnan(probability).any(axis=1)
+    return np.where(missing, -1, np.nan_to_num(probability).argmax(axis=1)).astype(np.int64)

@@ -1,0 +1,234 @@
+"""An image as regions are found in it: amounts of molecules, pixels off tissue, and neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from massgraph.data.neighbours import neighbour_pairs, neighbour_shares, pairs_among
+from massgraph.data.sources import Pixels, batches, parts, places, runs, take
+from massgraph.data.spectra import Spectra
+from massgraph.encode.amounts import log_shares
+from massgraph.encode.axis import CalibratedSpectra, MassAxis
+from massgraph.encode.calibration import sample_of_runs
+from massgraph.encode.ions import IonNodes, ion_nodes
+from massgraph.learn.field import STRENGTHS, smoothed
+from massgraph.learn.mixture import Mixture
+from massgraph.learn.off_tissue import find_off_tissue
+
+__all__ = ["RegionImage", "ion_blocks", "open_image", "read_image"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RegionImage:
+    """What is known of the pixels before any region is.
+
+    Parameters
+    ----------
+    amounts
+        Log shares of molecules or ions (`massgraph.encode.amounts.log_shares`), float32, CSR,
+        ``(n_pixels, n_features)``.
+    pairs
+        Neighbours, ``(n_pairs, 2)``; none where they do not count.
+    run
+        Name of the run of each pixel.
+    off_tissue
+        Pixels poor and rich in molecules; None where all are tissue.
+    off
+        Probability that the pixel is off tissue; NaN without peaks of known ions.
+    inner
+        Pixels to learn from: tissue without its edge.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> from massgraph.learn.region_image import read_image
+    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> image = read_image(spectra, axis, np.arange(len(axis)))
+    >>> image.amounts.shape == (spectra.n_pixels, len(axis)), image.run[0]
+    (True, 'run1')
+    """
+
+    amounts: sp.csr_matrix
+    pairs: NDArray[np.int64]
+    run: NDArray[np.str_]
+    off_tissue: Mixture | None
+    off: Floats
+    inner: NDArray[np.bool_]
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Pixels with peaks of known ions."""
+        return ~np.isnan(self.off)
+
+    @property
+    def tissue(self) -> NDArray[np.bool_]:
+        """Pixels that are more likely tissue than not."""
+        return np.asarray(self.off < 0.5)
+
+    def of_features(self, columns: NDArray[np.int64]) -> RegionImage:
+        """The same pixels by some of the features."""
+        return replace(self, amounts=self.amounts[:, columns])
+
+    def shares_among(self, kept: NDArray[np.bool_]) -> sp.csr_matrix:
+        """Means over neighbours, among the pixels that are kept."""
+        return neighbour_shares(pairs_among(self.pairs, kept), int(kept.sum()))
+
+
+def read_image(
+    X: Pixels,
+    axis: MassAxis,
+    group: NDArray[np.int64],
+    *,
+    radius: float | None = 1.0,
+    one_region: bool = False,
+) -> RegionImage:
+    """Read an image and find out which of its pixels are off tissue.
+
+    Parameters
+    ----------
+    X
+        Spectra in memory or a source, of which all peaks are read once.
+    axis
+        The ions.
+    group
+        Molecule of each ion, or its own number.
+    radius
+        Reach of the neighbourhood in pixels; None where neighbours do not count.
+    one_region
+        Whether all pixels are to be one region, those off tissue, too.
+
+    Examples
+    --------
+    See `RegionImage`.
+    """
+    where = places(X)
+    amounts = _amounts(axis, group, X)
+    richness = _richness(amounts)
+    off_tissue = None if one_region else find_off_tissue(richness[np.isfinite(richness)])
+    return _image(amounts, richness, where, radius, off_tissue)
+
+
+def open_image(
+    X: Pixels,
+    axis: MassAxis,
+    group: NDArray[np.int64],
+    *,
+    radius: float | None,
+    off_tissue: Mixture | None,
+) -> RegionImage:
+    """Read an image where it is known what pixels off tissue look like.
+
+    Parameters as for `read_image`, and `off_tissue` as for `RegionImage`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> from massgraph.learn.region_image import open_image
+    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> image = open_image(spectra, axis, np.arange(len(axis)), radius=None, off_tissue=None)
+    >>> bool(image.tissue.all()), image.pairs.shape
+    (True, (0, 2))
+    """
+    amounts = _amounts(axis, group, X)
+    return _image(amounts, _richness(amounts), places(X), radius, off_tissue)
+
+
+def ion_blocks(axis: MassAxis, X: Pixels, description: str = "reading") -> Iterator[IonNodes]:
+    """Ions of all pixels in order, some pixels at a time, less their mass error.
+
+    Parameters
+    ----------
+    axis
+        The ions.
+    X
+        Spectra in memory or a source.
+    description
+        Of the progress bar.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> from massgraph.learn.region_image import ion_blocks
+    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
+    >>> sum(block.spectra.n_pixels for block in ion_blocks(learn_axis(spectra), spectra))
+    144
+    """
+    for block in _calibrated(axis, X, description):
+        yield ion_nodes(axis, block)
+
+
+def _calibrated(axis: MassAxis, X: Pixels, description: str) -> Iterator[CalibratedSpectra]:
+    if isinstance(X, Spectra):
+        whole = axis.calibrate(X)
+        for rows in batches(X.offsets):
+            yield whole[rows]
+        return
+    # Before the parts: one of few pixels of a run could not tell the mass error of the run.
+    errors = axis.run_errors(take(X, sample_of_runs(runs(X))))
+    for part in parts(X, description):
+        yield axis.calibrate(part, errors)
+
+
+def _amounts(axis: MassAxis, group: NDArray[np.int64], X: Pixels) -> sp.csr_matrix:
+    # float32: half of the memory, and far more digits than an amount has.
+    found = [log_shares(nodes, group).astype(np.float32) for nodes in ion_blocks(axis, X)]
+    return sp.csr_matrix(sp.vstack(found, format="csr"))
+
+
+def _image(
+    amounts: sp.csr_matrix,
+    richness: Floats,
+    where: Spectra,
+    radius: float | None,
+    off_tissue: Mixture | None,
+) -> RegionImage:
+    pairs = np.empty((0, 2), dtype=np.int64) if radius is None else neighbour_pairs(where, radius)
+    off = _off_probability(off_tissue, richness, pairs)
+    inner = _inner_tissue(off, None if radius is None else where)
+    return RegionImage(amounts, pairs, where.run, off_tissue, off, inner)
+
+
+def _richness(amounts: sp.csr_matrix) -> Floats:
+    """Log of the number of molecules in each pixel; minus infinity without any."""
+    counts = np.diff(amounts.indptr).astype(np.float64)
+    found = np.full(counts.shape, -np.inf)
+    np.log(counts, out=found, where=counts > 0)
+    return found
+
+
+def _off_probability(
+    off_tissue: Mixture | None, richness: Floats, pairs: NDArray[np.int64]
+) -> Floats:
+    known = np.isfinite(richness)
+    found = np.where(known, 0.0, np.nan)
+    if off_tissue is not None and known.any():
+        joint = off_tissue.log_joint(richness[known, None])
+        shares = neighbour_shares(pairs_among(pairs, known), int(known.sum()))
+        found[known] = smoothed(joint, shares, STRENGTHS[-1])[:, 0]
+    return found
+
+
+def _inner_tissue(off: Floats, where: Spectra | None) -> NDArray[np.bool_]:
+    """Tissue without its edge, as long as that leaves half of it."""
+    tissue = np.asarray(off < 0.5)
+    if where is None or tissue.sum() == (off >= 0).sum():
+        return tissue
+    # A pixel at the edge is tissue in part: left in, edges become a region of their own.
+    pairs = neighbour_pairs(where, 1)
+    edge = neighbour_shares(pairs, len(off)) @ np.asarray(off >= 0.5, dtype=np.float64) > 0
+    inner = np.asarray(tissue & ~edge)
+    return inner if 2 * inner.sum() >= tissue.sum() else tissue
