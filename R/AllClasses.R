@@ -103,8 +103,8 @@ resultOfPython <- function(values, coord, run, names) {
 #' * `balances`, a table of kinds of pairs of ions, such as sodium in place of hydrogen, and
 #'   `balance`, the matrix of pixels by kinds of their log ratios: maps of salt, washing and matrix,
 #' * `cautions`, what makes the map doubtful, one sentence each,
-#' * `k` and `r` as they were given, `init`, what the search began at, `settings` and `versions`,
-#' * `log_likelihood`, `n_parameters` and `n_pixels`, behind [logLik()],
+#' * `settings`, those that were asked for and those that the data decided, and `versions`,
+#' * `log_likelihood`, `n_parameters` and `n_tissue`, the pixels that count, behind [logLik()],
 #' * `mz`, the m/z of the features of the fit, and `state`, the fitted model as a raw vector, so that
 #'   a result that was saved by `saveRDS()` predicts as before.
 #'

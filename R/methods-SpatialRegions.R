@@ -11,12 +11,13 @@
 #' @param k For `image` of `type = "class"`, one or more numbers of regions: the maps of the same fit
 #'   with other numbers, side by side (see [regionsAt()]).
 #' @param n How many rows.
-#' @param sort.by What molecules are ordered by: `effect` or `auc`, the largest first; `fdr`, the
-#'   smallest first, and of equal ones the largest effect either way; or `"none"`.
-#' @param xlab,ylab As for Cardinal's methods.
+#' @param sort.by What molecules are ordered by: `fdr`, the smallest first, and of equal ones the
+#'   largest effect either way; `effect` or `auc`, the largest first; or `"none"`.
+#' @param select,col,xlab,ylab As for Cardinal's methods. Unless chosen, pixels off tissue are grey,
+#'   and are left out of plots by m/z.
 #' @param verbose,chunkopts,nchunks,BPPARAM As for [spatialRegions()].
-#' @param ... Arguments of Cardinal's plotting functions: `select`, `subset`, `superpose`, `layout`
-#'   and others. Elsewhere an argument that is not known is an error.
+#' @param ... Arguments of Cardinal's plotting functions: `subset`, `superpose`, `layout` and others.
+#'   Elsewhere an argument that is not known is an error.
 #'
 #' @return
 #' * `fitted` and `predict`: for `type = "response"` a matrix of probabilities, pixels by regions, in
@@ -33,7 +34,8 @@
 #'   of the region holds more than one elsewhere), `mean` (of the log amounts), and `p_value` and
 #'   `fdr` of the test in the map that the other half of the molecules makes. The effects describe,
 #'   and are circular: the molecules made the regions. The tests are not.
-#' * `logLik`: the log-likelihood of the components of the pixels, so that `AIC()` and `BIC()` work.
+#' * `logLik`: the log-likelihood of the components of the pixels of tissue, so that `AIC()` and
+#'   `BIC()` work.
 #' @seealso [regionsAt()], [ionFamilies()], [writeH5AD()], [writeRegions()]
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
@@ -81,15 +83,16 @@ setMethod("predict", "SpatialRegions", function(object, newdata, type = c("respo
 #' @rdname SpatialRegions-methods
 #' @export
 setMethod("logLik", "SpatialRegions", function(object, ...) {
-    modelState(object)
-    structure(object$log_likelihood, df = object$n_parameters, nobs = object$n_pixels,
+    if (is.null(object$log_likelihood))
+        stop("this result has no pixels, and so no likelihood", call. = FALSE)
+    structure(object$log_likelihood, df = object$n_parameters, nobs = object$n_tissue,
         class = "logLik")
 })
 
 #' @rdname SpatialRegions-methods
 #' @export
 setMethod("topFeatures", "SpatialRegions", function(object, n = Inf,
-        sort.by = c("effect", "auc", "fdr", "none"), ...) {
+        sort.by = c("fdr", "effect", "auc", "none"), ...) {
     checkDots(...)
     sort.by <- match.arg(sort.by)
     molecules <- findingsOf(object)$features
@@ -134,7 +137,7 @@ setMethod("ionFamilies", "SpatialRegions", function(object, n = Inf, ...) {
 #' @rdname SpatialRegions-methods
 #' @export
 setMethod("image", "SpatialRegions", function(x,
-        type = c("class", "probability", "uncertainty", "balance"), ..., k = NULL) {
+        type = c("class", "probability", "uncertainty", "balance"), ..., k = NULL, col = NULL) {
     type <- match.arg(type)
     if (nrow(pixelData(x)) == 0L)
         stop("this result has no pixels: predict some with it first", call. = FALSE)
@@ -142,29 +145,29 @@ setMethod("image", "SpatialRegions", function(x,
         stop("'k' chooses maps of type \"class\", and the type is \"", type, "\": leave it out",
             call. = FALSE)
     if (!is.null(k))
-        return(imageMaps(x, k, ...))
+        return(imageMaps(x, k, ..., col = col))
     switch(type,
-        uncertainty = imageUncertainty(x, ...),
-        balance = imageBalance(x, ...),
-        callNextMethod(x, y = x[[type]], ...))
+        uncertainty = imageUncertainty(x, ..., col = col),
+        balance = imageBalances(x, ..., col = col),
+        callNextMethod(x, y = x[[type]], ..., col = regionColours(x$classes, x, col)))
 })
 
-# Maps of several numbers of regions, one panel for each run and number.
-imageMaps <- function(x, k, ..., subset = TRUE, xlab = NULL, ylab = NULL) {
+# Colours of Cardinal's plots, and grey for the pixels off tissue.
+regionColours <- function(regions, x, col = NULL) {
+    if (!is.null(col))
+        return(col)
+    tissue <- setdiff(regions, x$off_tissue)
+    unname(c(classColours(tissue), if (length(tissue) < length(regions)) "grey70"))
+}
+
+# Maps of several numbers of regions.
+imageMaps <- function(x, k, ..., col = NULL) {
     maps <- lapply(k, mapOf, object = x)
-    shown <- rep_len(subset, nrow(pixelData(x)))
-    runs <- droplevels(run(x)[shown])
-    names <- paste(k, "regions")
-    if (nlevels(runs) > 1L)
-        names <- as.vector(t(outer(levels(runs), names, paste, sep = "\n")))
-    each <- function(values) lapply(levels(runs), function(one) values[shown][runs == one])
-    several <- function(values) rep(each(values), each = length(k))
-    panels <- matrix(unlist(lapply(maps, each), recursive = FALSE), ncol = length(k))
-    places <- coord(x)
-    plot <- plot_image(several(places[[1L]]), several(places[[2L]]), as.vector(t(panels)),
-        by = factor(names, levels = names), xlab = if (is.null(xlab)) names(places)[1L] else xlab,
-        ylab = if (is.null(ylab)) names(places)[2L] else ylab, ...)
-    set_channel(plot, "color", limits = levels(maps[[which.max(lengths(lapply(maps, levels)))]]))
+    regions <- unique(unlist(lapply(maps, levels)))
+    regions <- c(setdiff(regions, x$off_tissue), x$off_tissue)
+    plot <- imagePanels(x, setNames(maps, paste(k, "regions")), ...,
+        col = regionColours(regions, x, col))
+    set_channel(plot, "color", limits = regions)
 }
 
 # The region of each pixel where there are `k`.
@@ -174,20 +177,52 @@ mapOf <- function(k, object) {
         return(map)
     known <- names(object$maps)
     stop("there is no map of ", deparse(k)[1L], " regions: this fit has ", if (length(known) == 1L)
-        paste("one, of", known) else paste(known[1L], "to", known[length(known)]),
-        if (length(known) == 1L) "; leave 'k' of spatialRegions() out for maps of others",
-        call. = FALSE)
+        paste0("one, of ", known, "; leave 'k' of spatialRegions() out for maps of others") else
+        paste(known[1L], "to", known[length(known)]), call. = FALSE)
 }
 
-# Balances are log ratios, one kind of pair in each panel.
-imageBalance <- function(x, ..., superpose = FALSE) {
-    if (!isFALSE(superpose))
-        stop("balances are quantities on scales of their own, which cannot be superposed",
-            call. = FALSE)
+# Log ratios of pairs of ions, less their mean, on a scale that is the same for all kinds of pairs.
+imageBalances <- function(x, ..., select = NULL, zlim = NULL, col = NULL) {
     if (is.null(x$balance) || ncol(x$balance) == 0L)
         stop("no two ions of this image share a molecule: there are no balances to show",
             call. = FALSE)
-    image(as(x, "SpatialResults"), y = x$balance, superpose = FALSE, ...)
+    kinds <- colnames(x$balance)
+    names(kinds) <- kinds
+    if (!is.null(select))
+        kinds <- kinds[select]
+    if (anyNA(kinds))
+        stop("'select' is none of the balances: they are ", paste(colnames(x$balance),
+            collapse = ", "), call. = FALSE)
+    values <- lapply(kinds, function(kind) x$balance[, kind])
+    if (is.null(zlim)) {
+        # A few pixels with hardly a peak have ratios beyond all others.
+        most <- stats::quantile(abs(unlist(values)), 0.98, na.rm = TRUE, names = FALSE)
+        zlim <- c(-most, most)
+        values <- lapply(values, function(v) pmin(pmax(v, -most), most))
+    }
+    imagePanels(x, values, ..., zlim = zlim,
+        col = if (is.null(col)) grDevices::hcl.colors(256L, "Blue-Red 2") else col)
+}
+
+# One panel for each run and each of `values`: runs in rows, where there are several.
+imagePanels <- function(x, values, ..., subset = TRUE, layout = NULL, xlab = NULL, ylab = NULL) {
+    shown <- rep_len(subset, nrow(pixelData(x)))
+    runs <- droplevels(run(x)[shown])
+    several <- nlevels(runs) > 1L
+    parts <- lapply(levels(runs), function(one) which(shown)[runs == one])
+    of <- rep(seq_along(parts), each = length(values))
+    panels <- Map(function(rows, v) v[rows], parts[of], rep(values, length(parts)))
+    names <- rep(names(values), length(parts))
+    if (several)
+        names <- paste(levels(runs)[of], names, sep = "\n")
+    places <- as.list(coord(x))
+    plot_image(lapply(parts[of], function(rows) places[[1L]][rows]),
+        lapply(parts[of], function(rows) places[[2L]][rows]), panels,
+        by = factor(names, levels = names),
+        layout = if (is.null(layout) && several && length(values) > 1L)
+            c(length(parts), length(values)) else layout,
+        xlab = if (is.null(xlab)) names(places)[1L] else xlab,
+        ylab = if (is.null(ylab)) names(places)[2L] else ylab, ...)
 }
 
 # ---- plots --------------------------------------------------------------------------------------
@@ -195,19 +230,24 @@ imageBalance <- function(x, ..., superpose = FALSE) {
 #' @rdname SpatialRegions-methods
 #' @export
 setMethod("plot", c(x = "SpatialRegions", y = "missing"), function(x,
-        type = c("effect", "mean", "selection"), ..., xlab, ylab) {
+        type = c("effect", "mean", "selection"), ..., select = NULL, col = NULL, xlab, ylab) {
     type <- match.arg(type)
     if (missing(xlab))
         xlab <- NULL
     if (type == "selection")
-        return(plotSelection(x, ..., xlab = xlab, ylab = if (missing(ylab)) NULL else ylab))
+        return(plotSelection(x, ..., col = col, xlab = xlab,
+            ylab = if (missing(ylab)) NULL else ylab))
     if (missing(ylab))
         ylab <- c(effect = "Effect (deviations within regions)", mean = "Mean log amount")[[type]]
     molecules <- findingsOf(x)$features
     # The features that stand for molecules, since no other has an effect.
     data <- featureData(x)[molecules$i, , drop = FALSE]
+    # Pixels off tissue are compared with tissue, which hides how regions of tissue differ.
+    if (is.null(select))
+        select <- setdiff(x$classes, x$off_tissue)
     plot(SpatialResults(modelData(x), featureData = data, pixelData = pixelData(x)),
-        y = x[[type]], xlab = xlab, ylab = ylab, ...)
+        y = x[[type]], select = select, xlab = xlab, ylab = ylab, ...,
+        col = regionColours(x$classes, x, col))
 })
 
 # What speaks for each number of regions; a stem stands at the one that was chosen.
@@ -244,11 +284,32 @@ setMethod("show", "SpatialRegions", function(object) {
 
 #' @export
 print.regionModel <- function(x, ...) {
+    settings <- x$settings
     cat("Regions without labels: ", length(x$classes), ", ", numberWords(x), "\n", sep = "")
-    print(x$settings[c("features", "covariance", "spatial")])
-    if (!is.null(x$regions))
-        print(x$regions, row.names = FALSE, digits = 3)
-    for (caution in x$cautions)
-        cat(strwrap(caution, exdent = 2L), sep = "\n")
+    cat("Of ", settings$molecules, " ", settings$features, " (", settings$axis_ions, " ions), ",
+        settings$components, " components, ", if (settings$spatial)
+        paste0("neighbours within ", settings$radius) else "without neighbours", "\n", sep = "")
+    if (!is.null(x$regions)) {
+        cat("\n")
+        print(x$regions[c("region", "n_pixels", "separation", "stability", "n_molecules")],
+            row.names = FALSE, digits = 2)
+        cat("\n")
+        wrapped(paste0(x$regions$region, ": ", x$regions$verdict))
+    }
+    wrapped(x$cautions)
     invisible(x)
+}
+
+wrapped <- function(sentences) {
+    for (sentence in sentences)
+        cat(strwrap(sentence, width = 0.9 * getOption("width"), exdent = 2L), sep = "\n")
+}
+
+numberWords <- function(x) {
+    if (x$settings$number_was_given)
+        "as many as were asked for"
+    else if (is.null(x$selection))
+        "as the search began at"
+    else
+        "a number found in the data"
 }

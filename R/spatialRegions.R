@@ -198,6 +198,6 @@ regionList <- function(fits, grid) {
 
 tellRegions <- function(fit) {
     model <- modelData(fit)
-    message(nrow(model$regions), " regions", if (is.null(model$k)) ", a number found in the data",
+    message(nrow(model$regions), " regions, ", numberWords(model),
         if (!is.null(model$off_tissue)) paste(", one of them", model$off_tissue))
 }

@@ -55,8 +55,9 @@ def regions_at(arguments: Arguments) -> dict[str, Any]:
     """The regions of `x` by the map of `k` regions of the model `state`."""
     from massgraph.regions import SpatialRegions
 
-    model = _model(arguments).at(whole(as_scalar(arguments["k"])))
-    return _explained(SpatialRegions.of(model), pixels_of(arguments), opened(arguments).axis)
+    model, pixels = _model(arguments), pixels_of(arguments)
+    regions = SpatialRegions.of(model, model.look(pixels)).at(whole(as_scalar(arguments["k"])))
+    return _explained(regions, pixels, opened(arguments).axis)
 
 
 def write_regions_h5ad(arguments: Arguments) -> None:

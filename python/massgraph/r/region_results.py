@@ -34,8 +34,9 @@ def region_values(
     segmentation
         Of `SpatialRegions.segment`, with its findings.
     regions
-        The fitted estimator, so that R can predict with it and compare numbers of regions; without
-        it the values of `region_model_values` are absent.
+        The estimator that was fitted to these pixels, so that R can predict with it and compare
+        numbers of regions; without it the values of `region_model_values` and `log_likelihood` are
+        absent.
     axis
         Ascending m/z of the features of the image, where it has some: `features` then says which of
         them is the most intense ion of each molecule.
@@ -62,7 +63,7 @@ def region_values(
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
     >>> regions = mg.SpatialRegions(n_regions=3).fit(spectra)
     >>> values = region_values(regions.segment(spectra), regions)
-    >>> values["classes"], values["effect"].shape == values["fdr"].shape
+    >>> values["classes"].tolist(), values["effect"].shape == values["fdr"].shape
     (['region 1', 'region 2', 'off-tissue'], True)
     """
     found = segmentation.findings
@@ -76,7 +77,7 @@ def region_values(
         for name in ("effect", "auc", "mean", "p_value", "fdr")
     }
     return {
-        "classes": classes,
+        "classes": np.array(classes, dtype=object),
         "class": segmentation.label,
         "probability": segmentation.probability,
         "uncertainty": segmentation.uncertainty,
@@ -84,7 +85,7 @@ def region_values(
         "features": features.drop(columns="molecule"),
         **measures,
         "regions": found.regions,
-        "families": _as_text(found.families),
+        "families": found.families,
         "selection": found.selection,
         "maps": {str(k): _map(labels, k, classes) for k, labels in found.maps.items()},
         "balances": found.balances,
@@ -96,6 +97,7 @@ def region_values(
         "polarity": segmentation.polarity,
         "versions": segmentation.versions,
         **({} if regions is None else region_model_values(regions)),
+        **({} if regions is None else {"log_likelihood": regions.log_likelihood_}),
     }
 
 
@@ -115,12 +117,12 @@ def region_model_values(regions: SpatialRegions) -> dict[str, Any]:
     summary = regions.summary()
     model: RegionModel = regions.region_model_
     return {
-        "classes": list(model.names),
+        "classes": np.array(model.names, dtype=object),
         "selection": model.selection,
         "settings": {name: plain(value) for name, value in summary.items()},
         "polarity": model.polarity,
-        "log_likelihood": regions.log_likelihood_,
         "n_parameters": regions.n_parameters_,
+        "n_tissue": model.origin.data["n_tissue"],
         "state": model_to_bytes(model),
     }
 
@@ -128,7 +130,7 @@ def region_model_values(regions: SpatialRegions) -> dict[str, Any]:
 def _features(molecules: pd.DataFrame, axis: Floats | None) -> pd.DataFrame:
     """One row per molecule, ascending in m/z, with its feature, counted from one as R does."""
     each = molecules[list(OF_MOLECULE)].drop_duplicates("molecule").sort_values("mz")
-    each = _as_text(each.reset_index(drop=True))
+    each = each.reset_index(drop=True)
     mz = each["mz"].to_numpy(np.float64)
     feature = np.arange(mz.size) if axis is None else assign_to_axis(mz, axis)
     each.insert(0, "i", feature.astype(np.int64) + 1)
@@ -142,14 +144,6 @@ def _by_region(
     table = molecules.pivot(index="molecule", columns="region", values=measure)
     wide = table.reindex(index=features["molecule"], columns=classes)
     return np.asarray(wide.to_numpy(dtype=np.float64))
-
-
-def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Lists in cells as text: a data frame of R has one value in each."""
-    listed = [c for c in table if table[c].map(lambda cell: isinstance(cell, (list, tuple))).any()]
-    return table.assign(
-        **{name: table[name].map(lambda cell: ", ".join(map(str, cell))) for name in listed}
-    )
 
 
 def _map(labels: NDArray[np.int64], n_regions: int, classes: list[str]) -> pd.Categorical:
