@@ -101,7 +101,7 @@ resultOfPython <- function(values, coord, run, names) {
 #'   (see [regionsAt()]), and `selection`, the curve that the number was chosen by; both hold the one
 #'   number only, and nothing, where `k` was given,
 #' * `balances`, a table of kinds of pairs of ions, such as sodium in place of hydrogen, and
-#'   `balance`, the matrix of pixels by kinds of their log ratios: maps of salt, washing and matrix,
+#'   `balance_images`, the matrix of pixels by kinds of their log ratios: maps of salt, washing and matrix,
 #' * `cautions`, what makes the map doubtful, one sentence each,
 #' * `settings`, those that were asked for and those that the data decided, and `versions`,
 #' * `log_likelihood`, `n_parameters` and `n_tissue`, the pixels that count, behind [logLik()],
@@ -121,8 +121,8 @@ setClass("SpatialRegions", contains = "SpatialResults")
 asRegions <- function(values) {
     for (name in intersect(c("probability", REGION_MEASURES), names(values)))
         colnames(values[[name]]) <- values$classes
-    if (!is.null(values$balance))
-        colnames(values$balance) <- values$balances$relation
+    if (!is.null(values$balance_images))
+        colnames(values$balance_images) <- values$balances$relation
     structure(values, class = "regionModel")
 }
 

@@ -164,6 +164,12 @@ familiesOf <- function(object) {
     object$families
 }
 
+# The pixels of a result, which one that was read from a folder does not have.
+checkPixels <- function(object) {
+    if (nrow(pixelData(object)) == 0L)
+        stop("this result has no pixels: predict some with it first", call. = FALSE)
+}
+
 # Pixels that are read at a time, from what Cardinal's users say about chunks; NULL if nothing.
 pixelsPerBlock <- function(x, chunkopts = list(), nchunks = NULL) {
     if (!is.null(chunkopts) && !is.list(chunkopts))

@@ -143,8 +143,7 @@ setMethod("topFeatures", "SpatialRGCN", function(object, n = Inf,
 setMethod("image", "SpatialRGCN", function(x, type = c("probability", "class", "uncertainty"),
         ...) {
     type <- match.arg(type)
-    if (nrow(pixelData(x)) == 0L)
-        stop("this result has no pixels: predict some with it first", call. = FALSE)
+    checkPixels(x)
     if (type == "uncertainty")
         return(imageUncertainty(x, ...))
     callNextMethod(x, y = x[[type]], ...)

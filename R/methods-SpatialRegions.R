@@ -53,6 +53,7 @@ NULL
 #' @export
 setMethod("fitted", "SpatialRegions", function(object, type = c("response", "class"), ...) {
     type <- match.arg(type)
+    checkPixels(object)
     if (type == "class") object$class else evenWhereMissing(object$probability)
 })
 
@@ -83,8 +84,9 @@ setMethod("predict", "SpatialRegions", function(object, newdata, type = c("respo
 #' @rdname SpatialRegions-methods
 #' @export
 setMethod("logLik", "SpatialRegions", function(object, ...) {
+    checkPixels(object)
     if (is.null(object$log_likelihood))
-        stop("this result has no pixels, and so no likelihood", call. = FALSE)
+        stop("the likelihood is that of the pixels of the fit, and these are others", call. = FALSE)
     structure(object$log_likelihood, df = object$n_parameters, nobs = object$n_tissue,
         class = "logLik")
 })
@@ -95,7 +97,8 @@ setMethod("topFeatures", "SpatialRegions", function(object, n = Inf,
         sort.by = c("fdr", "effect", "auc", "none"), ...) {
     checkDots(...)
     sort.by <- match.arg(sort.by)
-    molecules <- findingsOf(object)$features
+    checkPixels(object)
+    molecules <- object$features
     classes <- object$classes
     data <- featureData(object)[molecules$i, , drop = FALSE]
     keys <- if (is(data, "XDataFrame")) unlist(keys(data)) else intersect("mz", names(data))
@@ -116,19 +119,12 @@ featureOrder <- function(table, sort.by) {
         order(table[[sort.by]], decreasing = TRUE))
 }
 
-# What was found out about the regions, which a model that was read from a folder does not have.
-findingsOf <- function(object) {
-    if (is.null(object$features))
-        stop("this result has no pixels, and so no molecules: predict some with it, or use ",
-            "regionsAt(object, k, data)", call. = FALSE)
-    modelData(object)
-}
-
 #' @rdname SpatialRegions-methods
 #' @export
 setMethod("ionFamilies", "SpatialRegions", function(object, n = Inf, ...) {
     checkDots(...)
-    families <- findingsOf(object)$families
+    checkPixels(object)
+    families <- object$families
     DataFrame(families[families$family <= n, , drop = FALSE], check.names = FALSE)
 })
 
@@ -139,8 +135,7 @@ setMethod("ionFamilies", "SpatialRegions", function(object, n = Inf, ...) {
 setMethod("image", "SpatialRegions", function(x,
         type = c("class", "probability", "uncertainty", "balance"), ..., k = NULL, col = NULL) {
     type <- match.arg(type)
-    if (nrow(pixelData(x)) == 0L)
-        stop("this result has no pixels: predict some with it first", call. = FALSE)
+    checkPixels(x)
     if (!is.null(k) && type != "class")
         stop("'k' chooses maps of type \"class\", and the type is \"", type, "\": leave it out",
             call. = FALSE)
@@ -183,17 +178,17 @@ mapOf <- function(k, object) {
 
 # Log ratios of pairs of ions, less their mean, on a scale that is the same for all kinds of pairs.
 imageBalances <- function(x, ..., select = NULL, zlim = NULL, col = NULL) {
-    if (is.null(x$balance) || ncol(x$balance) == 0L)
+    if (is.null(x$balance_images) || ncol(x$balance_images) == 0L)
         stop("no two ions of this image share a molecule: there are no balances to show",
             call. = FALSE)
-    kinds <- colnames(x$balance)
+    kinds <- colnames(x$balance_images)
     names(kinds) <- kinds
     if (!is.null(select))
         kinds <- kinds[select]
     if (anyNA(kinds))
-        stop("'select' is none of the balances: they are ", paste(colnames(x$balance),
+        stop("'select' is none of the balances: they are ", paste(colnames(x$balance_images),
             collapse = ", "), call. = FALSE)
-    values <- lapply(kinds, function(kind) x$balance[, kind])
+    values <- lapply(kinds, function(kind) x$balance_images[, kind])
     if (is.null(zlim)) {
         # A few pixels with hardly a peak have ratios beyond all others.
         most <- stats::quantile(abs(unlist(values)), 0.98, na.rm = TRUE, names = FALSE)
@@ -239,7 +234,8 @@ setMethod("plot", c(x = "SpatialRegions", y = "missing"), function(x,
             ylab = if (missing(ylab)) NULL else ylab))
     if (missing(ylab))
         ylab <- c(effect = "Effect (deviations within regions)", mean = "Mean log amount")[[type]]
-    molecules <- findingsOf(x)$features
+    checkPixels(x)
+    molecules <- x$features
     # The features that stand for molecules, since no other has an effect.
     data <- featureData(x)[molecules$i, , drop = FALSE]
     # Pixels off tissue are compared with tissue, which hides how regions of tissue differ.

@@ -28,7 +28,7 @@ setMethod("regionsAt", "SpatialRegions", function(object, k, data, ...,
         BPPARAM = getCardinalBPPARAM()) {
     checkDots(..., also = names(formals()))
     checkCounts(k, "k", several = FALSE)
-    findingsOf(object)
+    checkPixels(object)
     mapOf(k, object)
     checkImage(data)
     checkSameImage(data, object)

@@ -189,7 +189,7 @@ regionsOfImage <- function(values, x) {
 
 regionList <- function(fits, grid) {
     names(fits) <- paste0("r=", grid$r, ifelse(is.na(grid$k), "", paste0(",k=", grid$k)))
-    number <- function(of) vapply(fits, of, numeric(1L))
+    number <- function(of) unname(vapply(fits, of, numeric(1L)))
     ResultsList(fits, mcols = DataFrame(r = grid$r, k = grid$k,
         clusters = number(function(fit) nlevels(droplevels(fit$class))),
         logLik = number(logLik), AIC = number(stats::AIC), BIC = number(stats::BIC),

@@ -43,12 +43,14 @@ cardinalFit <- local({
     }
 })
 
-# Regions of that image, their number given, and found.
+# One run of it, and regions of that: their number given, and found.
+section <- function() tissue()[, run(tissue()) == "run1"]
+
 regionsGiven <- local({
     fit <- NULL
     function() {
         if (is.null(fit))
-            fit <<- spatialRegions(tissue(), k = 3, random_state = 1, verbose = FALSE)
+            fit <<- spatialRegions(section(), k = 3, random_state = 1, verbose = FALSE)
         fit
     }
 })
@@ -57,7 +59,7 @@ regionsFound <- local({
     fit <- NULL
     function() {
         if (is.null(fit))
-            fit <<- spatialRegions(tissue(), kmax = 5, random_state = 1, verbose = FALSE)
+            fit <<- spatialRegions(section(), kmax = 5, random_state = 1, verbose = FALSE)
         fit
     }
 })
@@ -68,7 +70,7 @@ clusters <- local({
     function() {
         if (is.null(fit)) {
             set.seed(1)
-            fit <<- suppressMessages(spatialKMeans(tissue(), k = 3))
+            fit <<- suppressMessages(spatialKMeans(section(), k = 3))
         }
         fit
     }

@@ -11,7 +11,7 @@ agreement <- function(a, b) {
 
 test_that("regions have the form of Cardinal's own results", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     fit <- regionsGiven()
     own <- cardinalFit()
     expect_s4_class(fit, "SpatialRegions")
@@ -31,7 +31,7 @@ test_that("regions have the form of Cardinal's own results", {
 
 test_that("what was planted is found: pixels beside the tissue are a region of their own", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     expect_gt(mean((regionsGiven()$class == "off-tissue") == is.na(x$tissue)), 0.85)
 })
 
@@ -40,7 +40,7 @@ test_that("fitted gives probabilities or classes, as Cardinal's do", {
     fit <- regionsGiven()
     own <- cardinalFit()
     expect_identical(fitted(fit), fit$probability)
-    expect_equal(rowSums(fitted(fit)), rep(1, ncol(tissue())))
+    expect_equal(rowSums(fitted(fit)), rep(1, ncol(section())))
     expect_identical(class(fitted(fit)), class(fitted(own)))
     expect_identical(fitted(fit, type = "class"), fit$class)
     best <- colnames(fitted(fit))[max.col(fitted(fit), ties.method = "first")]
@@ -50,27 +50,25 @@ test_that("fitted gives probabilities or classes, as Cardinal's do", {
 test_that("predict on the same pixels is fitted, whole, in chunks and after saveRDS", {
     skip_without_engine()
     fit <- regionsGiven()
-    expect_equal(predict(fit, tissue()), fitted(fit), tolerance = 1e-6)
-    expect_identical(predict(fit, tissue(), type = "class"), fitted(fit, "class"))
+    expect_equal(predict(fit, section()), fitted(fit), tolerance = 1e-6)
+    expect_identical(predict(fit, section(), type = "class"), fitted(fit, "class"))
     expect_identical(predict(fit), fitted(fit))
-    expect_equal(predict(fit, tissue(), chunkopts = list(nchunks = 7)), fitted(fit),
+    expect_equal(predict(fit, section(), chunkopts = list(nchunks = 7)), fitted(fit),
         tolerance = 1e-4)
     file <- tempfile(fileext = ".rds")
     saveRDS(fit, file)
-    expect_identical(predict(readRDS(file), tissue()), predict(fit, tissue()))
+    expect_identical(predict(readRDS(file), section()), predict(fit, section()))
 })
 
 test_that("a new run is predicted", {
     skip_without_engine()
-    x <- tissue()
-    first <- run(x) == "run1"
-    fit <- spatialRegions(x[, first], k = 3, random_state = 1, verbose = FALSE)
-    new <- predict(fit, x[, !first])
-    expect_identical(dim(new), c(sum(!first), 3L))
-    expect_equal(rowSums(new), rep(1, sum(!first)))
-    class <- predict(fit, x[, !first], type = "class")
-    expect_identical(levels(class), levels(fit$class))
-    expect_gt(mean((class == "off-tissue") == is.na(x$tissue[!first])), 0.8)
+    new <- tissue()[, run(tissue()) == "run2"]
+    probability <- predict(regionsGiven(), new)
+    expect_identical(dim(probability), c(ncol(new), 3L))
+    expect_equal(rowSums(probability), rep(1, ncol(new)))
+    class <- predict(regionsGiven(), new, type = "class")
+    expect_identical(levels(class), levels(regionsGiven()$class))
+    expect_gt(mean((class == "off-tissue") == is.na(new$tissue)), 0.8)
 })
 
 test_that("the number of regions is found, and the maps of others are kept", {
@@ -91,16 +89,16 @@ test_that("regionsAt steps to another number without a new fit", {
     skip_without_engine()
     fit <- regionsFound()
     for (k in setdiff(2:4, nlevels(fit$class))[1:2]) {
-        other <- regionsAt(fit, k, tissue())
+        other <- regionsAt(fit, k, section())
         expect_s4_class(other, "SpatialRegions")
         expect_identical(other$class, fit$maps[[as.character(k)]])
         expect_identical(nrow(other$regions), k)
-        expect_identical(predict(other, tissue(), type = "class"), other$class)
+        expect_identical(predict(other, section(), type = "class"), other$class)
     }
-    expect_error(regionsAt(fit, 9, tissue()), "no map of 9 regions: this fit has 2 to 5")
-    expect_error(regionsAt(fit, 2.5, tissue()), "'k' must be a whole number")
-    expect_error(regionsAt(fit, 2, tissue()[, 1:4]), "4 pixels, the result has 288")
-    expect_error(regionsAt(regionsGiven(), 2, tissue()), "has one, of 3; leave 'k'")
+    expect_error(regionsAt(fit, 9, section()), "no map of 9 regions: this fit has 2 to 5")
+    expect_error(regionsAt(fit, 2.5, section()), "'k' must be a whole number")
+    expect_error(regionsAt(fit, 2, section()[, 1:4]), "4 pixels, the result has 144")
+    expect_error(regionsAt(regionsGiven(), 2, section()), "has one, of 3; leave 'k'")
 })
 
 test_that("topFeatures is a sorted table with Cardinal's columns", {
@@ -111,13 +109,13 @@ test_that("topFeatures is a sorted table with Cardinal's columns", {
     expect_identical(class(top), class(own))
     expect_identical(names(top)[1:3], names(own)[1:3])
     expect_identical(vapply(as.list(top)[1:3], class, ""), vapply(as.list(own)[1:3], class, ""))
-    expect_equal(mz(tissue())[top$i], top$mz, tolerance = 1e-6)
+    expect_equal(mz(section())[top$i], top$mz, tolerance = 1e-6)
     expect_false(is.unsorted(-top$effect))
     expect_identical(nrow(topFeatures(fit, n = 4)), 4L)
     expect_false(is.unsorted(-topFeatures(fit, sort.by = "auc")$auc, na.rm = TRUE))
     honest <- topFeatures(fit)
     expect_false(is.unsorted(honest$fdr, na.rm = TRUE))
-    expect_identical(which(is.na(honest$fdr)), which(honest$class == "off-tissue"))
+    expect_identical(which(is.na(honest$fdr)), which(is.na(honest$p_value)))
     only <- topFeatures(fit, sort.by = "none")
     expect_identical(only$effect[only$class == "region 1"], unname(fit$effect[, "region 1"]))
     expect_true(all(top$fdr >= top$p_value - 1e-12, na.rm = TRUE))
@@ -146,7 +144,7 @@ test_that("logLik makes AIC and BIC", {
 test_that("show says how many, how sure and what is in doubt, in few lines", {
     skip_without_engine()
     output <- capture.output(show(regionsFound()))
-    expect_match(output[1], "^SpatialRegions on 1809 variables and 288 observations")
+    expect_match(output[1], "^SpatialRegions on 1809 variables and 144 observations")
     expect_true(any(grepl("found in the data", output)))
     expect_true(any(grepl("off-tissue", output)))
     expect_false(any(grepl("found in the data", capture.output(show(regionsGiven())))))
@@ -155,7 +153,7 @@ test_that("show says how many, how sure and what is in doubt, in few lines", {
 
 test_that("several k and r make a ResultsList", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     grid <- spatialRegions(x, r = c(1, 2), k = c(4, 3), random_state = 1, verbose = FALSE)
     own <- suppressMessages(spatialShrunkenCentroids(x, r = 1, k = 2, s = c(0, 1)))
     expect_identical(class(grid), class(own))
@@ -180,7 +178,7 @@ test_that("several k and r make a ResultsList", {
 
 test_that("set.seed is obeyed by one draw, and a seed that is given touches nothing", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     fitted_after <- function(seed) {
         set.seed(seed)
         spatialRegions(x, k = 3, verbose = FALSE)
@@ -201,7 +199,7 @@ test_that("set.seed is obeyed by one draw, and a seed that is given touches noth
 
 test_that("the search may begin at labels or a result of any kind", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     begun <- function(init) spatialRegions(x, init = init, random_state = 1, verbose = FALSE)
     labels <- factor(clusters()$cluster)
     by_factor <- begun(labels)
@@ -221,7 +219,7 @@ test_that("the search may begin at labels or a result of any kind", {
 
 test_that("matrix, ragged, disk and SpectralImagingExperiment give what the image gives", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     fit <- regionsGiven()
     from <- function(...) spatialRegions(..., k = 3, random_state = 1, verbose = FALSE)
     bare <- from(spectra(x), mz = mz(x), coord = coord(x), run = run(x))
@@ -250,20 +248,22 @@ test_that("matrix, ragged, disk and SpectralImagingExperiment give what the imag
     expect_false(without$settings$spatial)
 })
 
-test_that("runs that were measured differently are told, and may be offset", {
+test_that("several runs are one image; those measured differently are told, and may be offset", {
     skip_without_engine()
     x <- tissue()
-    expect_warning(apart <- spatialRegions(x, k = 3, random_state = 1, verbose = FALSE,
-        polarity = "positive"), "lies in one run")
-    expect_true(any(grepl("run", apart$cautions)))
+    expect_warning(apart <- spatialRegions(x, k = 3, random_state = 1, verbose = FALSE),
+        "lies in one run: .* say run_offsets = TRUE")
+    expect_true(any(grepl("the map shows the runs", apart$cautions)))
+    expect_identical(run(apart), run(x))
     both <- spatialRegions(x, k = 3, run_offsets = TRUE, random_state = 1, verbose = FALSE)
     expect_true(both$settings$run_offsets)
     expect_true(all(table(run(x), both$class)[, "region 1"] > 0))
+    expect_identical(as.character(image(both)$labels), c("run1", "run2"))
 })
 
 test_that("settings reach the model", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     fit <- spatialRegions(x, k = 3, features = "ions", covariance = "own", random_state = 1,
         verbose = FALSE)
     expect_identical(fit$settings$features, "ions")
@@ -282,9 +282,10 @@ test_that("a model folder is written whole, read back, and not taken for another
     folder <- tempfile("regions-")
     expect_identical(writeRegions(fit, folder), folder)
     model <- readRegions(folder)
-    expect_identical(predict(model, tissue()), predict(fit, tissue()))
+    expect_identical(predict(model, section()), predict(fit, section()))
     expect_match(capture.output(model)[1], "without pixels")
-    expect_error(AIC(model), "has no pixels, and so no likelihood")
+    expect_error(fitted(model), "has no pixels: predict some with it first")
+    expect_error(AIC(model), "has no pixels")
     expect_error(image(model), "predict some with it first")
     expect_error(topFeatures(model), "has no pixels")
     expect_error(writeRegions(fit, folder), "exists")
@@ -301,31 +302,29 @@ test_that("writeH5AD writes regions", {
     anndata <- reticulate::import("anndata", convert = FALSE)
     obs <- reticulate::py_to_r(anndata$read_h5ad(file)$obs)
     expect_identical(as.character(obs$massgraph_label), as.character(fitted(fit, "class")))
-    writeH5AD(fit, file, data = tissue(), overwrite = TRUE)
+    writeH5AD(fit, file, data = section(), overwrite = TRUE)
     full <- anndata$read_h5ad(file)
     total <- unlist(reticulate::py_to_r(full$X$sum(axis = 1L)$A1$tolist()))
-    expect_equal(total, unname(colSums(spectra(tissue()))), tolerance = 1e-6)
-    expect_error(writeH5AD(fit, file, data = tissue()[, 1:3], overwrite = TRUE), "3 pixels")
+    expect_equal(total, unname(colSums(spectra(section()))), tolerance = 1e-6)
+    expect_error(writeH5AD(fit, file, data = section()[, 1:3], overwrite = TRUE), "3 pixels")
 })
 
 test_that("Cardinal subsets, binds and shows what is made of regions", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     fit <- regionsGiven()
     x$region <- fit$class
     expect_identical(levels(x$region), levels(fit$class))
     one <- x[, which(x$region == "region 1")]
     expect_true(all(one$region == "region 1"))
     expect_s4_class(subsetPixels(x, region == "region 2"), "MSImagingExperiment")
-    part <- fitted(fit, "class")[run(fit) == "run2"]
-    expect_length(part, sum(run(x) == "run2"))
 })
 
 # ---- a segmentation as labels -------------------------------------------------------------------
 
 test_that("RGCN takes a segmentation for labels, and calls its accuracy agreement", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     for (y in list(clusters(), regionsGiven())) {
         expect_message(fit <- RGCN(x, y, branches = "axis", folds = 2, augment = 0,
             verbose = TRUE), "agreement")
@@ -348,14 +347,14 @@ test_that("RGCN takes a segmentation for labels, and calls its accuracy agreemen
 
 test_that("RGCN without labels says what to call", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     expect_error(RGCN(x), "'y' is missing: give labels of pixels, or call spatialRegions\\(x\\)")
     expect_error(RGCN(spectra(x), mz = mz(x)), "call spatialRegions\\(x\\)")
 })
 
 test_that("results that are no labels of these pixels are refused in one line", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     mixtures <- suppressMessages(spatialDGMM(x[1:3, ], k = 2, r = 1))
     several <- suppressMessages(spatialKMeans(x, k = 2:3))
     elsewhere <- x
@@ -363,7 +362,7 @@ test_that("results that are no labels of these pixels are refused in one line", 
     for (refused in list(
             list(mixtures, x, "divides the pixels anew for each feature"),
             list(several, x, "holds 2 results: give one of them"),
-            list(clusters(), x[, 1:50], "\\[288\\] does not match the number of pixels \\[50\\]"),
+            list(clusters(), x[, 1:50], "\\[144\\] does not match the number of pixels \\[50\\]"),
             list(clusters(), elsewhere, "is of other pixels than 'x'"),
             list(PLS(x, x$tissue), x, "divides no pixels into classes"))) {
         expect_error(RGCN(refused[[2]], refused[[1]], verbose = FALSE), refused[[3]])
@@ -377,7 +376,7 @@ test_that("results that are no labels of these pixels are refused in one line", 
 
 test_that("pixels without peaks are in no region, and no row of the response is NA", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     spectra(x)[, c(3, 80)] <- 0
     fit <- spatialRegions(x, k = 3, random_state = 1, verbose = FALSE)
     expect_identical(which(is.na(fitted(fit, "class"))), c(3L, 80L))
@@ -391,7 +390,7 @@ test_that("pixels without peaks are in no region, and no row of the response is 
 
 test_that("what cannot be done is said in one line", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     refused <- function(message, ...) {
         error <- expect_error(spatialRegions(...), message)
         expect_false(grepl("\n", conditionMessage(error)))
@@ -400,7 +399,7 @@ test_that("what cannot be done is said in one line", {
         neighbors = findNeighbors(x))
     refused("'weights' is not taken", x, weights = "gaussian")
     refused("'k' must be one or more whole numbers, at least 1, not 0", x, k = 0)
-    refused("'k' must be .* not 2.5", x, k = c(2, 2.5))
+    refused("'k' must be .* not c\\(2, 2.5\\)", x, k = c(2, 2.5))
     refused("'k' must be .* not \"two\"", x, k = "two")
     refused("'k' must be .* not NA", x, k = NA)
     refused("'r' must be .* not 0: for no neighbours, say spatial = FALSE", x, r = 0)
@@ -434,7 +433,7 @@ test_that("what cannot be done is said in one line", {
 
 test_that("data that hold no regions are refused in one line", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     empty <- x
     spectra(empty) <- spectra(x) * 0
     expect_error(spatialRegions(empty, verbose = FALSE), "no region can be told")
@@ -447,7 +446,7 @@ test_that("data that hold no regions are refused in one line", {
 
 test_that("newdata with other features is matched with a report, or refused", {
     skip_without_engine()
-    x <- tissue()
+    x <- section()
     fit <- regionsGiven()
     expect_warning(half <- predict(fit, x[seq(1, nrow(x), 2), ]),
         "905 features, and 905 of the 1809 .* within 5 ppm; .* counts as zero")
@@ -466,17 +465,17 @@ test_that("newdata with other features is matched with a report, or refused", {
 test_that("images are in form what Cardinal's own are", {
     skip_without_engine()
     fit <- regionsGiven()
-    own <- suppressMessages(spatialShrunkenCentroids(tissue(), k = 3, s = 1))
+    own <- suppressMessages(spatialShrunkenCentroids(section(), k = 3, s = 1))
     for (type in c("class", "probability")) {
         ours <- form_of(image(fit, type = type))
         theirs <- form_of(image(own, type = type))
         expect_identical(ours[names(ours) != "limits"], theirs[names(theirs) != "limits"])
-        expect_true("run1" %in% draws(image(fit, type = type)))
+        expect_true("region 1" %in% draws(image(fit, type = type)))
     }
     expect_identical(image(fit)$channels$color$limits, levels(fit$class))
     # Pixels off tissue are grey, and other colours are Cardinal's.
     expect_identical(image(fit)$channels$color$scheme[3], "grey70")
-    some <- image(fit, subset = run(fit) == "run2", select = "region 1")
+    some <- image(fit, subset = coord(fit)$x > 3, select = "region 1")
     expect_true("region 1" %in% draws(some))
     expect_equal(image(fit, type = "uncertainty")$channels$color$limits, c(0, 1))
     expect_error(image(fit, type = "cluster"), "should be one of")
@@ -486,15 +485,18 @@ test_that("maps of several numbers stand side by side, runs below each other", {
     skip_without_engine()
     fit <- regionsFound()
     maps <- image(fit, k = 2:4)
-    expect_identical(as.character(maps$labels), paste(rep(c("run1", "run2"), each = 3),
-        rep(paste(2:4, "regions"), 2), sep = "\n"))
+    expect_identical(as.character(maps$labels), paste(2:4, "regions"))
     expect_true(all(c("2 regions", "4 regions", "region 3", "off-tissue") %in% draws(maps)))
-    one <- image(fit, k = 3, subset = run(fit) == "run1")
-    expect_s3_class(one, "vizi_facets")
     # The map of the number that was chosen is that of the result.
     chosen <- image(fit, k = nlevels(fit$class))
     expect_identical(chosen$plots[[1]]$marks[[1]]$encoding$color,
         image(fit)$plots[[1]]$marks[[1]]$encoding$color)
+    runs <- fit
+    run(pixelData(runs)) <- rep(c("left", "right"), c(70, 74))
+    expect_identical(as.character(image(runs, k = 2:3)$labels), c("left\n2 regions",
+        "left\n3 regions", "right\n2 regions", "right\n3 regions"))
+    one <- image(runs, k = 2:3, subset = run(runs) == "left")
+    expect_identical(as.character(one$labels), c("2 regions", "3 regions"))
     expect_error(image(fit, k = 7), "there is no map of 7 regions: this fit has 2 to 5")
     expect_error(image(fit, type = "probability", k = 3), "'k' chooses maps of type \"class\"")
 })
@@ -502,11 +504,11 @@ test_that("maps of several numbers stand side by side, runs below each other", {
 test_that("balances are drawn, or it is said that there are none", {
     skip_without_engine()
     fit <- regionsGiven()
-    expect_identical(colnames(fit$balance), fit$balances$relation)
-    if (ncol(fit$balance) > 0L)
-        expect_true(colnames(fit$balance)[1] %in% draws(image(fit, type = "balance")))
+    expect_identical(colnames(fit$balance_images), fit$balances$relation)
+    if (ncol(fit$balance_images) > 0L)
+        expect_true(colnames(fit$balance_images)[1] %in% draws(image(fit, type = "balance")))
     expect_error(image(fit, type = "balance", select = "Li-H"), "'select' is none of the balances")
-    fit@model$balance <- NULL
+    fit@model$balance_images <- NULL
     expect_error(image(fit, type = "balance"), "there are no balances to show")
 })
 

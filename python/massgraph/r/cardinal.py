@@ -295,9 +295,7 @@ def _pixel_data(x: Any, n_pixels: int) -> dict[str, NDArray[Any]]:
     return data
 
 
-def _without_peaks(
-    n_pixels: int, polarity: str | None, pixels: dict[str, NDArray[Any]]
-) -> Spectra:
+def _without_peaks(n_pixels: int, polarity: str | None, pixels: dict[str, NDArray[Any]]) -> Spectra:
     return Spectra.from_arrays([], [], np.zeros(n_pixels + 1), polarity=polarity, **pixels)
 
 

@@ -34,9 +34,8 @@ def region_values(
     segmentation
         Of `SpatialRegions.segment`, with its findings.
     regions
-        The estimator that was fitted to these pixels, so that R can predict with it and compare
-        numbers of regions; without it the values of `region_model_values` and `log_likelihood` are
-        absent.
+        The fitted estimator, so that R can predict with it; without it the values of
+        `region_model_values` are absent. `log_likelihood` is there where it was fitted here.
     axis
         Ascending m/z of the features of the image, where it has some: `features` then says which of
         them is the most intense ion of each molecule.
@@ -48,8 +47,8 @@ def region_values(
         molecule, ascending in m/z, with `i`, its feature, from 1; `effect`, `auc`, `mean`,
         `p_value` and `fdr`, each molecules x regions, NaN where not asked; the tables `regions`,
         `families`, `selection` and `balances` of `RegionFindings`; `maps` (factors by number of
-        regions), `balance` (pixels x balances) and `cautions`; `off_tissue`, the class of that name
-        or None; `settings`, `reference`, `polarity` and `versions`.
+        regions), `balance_images` (pixels x balances) and `cautions`; `off_tissue`, the class of
+        that name or None; `mz` of the features; `settings`, `reference`, `polarity`, `versions`.
 
     Raises
     ------
@@ -89,7 +88,7 @@ def region_values(
         "selection": found.selection,
         "maps": {str(k): _map(labels, k, classes) for k, labels in found.maps.items()},
         "balances": found.balances,
-        "balance": found.balance_images.astype(np.float64),
+        "balance_images": found.balance_images.astype(np.float64),
         "off_tissue": _off_tissue(classes),
         "cautions": np.array(found.cautions, dtype=object),
         "settings": {name: plain(value) for name, value in segmentation.parameters.items()},
@@ -97,8 +96,13 @@ def region_values(
         "polarity": segmentation.polarity,
         "versions": segmentation.versions,
         **({} if regions is None else region_model_values(regions)),
-        **({} if regions is None else {"log_likelihood": regions.log_likelihood_}),
+        **({"log_likelihood": regions.log_likelihood_} if _has_pixels(regions) else {}),
     }
+
+
+def _has_pixels(regions: SpatialRegions | None) -> bool:
+    """Whether an estimator knows the pixels of its fit, as those that were loaded do not."""
+    return regions is not None and hasattr(regions, "log_likelihood_")
 
 
 def region_model_values(regions: SpatialRegions) -> dict[str, Any]:
