@@ -101,6 +101,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         Of the pixels of tissue by the mixture, in nats.
     n_parameters_
         Numbers that the fit of the mixture was free to choose.
+    polarity_
+        Polarity of the pixels of the fit.
     region_model_
         The fitted `massgraph.learn.regions.RegionModel`.
 
@@ -199,7 +201,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         if look is not None:
             self.probabilities_ = model.map_of(look)
             self.labels_ = labels_of(self.probabilities_)
-            tissue = look.components[look.off < 0.5]
+            tissue = look.given[look.off < 0.5]
             self.log_likelihood_ = model.mixture.log_likelihood(tissue)
         self.n_parameters_ = model.mixture.n_parameters
 
@@ -346,6 +348,11 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             findings=self.findings(pixels) if explain else None,
             parameters=self.summary(),
         )
+
+    @property
+    def polarity_(self) -> str | None:
+        """Polarity of the pixels of the fit."""
+        return self.region_model_.polarity
 
     def _as_pixels(self, X: Any) -> Pixels:
         return X if is_source(X) else self._as_spectra(X)

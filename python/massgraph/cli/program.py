@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     examples = "\n".join(f"  massgraph {line}" for one in COMMANDS for line in one.examples)
     parser = argparse.ArgumentParser(
         prog="massgraph",
-        description="Classify the pixels of mass spectrometry images and see which families of "
-        "ions decided.",
+        description="Find the regions of mass spectrometry images, by labels or without, and see "
+        "which molecules and families of ions tell them apart.",
         epilog=f"examples:\n{examples}\n\n{LABELS}\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from massgraph.data.alignment import assign_to_axis
-from massgraph.fitted import fitted_model
 from massgraph.r.arguments import (
     Arguments,
     classifier_settings,
@@ -44,6 +43,7 @@ def fit(arguments: Arguments) -> dict[str, Any]:
 
 def predict(arguments: Arguments) -> NDArray[np.float64]:
     """Probabilities of all pixels of `x` by the model `state`, block by block."""
+    from massgraph.fitted import fitted_model
     from massgraph.r.results import model_from_bytes
 
     model = fitted_model(model_from_bytes(from_r(arguments["state"])))
