@@ -218,11 +218,17 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             raise AttributeError(msg)
 
     @classmethod
-    def of(cls, model: RegionModel) -> SpatialRegions:
+    def of(cls, model: RegionModel, look: Look | None = None) -> SpatialRegions:
         """Make the estimator of a fitted model, with the parameters that its fit was given.
 
-        It has no `labels_` and `probabilities_`, which are of the pixels of the fit: `predict`
-        finds them again.
+        Parameters
+        ----------
+        model
+            The model.
+        look
+            What `model.look` gives for the pixels of the fit. Without it there are no `labels_`,
+            `probabilities_` and `log_likelihood_`, which are of these pixels: `predict` finds them
+            again.
         """
         settings, origin = asdict(model.settings), model.origin
         if settings["n_regions"] is None:
@@ -233,7 +239,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             mz=origin.mz,
             random_state=origin.random_state,
         )
-        found._keep(model, None)
+        found._keep(model, look)
         if origin.mz is not None:
             found.n_features_in_ = len(origin.mz)
         return found
