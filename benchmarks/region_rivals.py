@@ -36,7 +36,7 @@ BANKSY_WEIGHTS = (0.2, 0.8)
 GRAPH_NEIGHBOURS = (10, 30)
 BISECTIONS = 14
 CARDINAL_SCRIPT = Path(__file__).with_name("cardinal_regions.R")
-IMAGES_OF_IONS = 30  # that spatialDGMM segments, those that tell the true regions apart best
+IMAGES_OF_IONS = 10  # that spatialDGMM segments, those that tell the true regions apart best
 
 
 class Attempt(NamedTuple):

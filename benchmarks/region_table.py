@@ -95,5 +95,7 @@ def best_setting(table: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def _means(table: pd.DataFrame, score: str) -> str:
-    cells = table.groupby(["method", "scenario"], sort=False)[score]
-    return str(markdown_table(cells.mean().unstack(sort=False), cells.std().unstack(sort=False)))
+    order = [table["method"].unique(), table["scenario"].unique()]
+    cells = table.groupby(["method", "scenario"])[score]
+    mean, spread = (found.unstack().loc[*order] for found in (cells.mean(), cells.std()))
+    return str(markdown_table(mean, spread))
