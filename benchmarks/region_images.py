@@ -45,7 +45,9 @@ class Image:
 
 def log_shares(X: Floats) -> Floats:
     """Features of rivals: share of each ion in the sum of the pixel, logarithmic above the mean."""
-    return np.asarray(np.log1p(X / X.sum(axis=1, keepdims=True) * X.shape[1]))
+    # A pixel without peaks has none of anything.
+    total = np.maximum(X.sum(axis=1, keepdims=True), 1e-9)
+    return np.asarray(np.log1p(X / total * X.shape[1]))
 
 
 def binned(spectra: mg.Spectra) -> Floats:

@@ -1,7 +1,7 @@
-"""Other ways to regions, each with a grid of settings: what the benchmarks of regions compare with.
+"""Other ways to regions, each with a grid of settings, for the benchmarks of regions.
 
-Those of Cardinal are run by R where it is installed (`cardinal_regions.R`), Leiden by python-igraph;
-where either is missing, a line on standard error says so.
+Those of Cardinal are run by R (`cardinal_regions.R`), Leiden by python-igraph; where either is not
+installed, a line on standard error says so.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ IMAGES_OF_IONS = 10  # that spatialDGMM segments, those that tell the true regio
 
 
 class Attempt(NamedTuple):
-    """One labelling: by which method, with which settings, in how many seconds of processor time."""
+    """One labelling: by which method, with which settings, in how much processor time."""
 
     method: str
     setting: str

@@ -75,7 +75,7 @@ def write(found: list[Row], folder: Path, score: str = "ari") -> None:
     )
     if "auc" in table:
         own = table[table["auc"].notna()]
-        text += f"Whether the largest probability tells pixels that are right (AUC):\n\n{_means(own, 'auc')}"
+        text += f"AUC of the largest probability for pixels being right:\n\n{_means(own, 'auc')}"
     (folder / "tables.md").write_text(text, encoding="utf-8")
 
 
@@ -95,7 +95,9 @@ def best_setting(table: pd.DataFrame, score: str) -> pd.DataFrame:
 
 
 def _means(table: pd.DataFrame, score: str) -> str:
-    order = [table["method"].unique(), table["scenario"].unique()]
+    methods, scenarios = table["method"].unique(), table["scenario"].unique()
     cells = table.groupby(["method", "scenario"])[score]
-    mean, spread = (found.unstack().loc[*order] for found in (cells.mean(), cells.std()))
+    mean, spread = (
+        found.unstack().loc[methods, scenarios] for found in (cells.mean(), cells.std())
+    )
     return str(markdown_table(mean, spread))

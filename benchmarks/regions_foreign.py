@@ -111,7 +111,11 @@ def made_up(n: int) -> Floats:
     return 200.0 + np.arange(n)
 
 
-SETS: dict[str, Callable[[], Iterator[Named]]] = {"msinet": msinet, "array": array, "her2st": her2st}
+SETS: dict[str, Callable[[], Iterator[Named]]] = {
+    "msinet": msinet,
+    "array": array,
+    "her2st": her2st,
+}
 
 
 def main() -> int:
