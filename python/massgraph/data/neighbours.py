@@ -11,7 +11,7 @@ from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 from massgraph.data.splits import raster_pitch
 
-__all__ = ["neighbour_pairs", "neighbour_shares", "pairs_among"]
+__all__ = ["neighbour_pairs", "neighbour_shares", "neighbour_sums", "pairs_among"]
 
 
 def neighbour_pairs(spectra: Spectra, radius: float = 1.0) -> NDArray[np.int64]:
@@ -86,6 +86,33 @@ def pairs_among(pairs: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np
     return np.asarray(place[pairs[kept[pairs].all(axis=1)]])
 
 
+def neighbour_sums(pairs: NDArray[np.int64], n_pixels: int) -> sp.csr_matrix:
+    """Matrix that takes values of pixels to the sums over their neighbours.
+
+    Parameters
+    ----------
+    pairs
+        As `neighbour_pairs` gives them.
+    n_pixels
+        Number of pixels.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        float64, shape ``(n_pixels, n_pixels)``, of ones and zeros, symmetric.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.neighbours import neighbour_sums
+    >>> sums = neighbour_sums(np.array([[0, 1], [1, 2]]), 4)
+    >>> (sums @ np.array([2.0, 5.0, 4.0, 7.0])).tolist()
+    [5.0, 6.0, 5.0, 0.0]
+    """
+    first, second = np.concatenate([pairs, pairs[:, ::-1]]).T
+    return sp.csr_matrix((np.ones(first.size), (first, second)), shape=(n_pixels, n_pixels))
+
+
 def neighbour_shares(pairs: NDArray[np.int64], n_pixels: int) -> sp.csr_matrix:
     """Matrix that takes values of pixels to the means over their neighbours.
 
@@ -109,7 +136,6 @@ def neighbour_shares(pairs: NDArray[np.int64], n_pixels: int) -> sp.csr_matrix:
     >>> (shares @ np.array([2.0, 5.0, 4.0, 7.0])).tolist()
     [5.0, 3.0, 5.0, 0.0]
     """
-    first, second = np.concatenate([pairs, pairs[:, ::-1]]).T
-    beside = sp.csr_matrix((np.ones(first.size), (first, second)), shape=(n_pixels, n_pixels))
+    beside = neighbour_sums(pairs, n_pixels)
     counts = np.maximum(np.asarray(beside.sum(axis=1)).ravel(), 1.0)
     return sp.csr_matrix(sp.diags(1.0 / counts) @ beside)
