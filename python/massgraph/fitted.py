@@ -20,7 +20,7 @@ from scipy.special import softmax
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph._util.executor import Threads
 from massgraph._util.threads import n_threads
-from massgraph.data.neighbours import neighbour_pairs
+from massgraph.data.neighbours import neighbours_around
 from massgraph.data.sources import Pixels, batches, parts, runs, sample, take, without_peaks
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
@@ -234,7 +234,7 @@ class FittedModel:
         """
         if self.field is None or (where.coordinates is None and self.settings.spatial is not True):
             return logits
-        return self.field.added_to(logits, neighbour_pairs(where))
+        return self.field.added_to(logits, neighbours_around(where))
 
     def probabilities(self, X: Pixels) -> NDArray[np.float64]:
         """Class probabilities, shape ``(n_pixels, n_classes)``; NaN where logits are."""

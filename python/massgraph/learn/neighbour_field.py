@@ -2,45 +2,51 @@
 
 A Potts field holds neighbours for alike, whatever their classes, and so takes away what is thin.
 Here labelled pixels say what lies beside each class: a layer that is one pixel wide has neighbours
-of other classes, and such neighbours then speak for it. They are asked once, not until nothing
-changes, so that no layer is taken away from its ends.
+of other classes, and such neighbours then speak for it. A class that has a way through a pixel,
+in on one side and out on another, is hardly spoken against. Neighbours are asked once, not until
+nothing changes, so that no layer is taken away from its ends.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
 from massgraph._util.errors import InputError
-from massgraph.data.neighbours import neighbour_sums, pairs_among
+from massgraph.data.neighbours import AROUND
 from massgraph.learn.targets import Targets
 
-__all__ = ["ODDS", "NeighbourField", "learn_field"]
+__all__ = ["ODDS", "NeighbourField", "learn_field", "probabilities_around"]
 
 Floats = NDArray[np.float64]
 
-ODDS = 10.0
-"""Odds between two classes, by the pixel itself, that neighbours do not turn."""
+ODDS = 20.0
+"""Odds between two classes, by the pixel itself, that no neighbours turn."""
 
 # Up to 1, neighbours that know nothing of each other; 0 is no field.
 STRENGTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+# Ways through a pixel, straight or bent by 45 degrees: pairs of directions.
+WAYS = tuple((d, d + turn) for d, turn in product(range(8), (3, 4, 5)) if d + turn < len(AROUND))
 # Usual neighbours that each class is given besides its own, as many as a pixel has: of a class of
 # few pixels little is known.
 USUAL = 8.0
 ROUNDING = 1e-9  # of a score
+BLOCK = 1 << 16  # pixels at a time: bounds the memory
 
 
 @dataclass(frozen=True, eq=False)
 class NeighbourField:
     r"""How much the neighbours of a pixel count, and what they say.
 
-    With :math:`q_j` the probabilities of a neighbour by itself and :math:`P` the `shares`,
-    neighbours add :math:`s \\sum_j \\sum_d q_j(d) \\log P_{cd}` to the logit of class c: the log
-    likelihood of what is around the pixel, times the strength s. Of two classes they never prefer
-    one by more than odds of `ODDS`.
+    With :math:`q_j` the probabilities of neighbour j by itself, P the `shares` and s the
+    `strength`, neighbours say :math:`e_c = s \sum_j \sum_d q_j(d) \log P_{cd}`, the log likelihood
+    of what is around a pixel of class c. The logit of the class is lowered by
+    :math:`(1 - u_c) \min(\max_k e_k - e_c, \log O)`, where :math:`u_c` is the mean probability of c
+    along its best way through the pixel, and O are the odds `ODDS`.
 
     Parameters
     ----------
@@ -52,45 +58,79 @@ class NeighbourField:
 
     Examples
     --------
-    Layers of a pixel's width, class 1, in class 0:
+    Class 1 has layers of a pixel's width in class 0. A pixel has neighbours of class 0; another one
+    lies in a layer:
 
     >>> import numpy as np
     >>> from massgraph.learn.neighbour_field import NeighbourField
     >>> field = NeighbourField(0.5, np.array([[0.9, 0.1], [0.75, 0.25]]))
-    >>> around = np.array([[8.0, 0.0], [6.0, 2.0]])  # within class 0, and in a layer
-    >>> field.evidence(around).round(2).tolist()
-    [[0.0, -0.73], [-0.37, 0.0]]
+    >>> within, layer = np.zeros(8, dtype=int), np.array([1, 0, 0, 0, 1, 0, 0, 0])
+    >>> field.against(np.eye(2)[[within, layer]]).round(2).tolist()
+    [[0.0, 0.73], [0.0, 0.0]]
     """
 
     strength: float
     shares: Floats
 
-    def evidence(self, around: Floats) -> Floats:
-        """What neighbours say, as logits of at most 0.
+    def against(self, around: Floats) -> Floats:
+        """How far neighbours lower each logit, ``(n_pixels, n_classes)``.
 
         Parameters
         ----------
         around
-            Sums of the probabilities of the neighbours, ``(n_pixels, n_classes)``.
+            Probabilities of the eight around each pixel, zero where there is none,
+            ``(n_pixels, 8, n_classes)``.
         """
-        said = self.strength * (around @ np.log(self.shares).T)
-        return np.asarray(np.maximum(said - said.max(axis=1, keepdims=True), -np.log(ODDS)))
+        said = self.strength * (around.sum(axis=1) @ np.log(self.shares).T)
+        behind = np.minimum(said.max(axis=1, keepdims=True) - said, np.log(ODDS))
+        ways = [around[:, one] + around[:, other] for one, other in WAYS]
+        return np.asarray(behind * (1.0 - np.maximum.reduce(ways) / 2.0))
 
-    def added_to(self, logits: Floats, pairs: NDArray[np.int64]) -> Floats:
-        """Logits and what neighbours say; NaN stays, and says nothing.
+    def added_to(self, logits: Floats, beside: NDArray[np.int64]) -> Floats:
+        """Logits with what neighbours say; those that are NaN stay so, and say nothing.
 
         Parameters
         ----------
         logits
             Of pixels by themselves, ``(n_pixels, n_classes)``.
-        pairs
-            Neighbours among them (`massgraph.data.neighbours.neighbour_pairs`).
+        beside
+            The eight around each (`massgraph.data.neighbours.neighbours_around`).
         """
-        known = np.asarray(~np.isnan(logits).any(axis=1))
-        beside = neighbour_sums(pairs_among(pairs, known), int(known.sum()))
         found = logits.copy()
-        found[known] += self.evidence(beside @ softmax(logits[known], axis=1))
+        for start in range(0, len(logits), BLOCK):
+            rows = slice(start, start + BLOCK)
+            found[rows] -= self.against(probabilities_around(logits, beside[rows]))
         return found
+
+
+def probabilities_around(logits: Floats, beside: NDArray[np.int64]) -> Floats:
+    """Probabilities of the eight around some pixels; zero where there is no pixel, or it is NaN.
+
+    Parameters
+    ----------
+    logits
+        Of all pixels, ``(n_all, n_classes)``.
+    beside
+        Which of them lie around each, -1 for none, ``(n_pixels, 8)``.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n_pixels, 8, n_classes)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.neighbour_field import probabilities_around
+    >>> beside = np.full((2, 8), -1)
+    >>> beside[0, 0], beside[1, 4] = 1, 0  # side by side
+    >>> around = probabilities_around(np.array([[9.0, 9.0], [np.nan, np.nan]]), beside)
+    >>> around[:, [0, 4]].tolist()
+    [[[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.5, 0.5]]]
+    """
+    found = np.nan_to_num(softmax(logits[beside], axis=2))
+    found[beside < 0] = 0.0
+    return np.asarray(found)
 
 
 def learn_field(
@@ -113,13 +153,13 @@ def learn_field(
         Logits of the labelled pixels by parts of the model that were fitted without them,
         ``(n_pixels, n_classes)``.
     around
-        Sums of the probabilities of their neighbours, by the same parts.
+        Probabilities of the eight around each, by the same parts, ``(n_pixels, 8, n_classes)``.
     fold
         Fold of each pixel.
     targets
         Their classes.
     required
-        Whether to give the best field even where none is better.
+        Whether to give the best field even where it is worse than none.
 
     Returns
     -------
@@ -129,7 +169,7 @@ def learn_field(
     Raises
     ------
     InputError
-        Where a field is required, and a class has no labelled pixel to judge it by.
+        Where a field is required, and there is nothing to judge it by.
 
     Examples
     --------
@@ -137,13 +177,12 @@ def learn_field(
     >>> from massgraph.learn.neighbour_field import learn_field
     >>> from massgraph.learn.targets import Targets
     >>> rng, codes = np.random.default_rng(0), np.repeat([0, 1], 200)
-    >>> right = np.eye(2)[codes]
-    >>> doubtful, fold = right + rng.normal(size=(400, 2)), np.arange(400) % 2
+    >>> doubtful, fold = np.eye(2)[codes] + rng.normal(size=(400, 2)), np.arange(400) % 2
     >>> targets = Targets.of_codes(codes)
-    >>> learn_field(doubtful, 6 * right + 1, fold, targets).strength > 0.2  # of their own class
+    >>> alike = np.repeat(0.2 + 0.6 * np.eye(2)[codes][:, None], 8, axis=1)
+    >>> learn_field(doubtful, alike, fold, targets).strength > 0.2
     True
-    >>> chance = rng.dirichlet([1, 1], 400) * 8
-    >>> learn_field(doubtful, chance, fold, targets) is None
+    >>> learn_field(doubtful, rng.dirichlet([1, 1], (400, 8)), fold, targets) is None
     True
     """
     judged = np.bincount(targets.code, weights=targets.weight, minlength=targets.n_classes)
@@ -160,7 +199,7 @@ def learn_field(
     for strength in STRENGTHS:
         logits = held_out.copy()
         for rows, shares in of_folds if strength else ():
-            logits[rows] += NeighbourField(strength, shares).evidence(around[rows])
+            logits[rows] -= NeighbourField(strength, shares).against(around[rows])
         scores.append(_scores(logits, targets))
     table = np.stack(scores)
     fits = np.arange(len(table)) > 0 if required else (table >= table[0] - ROUNDING).all(axis=1)
@@ -173,17 +212,16 @@ def learn_field(
 def _shares(around: Floats, targets: Targets, rows: NDArray[np.bool_]) -> Floats:
     """Shares of the classes around the pixels of each class."""
     entries = rows[targets.pixel]
-    code = targets.code[entries]
-    beside = targets.weight[entries, None] * around[targets.pixel[entries]]
+    beside = around.sum(axis=1)[targets.pixel[entries]]
     sums = np.zeros((targets.n_classes, targets.n_classes))
-    np.add.at(sums, code, beside)
+    np.add.at(sums, targets.code[entries], targets.weight[entries, None] * beside)
     usual = sums.sum(axis=0) + ROUNDING  # no share is zero, whose logarithm no pixel could outweigh
     sums += USUAL * usual / usual.sum()
     return np.asarray(sums / sums.sum(axis=1, keepdims=True))
 
 
 def _scores(logits: Floats, targets: Targets) -> Floats:
-    """Brier score of each class, less its sign: 0 where all is right, ``(n_classes,)``."""
+    """Brier score of each class with its sign turned, 0 where all is right, ``(n_classes,)``."""
     missed = softmax(logits, axis=1)[targets.pixel]
     missed[np.arange(len(missed)), targets.code] -= 1.0
     error = np.bincount(targets.code, weights=targets.weight * (missed**2).sum(axis=1))

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from massgraph._util.progress import progress
-from massgraph.data.neighbours import neighbour_pairs, neighbour_sums
+from massgraph.data.neighbours import neighbours_around
 from massgraph.data.sources import Pixels, batches, places, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.learn.inference import model_output
-from massgraph.learn.neighbour_field import NeighbourField, learn_field
+from massgraph.learn.neighbour_field import NeighbourField, learn_field, probabilities_around
 from massgraph.learn.targets import Targets
 
 __all__ = ["Surroundings", "field_of_surroundings", "surroundings"]
@@ -36,12 +35,12 @@ class Surroundings:
     ----------
     spectra
         These pixels.
-    pairs
-        Neighbours among them, one of each pair labelled at least, ``(n_pairs, 2)``.
     labelled
         Which of the labelled pixels they are, ascending, as numbers among all labelled ones.
     place
         Their places in `spectra`.
+    beside
+        The eight around each of them, -1 for none, ``(n_labelled, 8)``.
 
     Examples
     --------
@@ -55,9 +54,9 @@ class Surroundings:
     """
 
     spectra: Spectra
-    pairs: NDArray[np.int64]
     labelled: NDArray[np.int64]
     place: NDArray[np.int64]
+    beside: NDArray[np.int64]
 
     def with_spectra(self, spectra: Spectra) -> Surroundings:
         """The same, of spectra that were preprocessed."""
@@ -94,16 +93,14 @@ def surroundings(
     if where.coordinates is None:
         return None
     labelled = _some(codes)
-    chosen = np.zeros(where.n_pixels, dtype=bool)
-    chosen[rows[labelled]] = True
-    pairs = neighbour_pairs(where)
-    pairs = pairs[chosen[pairs].any(axis=1)]
-    pixels = np.unique(np.concatenate([rows[labelled], pairs.ravel()]))
+    chosen = rows[labelled]
+    beside = neighbours_around(where)[chosen]
+    pixels = np.unique(np.concatenate([chosen, beside[beside >= 0]]))
     return Surroundings(
         spectra=take(X, pixels),
-        pairs=np.searchsorted(pixels, pairs),
         labelled=labelled,
-        place=np.searchsorted(pixels, rows[labelled]),
+        place=np.searchsorted(pixels, chosen),
+        beside=np.where(beside >= 0, np.searchsorted(pixels, beside), -1),
     )
 
 
@@ -161,23 +158,20 @@ def field_of_surroundings(
     (3, 3)
     """
     of_labelled = fold[around.labelled]
-    held_out, beside = np.full((2, len(of_labelled), targets.n_classes), np.nan)
-    sums = neighbour_sums(around.pairs, around.spectra.n_pixels)
+    held_out = np.full((len(of_labelled), targets.n_classes), np.nan)
+    said = np.zeros((*around.beside.shape, targets.n_classes))
     calibrated = encoder.calibrate(around.spectra)
     # What was fitted to a pixel knows too much of it, and of the pixels beside it that are like it.
     for k, network in progress(enumerate(by_fold), len(by_fold), "asking neighbours"):
         mine = np.flatnonzero(of_labelled == k)
-        rows = around.place[mine]
-        needed = np.unique(np.concatenate([rows, sums[rows].indices]))
+        place, beside = around.place[mine], around.beside[mine]
+        needed = np.unique(np.concatenate([place, beside[beside >= 0]]))
         logits = np.full((around.spectra.n_pixels, targets.n_classes), np.nan)
         logits[needed] = _logits(network, encoder, calibrated[needed], device)
-        held_out[mine] = logits[rows]
-        beside[mine] = sums[rows] @ np.nan_to_num(softmax(logits, axis=1))
+        held_out[mine], said[mine] = logits[place], probabilities_around(logits, beside)
     known = np.flatnonzero(~np.isnan(held_out).any(axis=1))
     judged = targets.subset(around.labelled[known])
-    return learn_field(
-        held_out[known], beside[known], of_labelled[known], judged, required=required
-    )
+    return learn_field(held_out[known], said[known], of_labelled[known], judged, required=required)
 
 
 def _logits(
