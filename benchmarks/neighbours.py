@@ -6,8 +6,8 @@
 Balanced accuracy of pixels without labels, with ``spatial="auto"`` and ``spatial=False``, on all
 peaks and on a random half of them. Labels are a random share of the pixels, blocks of 5 x 5 pixels,
 or patches of 3 x 3 within regions, as people draw them. Four scenarios are drawn on a grid from
-pixels of a simulation, with a class that is in "layers" one pixel wide, in winding ones ("curves"), or in
-single "cells", or in such layers and broad elsewhere ("thin"); for these the recall of what is thin
+pixels of a simulation: a class is one pixel wide in "layers" or in winding "curves", or in single
+"cells", or it is in such layers and broad elsewhere ("thin"). For these the recall of what is thin
 is given, too. Writes scores.csv and table.md.
 """
 
@@ -30,7 +30,7 @@ from massgraph.data.neighbours import neighbours_around
 from massgraph.segment import segment
 from massgraph.simulation.simulate import OFF_TISSUE
 
-SIMULATED = ("small", "medium", "regions", "regions-noisy", "regions-islands")
+SIMULATED = ("small", "regions", "regions-islands")
 DRAWN = ("layers", "curves", "cells", "thin")
 KEPT = (1.0, 0.5)
 BLOCK = 5  # pixels across
