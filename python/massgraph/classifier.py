@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 
 from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
 from massgraph.data.class_labels import check_weights, label_array, seed_number, seed_of
-from massgraph.data.sources import SpectraSource, is_source, take
+from massgraph.data.sources import Pixels, SpectraSource, is_source, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.encoder import preprocess
 from massgraph.estimator import FittedEstimator, Input
@@ -28,6 +27,7 @@ from massgraph.learn.inference import torch_device
 from massgraph.learn.provenance import provenance
 from massgraph.learn.settings import Settings, resolve_settings
 from massgraph.learn.supervised import fit_classes
+from massgraph.learn.surroundings import Surroundings, surroundings
 from massgraph.learn.targets import Labels
 from massgraph.nn.layers import resolve_backend
 from massgraph.segment import segment
@@ -62,6 +62,10 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     folds
         Number of nets per branch, each trained on all labelled pixels but those of one fold (3);
         1 for a single net, which holds out `validation_fraction` to stop its training.
+    spatial
+        Whether the neighbours of a pixel are asked for its class, too: ``"auto"`` where that tells
+        labelled pixels that were held out better, and there are coordinates and folds; True always;
+        False never (``"auto"``). See the notes.
     relations
         Mass differences that make edges (`default_relations` of the spectra's polarity).
     tolerance, tolerance_unit
@@ -136,6 +140,16 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     n_features_in_
         Number of columns, where a matrix was given.
 
+    Notes
+    -----
+    Where neighbours are asked (``fitted_.field``, `massgraph.learn.neighbour_field`), they add to
+    the logits that each pixel has by itself, and decide pixels in doubt: `predict`,
+    `predict_proba`, `score`, `uncertainty` and `segment` are with neighbours, and are to be given
+    whole runs. `logits`, `decision_function`, `branch_logits`, `embed` and `explain` are of each
+    pixel by itself; ``segment(X).by_neighbours`` has the pixels where the two differ. Neighbours
+    are asked for what their spectra say and never for their labels, so that a run of the fit is
+    treated as a new one.
+
     Examples
     --------
     >>> import massgraph as mg
@@ -152,6 +166,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         preset: str = "default",
         branches: Sequence[str] | None = None,
         folds: int | None = None,
+        spatial: bool | str | None = None,
         relations: Relations | None = None,
         tolerance: float | None = None,
         tolerance_unit: str | None = None,
@@ -179,6 +194,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         self.preset = preset
         self.branches = branches
         self.folds = folds
+        self.spatial = spatial
         self.relations = relations
         self.tolerance = tolerance
         self.tolerance_unit = tolerance_unit
@@ -220,7 +236,8 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         ----------
         X
             `Spectra`, or a matrix (pixels x features) on the axis `mz`; or what
-            `massgraph.open_imzml` gives, of which only the labelled pixels are read.
+            `massgraph.open_imzml` gives, of which only the labelled pixels are read, and their
+            neighbours where `spatial`.
         y
             One label per pixel; missing (None, NaN, pandas.NA) means unlabelled. Or the share of
             each class in each pixel, ``(n_pixels, n_classes)``, rows summing to one or missing
@@ -244,8 +261,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         ------
         InputError
             For fewer than two classes, a class of a single pixel with peaks, groups that cannot be
-            split, a parameter out of range, or a checkpoint that is damaged or of other data,
-            labels or parameters. It is a ValueError.
+            split, a parameter out of range, labels or places that tell nothing of neighbours where
+            these are required, or a checkpoint that is damaged or of other data, labels or
+            parameters. It is a ValueError.
         FileExistsError
             Where `checkpoint` holds a checkpoint and `resume` is false, or anything else.
         FloatingPointError
@@ -264,21 +282,24 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         if is_source(X):  # of which only what is learnt from is read
             rows = labels.pixels(X.n_pixels)
             some = labels.at(rows, X.n_pixels)
-            model = self._fitted(take(X, rows), some, checkpoint, resume)
+            model = self._fitted(X, take(X, rows), rows, some, checkpoint, resume)
             self.fitted_ = replace(model, origin=model.origin.among(rows, X.n_pixels))
         else:
-            self.fitted_ = self._fitted(
-                self._as_spectra(X, fitting=True), labels, checkpoint, resume
-            )
+            spectra = self._as_spectra(X, fitting=True)
+            rows = np.arange(spectra.n_pixels)
+            self.fitted_ = self._fitted(spectra, spectra, rows, labels, checkpoint, resume)
         return self
 
     def _fitted(
         self,
+        source: Pixels,
         given: Spectra,
+        place: NDArray[np.int64],
         labels: Labels,
         checkpoint: str | os.PathLike[str] | None,
         resume: bool,
     ) -> FittedModel:
+        """Fit to some pixels of a source, or all of them, by their place in it."""
         settings = self._resolve(given)
         device = torch_device(self.device)  # better now than after the graphs are built
         spectra = preprocess(given, settings)
@@ -310,6 +331,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             backend=self.backend,
             device=device,
             find_tolerance=self.tolerance is None,
+            around=_surroundings(source, place[rows], targets.codes, settings),
             checkpoints=checkpoints,
         )
         training, validation = np.zeros((2, spectra.n_pixels), dtype=bool)
@@ -348,6 +370,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             origin=origin,
             backend=self.backend,
             device=str(self.device),
+            field=learnt.field,
         )
 
     def _given(self) -> tuple[str, ...]:
@@ -404,12 +427,13 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Input) -> NDArray[np.float64]:
         """Class probabilities, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks."""
-        probability: NDArray[np.float64] = softmax(self.logits(X), axis=1)
-        return probability
+        pixels = self._pixels(X)
+        return self._model.probabilities(pixels)
 
     def predict(self, X: Input) -> NDArray[Any]:
         """Class of each pixel; None (and an object array) where a pixel has no peaks."""
-        logits = self.logits(X)
+        pixels = self._pixels(X)
+        logits = self._model.logits_with_neighbours(pixels)
         empty = np.isnan(logits).any(axis=1)
         labels: NDArray[Any] = self.classes_[np.argmax(logits, axis=1)]
         if empty.any():  # argmax takes NaN for some class
@@ -496,3 +520,18 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         names = {value: str(value) for value in self.classes_.tolist()}
         text = [None if pd.isna(value) else names.get(value, str(value)) for value in values.flat]
         return np.array(text, dtype=object)
+
+
+def _surroundings(
+    source: Pixels, rows: NDArray[np.int64], codes: NDArray[np.int64], settings: Settings
+) -> Surroundings | None:
+    """Labelled pixels and their neighbours, preprocessed, where these are to be asked."""
+    if not settings.spatial or settings.folds == 1:
+        return None
+    found = surroundings(source, rows, codes)
+    if found is None:
+        if settings.spatial is True:
+            msg = "spatial=True needs pixels with coordinates: give them, or say spatial=False"
+            raise InputError(msg)
+        return None
+    return found.with_spectra(preprocess(found.spectra, settings))

@@ -152,7 +152,7 @@ class FittedEstimator(SpectraEstimator):
     # ---------------------------------------------------------------- prediction
 
     def logits(self, X: Input) -> NDArray[np.float64]:
-        """Logits, shape ``(n_pixels, n_classes)``.
+        """Logits of each pixel by itself, shape ``(n_pixels, n_classes)``.
 
         NaN for pixels without peaks of ions that the model knows: nothing can be said of them, here
         and in all that predicts.

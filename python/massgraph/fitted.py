@@ -20,12 +20,14 @@ from scipy.special import softmax
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph._util.executor import Threads
 from massgraph._util.threads import n_threads
-from massgraph.data.sources import Pixels, batches, parts, runs, sample, take
+from massgraph.data.neighbours import neighbours_around
+from massgraph.data.sources import Pixels, batches, parts, runs, sample, take, without_peaks
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.calibration import sample_of_runs
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.learn.inference import model_output, torch_device
+from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.settings import Settings
 from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.rgcn import RGCN
@@ -142,6 +144,8 @@ class FittedModel:
         What computes the convolutions.
     device
         Name of the torch device, or ``"auto"``.
+    field
+        What the neighbours of a pixel add to its logits; None where they do not count.
 
     Examples
     --------
@@ -159,6 +163,7 @@ class FittedModel:
     origin: Origin
     backend: str = "auto"
     device: str = "auto"
+    field: NeighbourField | None = None
 
     @property
     def torch_device(self) -> torch.device:
@@ -190,7 +195,7 @@ class FittedModel:
     # ---------------------------------------------------------------- prediction
 
     def logits(self, X: Pixels) -> NDArray[np.float64]:
-        """Logits, shape ``(n_pixels, n_classes)``.
+        """Logits of each pixel by itself, shape ``(n_pixels, n_classes)``.
 
         NaN for pixels without peaks of ions that the model knows: nothing can be said of them, here
         and in all that predicts.
@@ -202,9 +207,38 @@ class FittedModel:
         """
         return self.per_pixel(X, self.network.forward)
 
+    def logits_with_neighbours(self, X: Pixels) -> NDArray[np.float64]:
+        """Logits and what neighbours say, shape ``(n_pixels, n_classes)``; NaN where logits are.
+
+        The pixels are to be whole runs: what is not there says nothing.
+        """
+        if self.field is None:
+            return self.logits(X)
+        logits, places = [], []
+        reading = Reading(self, X, "predict")
+        for found in self.outputs_of(reading, "predicting", self.network.forward):
+            logits.append(found.values[0])
+            places.append(without_peaks(found.part.spectra))
+        # Pixels of one run may come in several blocks: neighbours are asked when all are known.
+        return self.with_neighbours(np.concatenate(logits), Spectra.concatenate(places))
+
+    def with_neighbours(self, logits: NDArray[np.float64], where: Spectra) -> NDArray[np.float64]:
+        """Add what neighbours say to the logits of pixels, by the places of these.
+
+        Without coordinates nothing is added, unless neighbours were required in the fit.
+
+        Raises
+        ------
+        InputError
+            For no coordinates, where the fit was given ``spatial=True``.
+        """
+        if self.field is None or (where.coordinates is None and self.settings.spatial is not True):
+            return logits
+        return self.field.added_to(logits, neighbours_around(where))
+
     def probabilities(self, X: Pixels) -> NDArray[np.float64]:
         """Class probabilities, shape ``(n_pixels, n_classes)``; NaN where logits are."""
-        return np.asarray(softmax(self.logits(X), axis=1))
+        return np.asarray(softmax(self.logits_with_neighbours(X), axis=1))
 
     def branch_logits(self, X: Pixels) -> NDArray[np.float64]:
         """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``."""
@@ -245,7 +279,7 @@ class FittedModel:
     # ---------------------------------------------------------------- other models
 
     def only(self, branches: Sequence[str]) -> FittedModel:
-        """Keep some of the branches, at their weights and in their order.
+        """Keep some of the branches, at their weights and in their order, without neighbours.
 
         Raises
         ------
@@ -269,6 +303,7 @@ class FittedModel:
             network=network,
             settings=replace(self.settings, branches=network.names),
             origin=replace(origin, contributions=table, given=given),
+            field=None,  # what neighbours say was measured for the sum of all branches, too
         )
 
     # ---------------------------------------------------------------- description
@@ -297,6 +332,7 @@ class FittedModel:
             "n_training_pixels": int(origin.training.sum()),
             "n_validation_pixels": int(origin.validation.sum()),
             "epochs_run": 0 if origin.history is None else len(origin.history),
+            "field_strength": 0.0 if self.field is None else self.field.strength,
             **_of_axis(self.encoder.axis),
             **_of_branches(origin.contributions),
         }

@@ -22,6 +22,9 @@ def segment(
 ) -> Segmentation:
     """Classify all pixels, with probabilities, uncertainty and explanation.
 
+    Where the model asks neighbours, these are in classes, probabilities and uncertainty. The
+    explanation is of each pixel by itself.
+
     Parameters
     ----------
     model
@@ -58,10 +61,14 @@ def segment(
         if not isinstance(X, Spectra):
             places.append(without_peaks(found.part.spectra))
     origin, trained_here = model.origin, model.was_fitted_to(X)
+    spectra = X if isinstance(X, Spectra) else Spectra.concatenate(places)
+    alone = np.concatenate(logits)
+    decided = model.with_neighbours(alone, spectra)
     return Segmentation.from_probability(
-        X if isinstance(X, Spectra) else Spectra.concatenate(places),
+        spectra,
         model.outputs.names,
-        softmax(np.concatenate(logits), axis=1),
+        softmax(decided, axis=1),
+        by_neighbours=None if model.field is None else _moved(alone, decided),
         reference=reference,
         training=origin.training if trained_here else None,
         validation=origin.validation if trained_here else None,
@@ -69,3 +76,8 @@ def segment(
         history=origin.history,
         parameters=model.summary(),
     )
+
+
+def _moved(alone: NDArray[np.float64], decided: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Pixels of another class than by themselves; those without a class are not."""
+    return np.asarray(np.nan_to_num(alone).argmax(axis=1) != np.nan_to_num(decided).argmax(axis=1))

@@ -49,6 +49,9 @@ class Segmentation:
         The pixels that were segmented; without their peaks where these were read block by block.
     coordinates, run, names, pixel_size, pixel_size_unit, polarity
         As in `Spectra`; `run` holds the name of the run of each pixel.
+    by_neighbours
+        bool, shape ``(n_pixels,)``: pixels that would have another class by themselves; None where
+        neighbours were not asked.
     reference
         The labels given by the user, missing where unlabelled; None where none were given.
     training, validation
@@ -96,6 +99,7 @@ class Segmentation:
     pixel_size: tuple[float, float] | None = None
     pixel_size_unit: str = "um"
     polarity: str | None = None
+    by_neighbours: NDArray[np.bool_] | None = None
     reference: pd.Categorical | None = None
     training: NDArray[np.bool_] | None = None
     validation: NDArray[np.bool_] | None = None
@@ -112,7 +116,7 @@ class Segmentation:
             raise InputError(msg)
         for name in ("label", "uncertainty", "run", "names", "coordinates", "reference"):
             self._check_length(name, n)
-        for name in ("training", "validation"):
+        for name in ("training", "validation", "by_neighbours"):
             self._check_length(name, n)
         if (self.training is None) != (self.validation is None):
             msg = "training and validation must be given together"
@@ -135,6 +139,7 @@ class Segmentation:
         classes: Sequence[str],
         probability: ArrayLike,
         *,
+        by_neighbours: ArrayLike | None = None,
         reference: pd.Categorical | ArrayLike | None = None,
         training: ArrayLike | None = None,
         validation: ArrayLike | None = None,
@@ -156,7 +161,7 @@ class Segmentation:
         reference
             One label per pixel; None, NaN and NA are missing, every other value is taken as text.
             Labels that are none of `classes` are kept as further levels, in order of appearance.
-        training, validation
+        by_neighbours, training, validation
             As for the class, one truth value per pixel.
         versions
             Default: `package_versions`.
@@ -187,9 +192,10 @@ class Segmentation:
             pixel_size=spectra.pixel_size,
             pixel_size_unit=spectra.pixel_size_unit,
             polarity=spectra.polarity,
+            by_neighbours=_mask(by_neighbours),
             reference=None if reference is None else _as_reference(reference, classes),
-            training=None if training is None else np.asarray(training, dtype=bool),
-            validation=None if validation is None else np.asarray(validation, dtype=bool),
+            training=_mask(training),
+            validation=_mask(validation),
             explanation=explanation,
             findings=findings,
             history=history,
@@ -375,6 +381,10 @@ def uncertainty_of(probability: ArrayLike) -> NDArray[np.float64]:
     entropy = -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1)
     share = entropy / np.log(p.shape[1]) if p.shape[1] > 1 else entropy
     return np.where(np.isnan(share), 1.0, np.clip(share, 0.0, 1.0))
+
+
+def _mask(values: ArrayLike | None) -> NDArray[np.bool_] | None:
+    return None if values is None else np.asarray(values, dtype=bool)
 
 
 def _codes(values: pd.Categorical | None, levels: list[str]) -> NDArray[np.int64]:

@@ -11,7 +11,10 @@ from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 from massgraph.data.splits import raster_pitch
 
-__all__ = ["neighbour_pairs", "neighbour_shares", "pairs_among"]
+__all__ = ["AROUND", "neighbour_pairs", "neighbour_shares", "neighbours_around", "pairs_among"]
+
+AROUND = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
+"""Steps (x, y) to the eight around a pixel, in their order on a circle: four on is opposite."""
 
 
 def neighbour_pairs(spectra: Spectra, radius: float = 1.0) -> NDArray[np.int64]:
@@ -46,15 +49,13 @@ def neighbour_pairs(spectra: Spectra, radius: float = 1.0) -> NDArray[np.int64]:
     >>> neighbour_pairs(spectra).tolist()
     [[0, 1]]
     """
-    if spectra.coordinates is None:
-        msg = "the pixels have no coordinates: give them, or say spatial=False"
-        raise InputError(msg)
+    coordinates = _coordinates(spectra)
     if not radius >= 1:
         msg = f"radius is {radius}, need at least 1 pixel"
         raise InputError(msg)
     codes = np.asarray(spectra.run_codes)
     found = [
-        pixels[_pairs_of_run(np.asarray(spectra.coordinates)[pixels], radius)]
+        pixels[_pairs_of_run(_grid(coordinates[pixels]), radius)]
         for pixels in (np.flatnonzero(codes == code) for code in np.unique(codes))
     ]
     pairs = np.concatenate([np.empty((0, 2), dtype=np.int64), *found])
@@ -62,10 +63,21 @@ def neighbour_pairs(spectra: Spectra, radius: float = 1.0) -> NDArray[np.int64]:
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def _pairs_of_run(place: NDArray[np.float64], radius: float) -> NDArray[np.int64]:
-    """Pairs within a run, as indices into its pixels."""
+def _coordinates(spectra: Spectra) -> NDArray[np.float64]:
+    if spectra.coordinates is None:
+        msg = "the pixels have no coordinates: give them, or say spatial=False"
+        raise InputError(msg)
+    return np.asarray(spectra.coordinates)
+
+
+def _grid(place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Places of the pixels of a run in pixels, from 0."""
     place = place[:, :2] - place[:, :2].min(axis=0)
-    grid = place / raster_pitch(place)
+    return np.asarray(place / raster_pitch(place))
+
+
+def _pairs_of_run(grid: NDArray[np.float64], radius: float) -> NDArray[np.int64]:
+    """Pairs within a run, as indices into its pixels."""
     # A tenth of a pixel of slack: stages are not exact.
     pairs = cKDTree(grid).query_pairs(radius + 0.1, p=np.inf, output_type="ndarray")
     return np.sort(pairs.astype(np.int64), axis=1)
@@ -113,3 +125,56 @@ def neighbour_shares(pairs: NDArray[np.int64], n_pixels: int) -> sp.csr_matrix:
     beside = sp.csr_matrix((np.ones(first.size), (first, second)), shape=(n_pixels, n_pixels))
     counts = np.maximum(np.asarray(beside.sum(axis=1)).ravel(), 1.0)
     return sp.csr_matrix(sp.diags(1.0 / counts) @ beside)
+
+
+def neighbours_around(spectra: Spectra) -> NDArray[np.int64]:
+    """The eight around each pixel, by direction.
+
+    Parameters
+    ----------
+    spectra
+        Pixels with coordinates; their peaks are not looked at.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64, shape ``(n_pixels, 8)``: indices of pixels of the same run in the order of `AROUND`,
+        -1 where there is none.
+
+    Raises
+    ------
+    InputError
+        For pixels without coordinates.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.data.neighbours import neighbours_around
+    >>> peaks = [([700.5], [1.0])] * 3
+    >>> spectra = mg.Spectra.from_peaks(peaks, coordinates=[[1, 1], [2, 2], [4, 1]])
+    >>> neighbours_around(spectra)[:2].tolist()
+    [[-1, 1, -1, -1, -1, -1, -1, -1], [-1, -1, -1, -1, -1, 0, -1, -1]]
+    """
+    coordinates = _coordinates(spectra)
+    codes = np.asarray(spectra.run_codes)
+    found = np.full((spectra.n_pixels, len(AROUND)), -1, dtype=np.int64)
+    for code in np.unique(codes):
+        pixels = np.flatnonzero(codes == code)
+        around = _around_in_run(_grid(coordinates[pixels]))
+        found[pixels] = np.where(around >= 0, pixels[around], -1)
+    return found
+
+
+def _around_in_run(grid: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The eight around each pixel of a run, as indices into its pixels."""
+    cell = np.rint(grid).astype(np.int64)
+    width = int(cell[:, 1].max()) + 3  # a column of nothing on both sides: no step leads around
+    number = cell[:, 0] * width + cell[:, 1] + 1
+    order = np.argsort(number, kind="stable")
+    ordered = number[order]
+    found = np.empty((len(cell), len(AROUND)), dtype=np.int64)
+    for direction, (x, y) in enumerate(AROUND):
+        wanted = number + x * width + y
+        place = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+        found[:, direction] = np.where(ordered[place] == wanted, order[place], -1)
+    return found

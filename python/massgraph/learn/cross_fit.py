@@ -7,9 +7,10 @@ not know each other, so that an executor may run them in any way.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ from massgraph.learn.versions import Versions
 from massgraph.learn.weights import weigh
 from massgraph.nn.branch_model import BranchModel
 
-__all__ = ["cross_fit", "fit_single"]
+__all__ = ["CrossFit", "cross_fit", "fit_single"]
 
 Floats = NDArray[np.float64]
 MakeObjective = Callable[[Samples, Samples], Objective]
@@ -54,6 +55,33 @@ class _Fitted:
     held_out: Floats
 
 
+class CrossFit(NamedTuple):
+    """What `cross_fit` returns.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    history
+        Learning curve, the mean over the nets still in training at an epoch; None without nets.
+    contributions
+        One row per branch and one for all: see `RGCNClassifier.contributions_`.
+    by_fold
+        For each fold the model of the parts that were fitted without it, at the same weights.
+
+    Examples
+    --------
+    >>> from massgraph.learn.cross_fit import CrossFit
+    >>> CrossFit._fields
+    ('model', 'history', 'contributions', 'by_fold')
+    """
+
+    model: BranchModel
+    history: pd.DataFrame | None
+    contributions: pd.DataFrame
+    by_fold: tuple[BranchModel, ...]
+
+
 def cross_fit(
     versions: Versions,
     targets: Targets,
@@ -66,7 +94,7 @@ def cross_fit(
     checkpoints: Checkpoints | None = None,
     objective: MakeObjective = CrossEntropy,
     executor: Executor | None = None,
-) -> tuple[BranchModel, pd.DataFrame | None, pd.DataFrame]:
+) -> CrossFit:
     """Fit all branches on all folds, and the weights of their sum.
 
     Parameters
@@ -90,15 +118,6 @@ def cross_fit(
     executor
         What runs the fits (default: one after the other); any executor gives the same bits.
 
-    Returns
-    -------
-    model
-        In evaluation mode.
-    history
-        Learning curve, the mean over the nets still in training at an epoch; None without nets.
-    contributions
-        One row per branch and one for all: see `RGCNClassifier.contributions_`.
-
     Examples
     --------
     >>> import numpy as np
@@ -115,11 +134,9 @@ def cross_fit(
     >>> versions = encode_versions(clf.encoder_, spectra[rows], targets.codes, seed, n_copies=0)
     >>> shape = PartShape.of(clf.settings_, 3, len(clf.encoder_.axis), "auto")
     >>> fold, seeds = np.arange(len(rows)) % 2, seed.spawn(2)
-    >>> model, _, contributions = cross_fit(
-    ...     versions, targets, fold, clf.settings_, shape, device=cpu, seeds=seeds
-    ... )
-    >>> model.names, contributions["branch"].tolist()
-    (('axis',), ['axis', 'all'])
+    >>> found = cross_fit(versions, targets, fold, clf.settings_, shape, device=cpu, seeds=seeds)
+    >>> found.model.names, found.contributions["branch"].tolist(), len(found.by_fold)
+    (('axis',), ['axis', 'all'], 2)
     """
     n_folds = int(fold.max()) + 1
     # A partial of a function of this module, not a closure: executors may have to pickle it.
@@ -138,13 +155,24 @@ def cross_fit(
         closed_form = branch(name).fit
         if closed_form is not None:  # one of all pixels in place of one per fold
             rng = np.random.default_rng(seeds[number * n_folds])
-            closed_form(parts[name][0], versions, targets, np.arange(len(fold)), rng)
-            parts[name] = parts[name][:1]
-    model = BranchModel(parts).to(device).eval()
+            of_all = deepcopy(parts[name][0])
+            closed_form(of_all, versions, targets, np.arange(len(fold)), rng)
+            parts[name] = [of_all]
     usual = np.array([branch(name).usual_weight for name in settings.branches])
     weights, table = weigh(held_out, targets, settings.branches, usual)
+    by_fold = [
+        {name: [found[number * n_folds + k].part] for number, name in enumerate(settings.branches)}
+        for k in range(n_folds)
+    ]
+    model, *of_folds = (_weighted(each, weights, device) for each in (parts, *by_fold))
+    history = _mean_history([one.history for one in found if one.history is not None])
+    return CrossFit(model, history, table, tuple(of_folds))
+
+
+def _weighted(parts: dict[str, list[Any]], weights: Floats, device: torch.device) -> BranchModel:
+    model = BranchModel(parts).to(device).eval()
     model.weights.copy_(torch.from_numpy(weights))
-    return model, _mean_history([one.history for one in found if one.history is not None]), table
+    return model
 
 
 def _tasks(

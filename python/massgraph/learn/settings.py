@@ -31,6 +31,7 @@ class Settings(EncoderSettings):
 
     branches: tuple[str, ...] = default_branches()
     folds: int = 3
+    spatial: bool | str = "auto"
     hidden: tuple[int, ...] = (8, 16)
     batch_norm: bool = True
     augment: int = 5
@@ -51,6 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "published": {
         "branches": ("relational",),
         "folds": 1,
+        "spatial": False,
         "tolerance": 0.001,
         "tolerance_unit": "Da",
         "rule": "reference",
@@ -149,6 +151,10 @@ TYPES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
         lambda value: isinstance(value, bool),
         ("directed", "standardize", "batch_norm", "as_published"),
     ),
+    '"auto", True or False': (
+        lambda value: isinstance(value, bool) or value == "auto",
+        ("spatial",),
+    ),
     "text": (lambda value: isinstance(value, str), ("tolerance_unit", "rule")),
     "a list of names": (_all(lambda value: isinstance(value, str)), ("branches", "features")),
     "a list of whole numbers": (_all(_is_whole), ("hidden",)),
@@ -182,6 +188,9 @@ def _check_branches(settings: Settings) -> None:
         raise InputError(msg)
     if settings.folds == 1 and len(branches) > 1:
         msg = f"folds 1 leaves nothing to weigh {len(branches)} branches by: use 2 folds or more"
+        raise InputError(msg)
+    if settings.folds == 1 and settings.spatial is True:
+        msg = "folds 1 leaves nothing to learn from what neighbours say: use 2 folds or more"
         raise InputError(msg)
     if settings.as_published and (settings.folds, branches) != (1, ("relational",)):
         msg = 'the published preset is branches=("relational",) with folds=1: use preset="default"'

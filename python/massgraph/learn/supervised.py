@@ -23,8 +23,10 @@ from massgraph.encode.tolerance import difference_tolerance
 from massgraph.learn.branches import PartShape
 from massgraph.learn.checkpoints import Checkpoints
 from massgraph.learn.cross_fit import cross_fit, fit_single
+from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.objectives import Samples
 from massgraph.learn.settings import Settings
+from massgraph.learn.surroundings import Surroundings, field_of_surroundings
 from massgraph.learn.targets import Targets
 from massgraph.learn.versions import encode_versions
 
@@ -48,6 +50,8 @@ class Learnt:
         bool, one per labelled pixel: held out to stop the training and not learnt from.
     history, contributions, n_nets
         As for `massgraph.fitted.Origin`.
+    field
+        What neighbours say; None where they do not count.
 
     Examples
     --------
@@ -75,6 +79,7 @@ class Learnt:
     history: pd.DataFrame | None
     contributions: pd.DataFrame | None
     n_nets: int
+    field: NeighbourField | None = None
 
 
 def fit_classes(
@@ -87,6 +92,7 @@ def fit_classes(
     backend: str,
     device: torch.device,
     find_tolerance: bool,
+    around: Surroundings | None = None,
     checkpoints: Checkpoints | None = None,
     executor: Executor | None = None,
 ) -> Learnt:
@@ -107,6 +113,9 @@ def fit_classes(
         What computes the convolutions, and where nets are trained.
     find_tolerance
         Whether to find the tolerance of mass differences in the data.
+    around
+        The pixels with their neighbours, preprocessed, to learn from what these say; None where
+        they are not to count.
     checkpoints, executor
         As for `massgraph.learn.cross_fit.cross_fit`.
 
@@ -136,7 +145,9 @@ def fit_classes(
         settings = replace(settings, tolerance=found)
     # Four streams: the split, the faults of copies, first weights, and what training draws.
     seeds = np.random.SeedSequence(seed).spawn(4)
-    fit = _Fit(labelled, targets, groups, settings, axis, seeds, backend, device, checkpoints)
+    fit = _Fit(
+        labelled, targets, groups, settings, axis, around, seeds, backend, device, checkpoints
+    )
     return fit.by_folds(executor) if settings.folds > 1 else fit.at_once()
 
 
@@ -149,6 +160,7 @@ class _Fit:
     groups: NDArray[np.int64] | None
     settings: Settings
     axis: MassAxis | None
+    around: Surroundings | None
     seeds: list[np.random.SeedSequence]
     backend: str
     device: torch.device
@@ -179,7 +191,7 @@ class _Fit:
             n_weighing=_n_weighing(settings),
         )
         n_nets = int(fold.max()) + 1
-        network, history, contributions = cross_fit(
+        found = cross_fit(
             versions,
             targets,
             fold,
@@ -190,8 +202,28 @@ class _Fit:
             checkpoints=self.checkpoints,
             executor=executor,
         )
+        field = None
+        if self.around is not None:
+            field = field_of_surroundings(
+                self.around,
+                found.by_fold,
+                encoder,
+                fold,
+                targets,
+                device=self.device,
+                required=settings.spatial is True,
+            )
         held_out = np.zeros(self.labelled.n_pixels, dtype=bool)
-        return Learnt(encoder, network, settings, held_out, history, contributions, n_nets)
+        return Learnt(
+            encoder,
+            found.model,
+            settings,
+            held_out,
+            found.history,
+            found.contributions,
+            n_nets,
+            field,
+        )
 
     def at_once(self) -> Learnt:
         """A single part: some pixels stop its training and are not learnt from."""

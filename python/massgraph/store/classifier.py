@@ -17,6 +17,7 @@ from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.features import feature_names
 from massgraph.fitted import FittedModel
 from massgraph.learn.inference import torch_device
+from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.store.card import model_card
 from massgraph.store.checks import axis_layout, axis_of, axis_tensors, columns_of
 from massgraph.store.config import LABEL_TYPES, Restored, restore
@@ -68,7 +69,12 @@ def _config(model: FittedModel) -> dict[str, Any]:
         "n_nets": origin.n_nets,
         "contributions": columns_of(origin.contributions),
         "axis": _axis_numbers(model.encoder),
+        "field": None if model.field is None else _field(model.field),
     }
+
+
+def _field(field: NeighbourField) -> dict[str, Any]:
+    return {"strength": field.strength, "shares": field.shares.tolist()}
 
 
 def _axis_numbers(encoder: PeakEncoder) -> dict[str, float] | None:
@@ -132,6 +138,7 @@ def _build(restored: Restored, tensors: Mapping[str, torch.Tensor], where: str) 
         origin=restored.origin,
         backend=restored.backend,
         device=restored.device,
+        field=restored.field,
     )
 
 
@@ -179,8 +186,8 @@ CLASSIFIER = Kind(
             "axis",
         }
     ),
-    # Came after the first release: models without it load as they always did.
-    optional=frozenset({"given"}),
+    # Came after the first release: models without them load as they always did.
+    optional=frozenset({"given", "field"}),
     describe=_describe,
     restore=_restore,
     build=_build,

@@ -15,6 +15,7 @@ from massgraph._util.errors import InputError
 from massgraph.fitted import Classes, Origin
 from massgraph.learn.branches import PartShape, branch_names
 from massgraph.learn.checkpoints import HISTORY
+from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.objectives import CrossEntropy
 from massgraph.learn.parts import new_model
 from massgraph.learn.provenance import check_provenance
@@ -49,6 +50,7 @@ CONTRIBUTIONS = (
     "balanced_accuracy_without",
 )
 MOST_NETS = 100
+ROUNDING = 1e-6  # of shares that sum to one
 # Types of labels by the name of their dtype, so that `classes_` comes back as it was.
 LABEL_TYPES: dict[str, type] = {
     "str": str,
@@ -70,6 +72,8 @@ class Restored:
         That of the encoder.
     axis
         Numbers of the mass axis that are no arrays; None for a model as published.
+    field
+        As for `FittedModel`.
 
     Examples
     --------
@@ -95,6 +99,7 @@ class Restored:
     device: str
     feature_range: tuple[float, float]
     axis: dict[str, Any] | None
+    field: NeighbourField | None
 
     @property
     def n_ions(self) -> int | None:
@@ -169,7 +174,24 @@ def restore(config: dict[str, Any]) -> Restored:
         device=parameters["device"],
         feature_range=(span[0], span[1]),
         axis=config["axis"],
+        field=_field(config.get("field"), len(outputs)),
     )
+
+
+def _field(values: Any, n_classes: int) -> NeighbourField | None:
+    if values is None:
+        return None
+    same_names(values, {"strength", "shares"}, "value of the field")
+    strength, rows = values["strength"], values["shares"]
+    fine = type(strength) in (int, float) and 0 < strength <= 1
+    check(fine, values, "strength", "no number above 0, up to 1")
+    square = is_list_of(rows, list) and len(rows) == n_classes
+    square = square and all(is_list_of(row, float) and len(row) == n_classes for row in rows)
+    check(square, values, "shares", f"no table of {n_classes} x {n_classes} numbers")
+    shares = np.array(rows, dtype=np.float64)
+    fine = bool((shares > 0).all() and (abs(shares.sum(axis=1) - 1) < ROUNDING).all())
+    check(fine, values, "shares", "no shares")
+    return NeighbourField(float(strength), shares)
 
 
 def _given(config: dict[str, Any]) -> tuple[str, ...]:
@@ -190,8 +212,9 @@ def _given(config: dict[str, Any]) -> tuple[str, ...]:
 def _settings(config: dict[str, Any], preset: str) -> Settings:
     values = dict(config["settings"])
     no_others(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
-    # A setting that came after the model was saved: the preset says how it was before.
-    values = {**PRESETS[preset], **values}
+    # A setting that came after the model was saved: the preset says how it was before, when no
+    # model asked neighbours.
+    values = {"spatial": False, **PRESETS[preset], **values}
     for name in values.get("branches", ()):
         if isinstance(name, str) and name not in branch_names():
             msg = f"the branch {name!r} is unknown (register_branch makes one known)"
