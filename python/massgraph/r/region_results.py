@@ -96,13 +96,14 @@ def region_values(
         "polarity": segmentation.polarity,
         "versions": segmentation.versions,
         **({} if regions is None else region_model_values(regions)),
-        **({"log_likelihood": regions.log_likelihood_} if _has_pixels(regions) else {}),
+        **_likelihood(regions),
     }
 
 
-def _has_pixels(regions: SpatialRegions | None) -> bool:
-    """Whether an estimator knows the pixels of its fit, as those that were loaded do not."""
-    return regions is not None and hasattr(regions, "log_likelihood_")
+def _likelihood(regions: SpatialRegions | None) -> dict[str, float]:
+    """Of the pixels of the fit, which an estimator that was loaded does not know."""
+    found = getattr(regions, "log_likelihood_", None)
+    return {} if found is None else {"log_likelihood": float(found)}
 
 
 def region_model_values(regions: SpatialRegions) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def regions_from_values(
     """
     probability = values["probability"]
     if spectra is None:
-        empty = [([], [])] * len(probability)
+        empty: list[tuple[list[float], list[float]]] = [([], [])] * len(probability)
         spectra = Spectra.from_peaks(empty, polarity=values["polarity"], **pixels)
     return Segmentation.from_probability(
         spectra,
