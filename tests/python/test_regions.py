@@ -306,7 +306,7 @@ def test_covariances_of_their_own_where_the_data_ask_for_them():
     score = {name: adjusted_rand_score(inside, fit.labels_) for name, fit in found.items()}
     assert len(found["auto"].region_model_.mixture.covariance) == 2
     assert score["auto"] > 0.95
-    assert score["shared"] < 0.5
+    assert score["shared"] < 0.8
 
 
 def test_tissue_like_any_other_shares_its_covariance(fitted):

@@ -354,7 +354,7 @@ def fit_regions(
     image = read_image(X, axis, group, radius=settings.reach, one_region=one_region)
     known = int(image.known.sum())
     if known < (settings.n_regions or 1):
-        msg = f"{settings.n_regions or 1} regions need as many pixels with peaks, got {known}"
+        msg = f"{settings.n_regions or 1} regions need as many pixels with peaks at least, got {known}"
         raise InputError(msg)
     found = find_regions(image, settings, rng, init)
     model = RegionModel(
@@ -462,7 +462,7 @@ def _searched(
 def _of_tissue(init: NDArray[np.int64], image: RegionImage) -> NDArray[np.int64]:
     """Less the labels that lie off tissue for the most part: that is a region already."""
     known = init >= 0
-    size = np.bincount(init[known])
+    size = np.bincount(init[known], minlength=1)
     inside = np.bincount(init[known & image.tissue], minlength=size.size)
     return np.where(known & (2 * inside > size)[np.maximum(init, 0)], init, -1)
 
