@@ -260,7 +260,7 @@ def summarize_regions(
         summary["cautions"] = list(findings.cautions)
     if segmentation.reference is not None:
         agreement = _agreement(segmentation.reference, segmentation.label)
-        summary["agreement_with_labels"] = agreement
+        summary["adjusted_rand_index"] = agreement
     summary["mean_uncertainty"] = float(segmentation.uncertainty.mean())
     summary["seconds"] = round(time.monotonic() - started, 1)
     return summary

@@ -92,7 +92,7 @@ def test_the_summary_says_it_in_words(
     assert list(summary["defining_molecules"]) == names
     assert sum(summary["regions"].values()) == summary["pixels"]
     assert isinstance(summary["cautions"], list)
-    assert -0.5 <= summary["agreement_with_labels"] <= 1
+    assert -0.5 <= summary["adjusted_rand_index"] <= 1
     adata = anndata.read_h5ad(tmp_path / "regions" / "segmentation.h5ad")
     given = pd.read_csv(data / "run1.csv")["label"]
     assert adata.obs["massgraph_reference"].notna().sum() == len(given)
