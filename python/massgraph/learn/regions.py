@@ -353,8 +353,9 @@ def fit_regions(
     one_region = settings.n_regions == 1
     image = read_image(X, axis, group, radius=settings.reach, one_region=one_region)
     known = int(image.known.sum())
-    if known < (settings.n_regions or 1):
-        msg = f"{settings.n_regions or 1} regions need as many pixels with peaks at least, got {known}"
+    wanted = settings.n_regions or 1
+    if known < wanted:
+        msg = f"{wanted} regions need as many pixels with peaks at least, got {known}"
         raise InputError(msg)
     found = find_regions(image, settings, rng, init)
     model = RegionModel(

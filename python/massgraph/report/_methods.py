@@ -35,7 +35,7 @@ def methods(segmentation: Segmentation) -> list[str]:
 
 def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
     by_molecule = parameters["features"] == "molecules"
-    what = "molecule" if by_molecule else "ion"
+    what, one = ("molecule", "a molecule") if by_molecule else ("ion", "an ion")
     named = f"massgraph {version}".strip()
     yield (
         f"Regions were found without labels by {named} (SpatialRegions, seed "
@@ -48,7 +48,7 @@ def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
             f"{parameters['molecules']:,} molecules."
         )
     yield (
-        f"The amount of a {what} is log(1 + G s), with s its share in the ion current of these "
+        f"The amount of {one} is log(1 + G s), with s its share in the ion current of these "
         f"ions in the pixel and G the number of {what}s."
     )
     if parameters["off_tissue"]:
