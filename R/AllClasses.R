@@ -92,16 +92,14 @@ resultOfPython <- function(values, coord, run, names) {
 #'   within regions, `stability`, how well maps made of either half of the molecules find it again
 #'   (mean Jaccard index, 0 to 1), the number of molecules that define it, and all this in words,
 #'   the `verdict`,
-#' * `features`, a table of the molecules: the feature `i` and the `mz` of the most intense ion, and
-#'   all its ions; and the matrices of molecules by regions `effect` (how much more there is in
-#'   the region than in the rest of the tissue, in deviations within regions), `auc`, `mean` (of the
-#'   log amounts), `p_value` and `fdr`, behind [topFeatures()],
-#' * `families`, the table behind [ionFamilies()],
-#' * `maps`, a list of factors: the regions of each pixel by the number of regions, of one fit
-#'   (see [regionsAt()]), and `selection`, the curve that the number was chosen by; both hold the one
-#'   number only, and nothing, where `k` was given,
+#' * `molecules`, the table behind [topFeatures()], and `families`, that behind [ionFamilies()],
+#' * `maps`, a list of factors: the region of each pixel, by the number of regions. They are of one
+#'   fit, and regions are named after those of the result that they share most pixels with. Where
+#'   `k` was given, there is only one,
+#' * `selection`, the curve that the number was chosen by, `NULL` where it was given,
 #' * `balances`, a table of kinds of pairs of ions, such as sodium in place of hydrogen, and
-#'   `balance_images`, the matrix of pixels by kinds of their log ratios: maps of salt, washing and matrix,
+#'   `balance_images`, the matrix of pixels by kinds of their log ratios: maps of salt, washing and
+#'   matrix. `shown` are numbers of molecules that [writeH5AD()] writes images of,
 #' * `cautions`, what makes the map doubtful, one sentence each,
 #' * `settings`, those that were asked for and those that the data decided, and `versions`,
 #' * `log_likelihood`, `n_parameters` and `n_tissue`, the pixels that count, behind [logLik()],
@@ -119,15 +117,12 @@ setClass("SpatialRegions", contains = "SpatialResults")
 
 # What Python returns as the model data of regions; a pixel without known ions is in none.
 asRegions <- function(values) {
-    for (name in intersect(c("probability", REGION_MEASURES), names(values)))
-        colnames(values[[name]]) <- values$classes
+    if (!is.null(values$probability))
+        colnames(values$probability) <- values$classes
     if (!is.null(values$balance_images))
         colnames(values$balance_images) <- values$balances$relation
     structure(values, class = "regionModel")
 }
-
-# Matrices of molecules by regions.
-REGION_MEASURES <- c("effect", "auc", "mean", "p_value", "fdr")
 
 newRegions <- function(model, featureData, pixelData) {
     new("SpatialRegions", SpatialResults(model, featureData = featureData, pixelData = pixelData))

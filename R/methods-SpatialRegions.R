@@ -30,10 +30,12 @@
 #'   curve that the number of regions was chosen by.
 #' * `topFeatures`: a `DataFrame` with one row per molecule and region: `i` and the keys of
 #'   `featureData` (m/z) of its most intense ion, `class`, `effect` (how much more of it the region
-#'   holds than the rest of the tissue, in deviations within regions), `auc` (the chance that a pixel
-#'   of the region holds more than one elsewhere), `mean` (of the log amounts), and `p_value` and
-#'   `fdr` of the test in the map that the other half of the molecules makes. The effects describe,
-#'   and are circular: the molecules made the regions. The tests are not.
+#'   holds than the rest of the tissue, in deviations within regions) and its `direction`, `auc` (the
+#'   chance that a pixel of the region holds more than one elsewhere), `mean` and `mean_elsewhere`
+#'   (log amounts), `p_value` and `fdr` of the test in the map that the other half of the molecules
+#'   makes (missing where that does not find the region again), and all `ions` of the molecule with
+#'   the `relations` that connect them. The effects describe, and are circular: the molecules made
+#'   the regions. The tests are not.
 #' * `logLik`: the log-likelihood of the components of the pixels of tissue, so that `AIC()` and
 #'   `BIC()` work.
 #' @seealso [regionsAt()], [ionFamilies()], [writeH5AD()], [writeRegions()]
@@ -98,25 +100,24 @@ setMethod("topFeatures", "SpatialRegions", function(object, n = Inf,
     checkDots(...)
     sort.by <- match.arg(sort.by)
     checkPixels(object)
-    molecules <- object$features
-    classes <- object$classes
-    data <- featureData(object)[molecules$i, , drop = FALSE]
+    molecules <- object$molecules
+    molecules <- molecules[featureOrder(molecules, sort.by), , drop = FALSE]
+    data <- featureData(object)
     keys <- if (is(data, "XDataFrame")) unlist(keys(data)) else intersect("mz", names(data))
-    each <- rep(seq_len(nrow(molecules)), length(classes))
-    values <- lapply(setNames(nm = REGION_MEASURES), function(name) as.vector(object[[name]]))
-    table <- DataFrame(i = molecules$i[each], as(data, "DFrame")[each, keys, drop = FALSE],
-        class = rep(classes, each = nrow(molecules)), values,
-        molecules[each, setdiff(names(molecules), c("i", "mz")), drop = FALSE], row.names = NULL)
-    # What was not asked for a region says nothing of it.
-    table <- table[!is.na(table$effect), , drop = FALSE]
-    head(table[featureOrder(table, sort.by), , drop = FALSE], n = n)
+    table <- DataFrame(i = molecules$i, as(data, "DFrame")[molecules$i, keys, drop = FALSE],
+        class = molecules$region, molecules[MEASURES], row.names = NULL)
+    head(table, n = n)
 })
 
-featureOrder <- function(table, sort.by) {
+# Columns of the table of molecules that are of a molecule in a region.
+MEASURES <- c("effect", "direction", "auc", "mean", "mean_elsewhere", "p_value", "fdr", "n_ions",
+    "ions", "relations")
+
+featureOrder <- function(molecules, sort.by) {
     switch(sort.by,
-        none = seq_len(nrow(table)),
-        fdr = order(table$fdr, -abs(table$effect)),
-        order(table[[sort.by]], decreasing = TRUE))
+        none = seq_len(nrow(molecules)),
+        fdr = order(molecules$fdr, -abs(molecules$effect)),
+        order(molecules[[sort.by]], decreasing = TRUE))
 }
 
 #' @rdname SpatialRegions-methods
@@ -235,16 +236,25 @@ setMethod("plot", c(x = "SpatialRegions", y = "missing"), function(x,
     if (missing(ylab))
         ylab <- c(effect = "Effect (deviations within regions)", mean = "Mean log amount")[[type]]
     checkPixels(x)
-    molecules <- x$features
+    molecules <- x$molecules[x$molecules$region == x$classes[1L], ]
+    molecules <- molecules[order(molecules$mz), ]
     # The features that stand for molecules, since no other has an effect.
     data <- featureData(x)[molecules$i, , drop = FALSE]
     # Pixels off tissue are compared with tissue, which hides how regions of tissue differ.
     if (is.null(select))
         select <- setdiff(x$classes, x$off_tissue)
     plot(SpatialResults(modelData(x), featureData = data, pixelData = pixelData(x)),
-        y = x[[type]], select = select, xlab = xlab, ylab = ylab, ...,
+        y = byRegion(x, type, molecules$molecule), select = select, xlab = xlab, ylab = ylab, ...,
         col = regionColours(x$classes, x, col))
 })
+
+# A column of the table of molecules as a matrix, molecules by regions.
+byRegion <- function(x, name, molecules) {
+    vapply(setNames(nm = x$classes), function(region) {
+        own <- x$molecules[x$molecules$region == region, ]
+        own[[name]][match(molecules, own$molecule)]
+    }, numeric(length(molecules)))
+}
 
 # What speaks for each number of regions; a stem stands at the one that was chosen.
 plotSelection <- function(x, ..., superpose = FALSE, xlab = NULL, ylab = NULL) {

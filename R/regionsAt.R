@@ -9,7 +9,9 @@
 #' @param data The image that `object` was fitted to, which holds the peaks.
 #' @param verbose,chunkopts,nchunks,BPPARAM As for [spatialRegions()].
 #' @param ... Not used: an argument that is not known is an error.
-#' @return A [SpatialRegions-class] object with `k` regions.
+#' @return A [SpatialRegions-class] object with `k` regions. They are numbered anew, while in `$maps`
+#'   and in pictures of them, a region keeps the number of that of the result that it shares most
+#'   pixels with.
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
 #'     x <- exampleImage()

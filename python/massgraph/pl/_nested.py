@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from massgraph.explain.nested_maps import matched, nested_numbers
 from massgraph.pl._style import OFF_TISSUE, class_colours, region_colours
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "APART",
     "label_palette",
-    "matched",
     "nested_colours",
     "of_regions",
     "palette",
@@ -77,52 +76,12 @@ def nested_colours(
     """
     regions = _regions(segmentation)
     apart = APART in segmentation.classes
-    own = len(regions) + apart
+    label = _tissue(segmentation.label, regions)
     found = {}
-    for way in (range(own, max(findings.maps, default=0) + 1), range(own - 1, 0, -1)):
-        codes, numbers = _tissue(segmentation.label, regions), np.arange(len(regions))
-        for k in (k for k in way if k in findings.maps):
-            labels = findings.maps[k]
-            tissue = np.where(labels < k - apart, labels, -1)
-            numbers = matched(codes, numbers, tissue, k - apart)
-            codes = tissue
-            colours = [*region_colours(int(numbers.max(initial=-1)) + 1)]
-            of_label = [*(colours[n] for n in numbers), *[OFF_TISSUE] * apart, ""]
-            found[k] = np.array(of_label)[labels]
-    return dict(sorted(found.items()))
-
-
-def matched(known: Codes, numbers: Codes, codes: Codes, n: int) -> Codes:
-    """Numbers for `n` regions of one map by those of another.
-
-    Parameters
-    ----------
-    known, numbers
-        Region of each pixel in the other map, -1 where none, and the number of each region.
-    codes
-        Region of each pixel, from 0 to ``n - 1``, -1 where none.
-    n
-        How many regions there are.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64, shape ``(n,)``, all different. Pairs of regions share numbers such that most pixels
-        keep theirs; the others take the smallest numbers that are left.
-    """
-    both = (known >= 0) & (codes >= 0)
-    shared = np.zeros((n, len(numbers)), dtype=np.int64)
-    np.add.at(shared, (codes[both], known[both]), 1)
-    # Of regions that share as many pixels the one with the smaller number; all this is below one.
-    tie = numbers / (max(n, 1) * (1 + numbers.max(initial=0)))
-    mine, theirs = linear_sum_assignment(shared - tie, maximize=True)
-    found = np.full(n, -1, dtype=np.int64)
-    for one, other in zip(mine, theirs, strict=True):
-        if shared[one, other]:
-            found[one] = numbers[other]
-    # A number of the other map that nobody took stays its own: two regions would look like one.
-    free = np.setdiff1d(np.arange(n + len(numbers) + int(numbers.max(initial=0)) + 1), numbers)
-    found[found < 0] = free[: np.count_nonzero(found < 0)]
+    for k, numbers in nested_numbers(findings.maps, label, len(regions), apart=apart).items():
+        colours = region_colours(int(numbers.max(initial=-1)) + 1)
+        of_label = [*(colours[n] for n in numbers), *[OFF_TISSUE] * apart, ""]
+        found[k] = np.array(of_label)[findings.maps[k]]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from massgraph._util.errors import InputError
 from massgraph.data.alignment import assign_to_axis
 from massgraph.data.spectra import Spectra
+from massgraph.explain.nested_maps import nested_numbers
+from massgraph.explain.region_findings import RegionFindings
 from massgraph.learn.regions import RegionModel
-from massgraph.r.results import model_to_bytes, plain
+from massgraph.r.results import model_from_bytes, model_to_bytes, plain
 from massgraph.regions import SpatialRegions
 from massgraph.segmentation import Segmentation
 
@@ -20,8 +22,7 @@ __all__ = ["region_model_values", "region_values", "regions_from_values"]
 
 Floats = NDArray[np.float64]
 
-# Columns of `RegionFindings.molecules` that say what a molecule is, whatever the region.
-OF_MOLECULE = ("molecule", "mz", "n_ions", "ions", "relations")
+REGION = "region {}".format
 
 
 def region_values(
@@ -37,18 +38,18 @@ def region_values(
         The fitted estimator, so that R can predict with it; without it the values of
         `region_model_values` are absent. `log_likelihood` is there where it was fitted here.
     axis
-        Ascending m/z of the features of the image, where it has some: `features` then says which of
-        them is the most intense ion of each molecule.
+        Ascending m/z of the features of the image; None where it has none. The most intense ions of
+        the molecules are its features then.
 
     Returns
     -------
     dict
-        `class` (factor), `probability` (pixels x regions), `uncertainty`; `features`, one row per
-        molecule, ascending in m/z, with `i`, its feature, from 1; `effect`, `auc`, `mean`,
-        `p_value` and `fdr`, each molecules x regions, NaN where not asked; the tables `regions`,
-        `families`, `selection` and `balances` of `RegionFindings`; `maps` (factors by number of
-        regions), `balance_images` (pixels x balances) and `cautions`; `off_tissue`, the class of
-        that name or None; `mz` of the features; `settings`, `reference`, `polarity`, `versions`.
+        `class` (factor), `probability` (pixels x regions), `uncertainty`, `mz` of the features; the
+        tables `regions`, `molecules`, `families`, `selection` and `balances`, the matrix
+        `balance_images`, `shown` and `cautions` of `RegionFindings`, with the feature `i` of each
+        molecule, from 1; `maps`, factors by number of regions, in which a region is named after the
+        one of the result that it shares most pixels with; `off_tissue`, the class of that name or
+        None; `settings`, `reference`, `polarity` and `versions`.
 
     Raises
     ------
@@ -62,35 +63,33 @@ def region_values(
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
     >>> regions = mg.SpatialRegions(n_regions=3).fit(spectra)
     >>> values = region_values(regions.segment(spectra), regions)
-    >>> values["classes"].tolist(), values["effect"].shape == values["fdr"].shape
+    >>> values["classes"].tolist(), values["maps"]["3"].tolist() == values["class"].tolist()
     (['region 1', 'region 2', 'off-tissue'], True)
     """
     found = segmentation.findings
     if found is None:
         msg = "the segmentation has no findings: make it with segment(..., explain=True)"
         raise InputError(msg)
-    classes = list(segmentation.classes)
-    features = _features(found.molecules, axis)
-    measures = {
-        name: _by_region(found.molecules, name, features, classes)
-        for name in ("effect", "auc", "mean", "p_value", "fdr")
-    }
+    ions = found.molecules["mz"].to_numpy(np.float64)
+    mz = np.unique(ions) if axis is None else axis
+    molecules = found.molecules.copy()
+    molecules.insert(0, "i", assign_to_axis(ions, mz).astype(np.int64) + 1)
     return {
-        "classes": np.array(classes, dtype=object),
+        "classes": np.array(segmentation.classes, dtype=object),
         "class": segmentation.label,
         "probability": segmentation.probability,
         "uncertainty": segmentation.uncertainty,
-        "mz": features["mz"].to_numpy(np.float64) if axis is None else axis,
-        "features": features.drop(columns="molecule"),
-        **measures,
+        "mz": mz,
         "regions": found.regions,
+        "molecules": molecules,
         "families": found.families,
         "selection": found.selection,
-        "maps": {str(k): _map(labels, k, classes) for k, labels in found.maps.items()},
+        "maps": _maps(segmentation, found),
         "balances": found.balances,
         "balance_images": found.balance_images.astype(np.float64),
-        "off_tissue": _off_tissue(classes),
+        "shown": found.shown,
         "cautions": np.array(found.cautions, dtype=object),
+        "off_tissue": _off_tissue(segmentation),
         "settings": {name: plain(value) for name, value in segmentation.parameters.items()},
         "reference": segmentation.reference,
         "polarity": segmentation.polarity,
@@ -119,12 +118,11 @@ def region_model_values(regions: SpatialRegions) -> dict[str, Any]:
     >>> values["settings"]["n_regions"], values["state"][:2]
     (3, b'PK')
     """
-    summary = regions.summary()
     model: RegionModel = regions.region_model_
     return {
         "classes": np.array(model.names, dtype=object),
         "selection": model.selection,
-        "settings": {name: plain(value) for name, value in summary.items()},
+        "settings": {name: plain(value) for name, value in regions.summary().items()},
         "polarity": model.polarity,
         "n_parameters": regions.n_parameters_,
         "n_tissue": model.origin.data["n_tissue"],
@@ -132,35 +130,27 @@ def region_model_values(regions: SpatialRegions) -> dict[str, Any]:
     }
 
 
-def _features(molecules: pd.DataFrame, axis: Floats | None) -> pd.DataFrame:
-    """One row per molecule, ascending in m/z, with its feature, counted from one as R does."""
-    each = molecules[list(OF_MOLECULE)].drop_duplicates("molecule").sort_values("mz")
-    each = each.reset_index(drop=True)
-    mz = each["mz"].to_numpy(np.float64)
-    feature = np.arange(mz.size) if axis is None else assign_to_axis(mz, axis)
-    each.insert(0, "i", feature.astype(np.int64) + 1)
-    return each
+def _off_tissue(segmentation: Segmentation) -> str | None:
+    """The region of the pixels off tissue, which is the last one."""
+    classes = segmentation.classes
+    return None if classes[-1] == REGION(len(classes)) else classes[-1]
 
 
-def _by_region(
-    molecules: pd.DataFrame, measure: str, features: pd.DataFrame, classes: list[str]
-) -> Floats:
-    """A column of the table of molecules as a matrix, molecules x regions."""
-    table = molecules.pivot(index="molecule", columns="region", values=measure)
-    wide = table.reindex(index=features["molecule"], columns=classes)
-    return np.asarray(wide.to_numpy(dtype=np.float64))
-
-
-def _map(labels: NDArray[np.int64], n_regions: int, classes: list[str]) -> pd.Categorical:
-    names = [f"region {k + 1}" for k in range(n_regions)]
-    if _off_tissue(classes) is not None:
-        names[-1] = classes[-1]
-    return pd.Categorical.from_codes(labels, pd.Index(names, dtype=object))
-
-
-def _off_tissue(classes: list[str]) -> str | None:
-    """The region of the pixels off tissue, the last one; all maps of a fit have it, or none."""
-    return None if classes[-1] == f"region {len(classes)}" else classes[-1]
+def _maps(segmentation: Segmentation, found: RegionFindings) -> dict[str, pd.Categorical]:
+    off_tissue = _off_tissue(segmentation)
+    apart = off_tissue is not None
+    n_regions = len(segmentation.classes) - apart
+    label = np.asarray(segmentation.label.codes, dtype=np.int64)
+    tissue = np.where(label < n_regions, label, -1)
+    maps = {}
+    for k, numbers in nested_numbers(found.maps, tissue, n_regions, apart=apart).items():
+        names = [REGION(number + 1) for number in np.sort(numbers)] + [off_tissue] * apart
+        # Levels in the order of their numbers, whatever the order of the labels.
+        code = np.append(np.argsort(np.argsort(numbers)), [len(numbers)] * apart)
+        labels = found.maps[k]
+        codes = np.where(labels < 0, -1, np.append(code, -1)[labels])
+        maps[str(k)] = pd.Categorical.from_codes(codes, pd.Index(names, dtype=object))
+    return maps
 
 
 # -------------------------------------------------------------------- back from R
@@ -178,7 +168,7 @@ def regions_from_values(
     pixels
         `coordinates`, `run` and `names` as for `Spectra`, where there are no `spectra`.
     spectra
-        The pixels with their peaks, which R keeps in the data.
+        The pixels with their peaks, which R keeps in the data, for images of molecules.
 
     Examples
     --------
@@ -188,18 +178,37 @@ def regions_from_values(
     >>> regions = mg.SpatialRegions(n_regions=3).fit(spectra)
     >>> values = region_values(regions.segment(spectra), regions)
     >>> again = regions_from_values(values, {"coordinates": spectra.coordinates})
-    >>> (again.label.codes == regions.labels_).all()
+    >>> bool((again.label.codes == regions.labels_).all())
     True
     """
     probability = values["probability"]
-    if spectra is None:
+    shown = np.empty(0, dtype=np.int64)
+    images = np.empty((len(probability), 0), dtype=np.float32)
+    if spectra is not None:
+        shown = np.atleast_1d(values["shown"]).astype(np.int64)
+        model = cast("RegionModel", model_from_bytes(values["state"]))
+        images = model.read(spectra).amounts[:, shown].toarray()
+    else:
         empty: list[tuple[list[float], list[float]]] = [([], [])] * len(probability)
         spectra = Spectra.from_peaks(empty, polarity=values["polarity"], **pixels)
+    findings = RegionFindings(
+        regions=values["regions"],
+        molecules=values["molecules"].drop(columns="i"),
+        families=values["families"],
+        selection=values["selection"],
+        maps={int(k): np.asarray(map_.codes, np.int64) for k, map_ in values["maps"].items()},
+        shown=shown,
+        images=images,
+        balances=values["balances"],
+        balance_images=values["balance_images"].astype(np.float32),
+        cautions=tuple(np.atleast_1d(values["cautions"]).tolist()),
+    )
     return Segmentation.from_probability(
         spectra,
         np.atleast_1d(values["classes"]).tolist(),
         probability,
         reference=values["reference"],
+        findings=findings,
         parameters=values["settings"],
         versions=values["versions"],
     )

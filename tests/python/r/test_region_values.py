@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import massgraph as mg
@@ -30,33 +31,23 @@ def values(found: mg.SpatialRegions, spectra: mg.Spectra) -> dict[str, Any]:
     return region_values(found.segment(spectra), found)
 
 
-def test_measures_are_matrices_of_molecules_by_regions(
+def test_molecules_have_their_feature(
     found: mg.SpatialRegions, spectra: mg.Spectra, values: dict[str, Any]
 ) -> None:
-    findings = found.findings(spectra)
-    features = values["features"]
-    assert np.all(np.diff(features["mz"]) >= 0)
-    assert features["i"].tolist() == list(range(1, len(features) + 1))
-    for name in ("effect", "auc", "mean", "p_value", "fdr"):
-        assert values[name].shape == (len(features), found.n_regions_)
-        for row in findings.molecules.iloc[::40].itertuples():
-            at = features.index[features["mz"] == row.mz][0]
-            region = values["classes"].tolist().index(row.region)
-            np.testing.assert_equal(values[name][at, region], getattr(row, name))
-
-
-def test_features_of_an_image_are_told_by_their_number(
-    found: mg.SpatialRegions, spectra: mg.Spectra
-) -> None:
+    molecules = values["molecules"]
+    pd.testing.assert_frame_equal(
+        molecules.drop(columns="i"), found.findings(spectra).molecules, check_like=True
+    )
+    np.testing.assert_array_equal(values["mz"][molecules["i"] - 1], molecules["mz"])
     ions = found.region_model_.axis.mz
     axis = np.union1d(ions, ions + 0.4)  # and some that no molecule has
-    values = region_values(found.segment(spectra), found, axis)
-    np.testing.assert_array_equal(axis[values["features"]["i"] - 1], values["features"]["mz"])
-    assert values["mz"] is axis
+    of_image = region_values(found.segment(spectra), found, axis)
+    np.testing.assert_array_equal(axis[of_image["molecules"]["i"] - 1], molecules["mz"])
+    assert of_image["mz"] is axis
 
 
-def test_maps_are_factors_by_number_of_regions(
-    found: mg.SpatialRegions, values: dict[str, Any]
+def test_maps_are_factors_by_number_of_regions_named_after_those_of_the_result(
+    found: mg.SpatialRegions, spectra: mg.Spectra, values: dict[str, Any]
 ) -> None:
     assert list(values["maps"]) == ["2", "3", "4"]
     own = values["maps"][str(found.n_regions_)]
@@ -64,6 +55,9 @@ def test_maps_are_factors_by_number_of_regions(
     for number, labels in values["maps"].items():
         assert len(labels.categories) == int(number)
         assert labels.categories[-1] == "off-tissue" == values["off_tissue"]
+        theirs = found.findings(spectra).maps[int(number)]
+        pairs = {*zip(labels.codes.tolist(), theirs.tolist(), strict=True)}
+        assert len(pairs) == int(number)  # the same map by other names
 
 
 def test_the_model_comes_back_from_its_bytes(
@@ -100,7 +94,16 @@ def test_a_segmentation_comes_back_from_its_values(
         np.testing.assert_array_equal(again.probability, found.probabilities_)
         assert again.label.tolist() == values["class"].tolist()
         assert again.run.tolist() == spectra.run.tolist()
+        assert again.findings is not None
     assert (without.spectra.n_peaks, with_peaks.spectra.n_peaks) == (0, spectra.n_peaks)
+    theirs = found.findings(spectra)
+    pd.testing.assert_frame_equal(
+        with_peaks.findings.molecules, theirs.molecules, check_dtype=False
+    )
+    np.testing.assert_array_equal(with_peaks.findings.images, theirs.images)
+    assert without.findings.images.shape == (spectra.n_pixels, 0)
+    assert with_peaks.findings.cautions == theirs.cautions
+    assert list(with_peaks.findings.maps) == list(theirs.maps)
 
 
 def test_values_need_findings(found: mg.SpatialRegions, spectra: mg.Spectra) -> None:
