@@ -34,6 +34,7 @@ WAYS = tuple((d, d + turn) for d, turn in product(range(8), (3, 4, 5)) if d + tu
 # Usual neighbours that each class is given besides its own, as many as a pixel has: of a class of
 # few pixels little is known.
 USUAL = 8.0
+BEYOND_CHANCE = 2.0  # standard errors of the gain, of labelled pixels taken one by one
 ROUNDING = 1e-9  # of a score
 BLOCK = 1 << 16  # pixels at a time: bounds the memory
 
@@ -146,6 +147,7 @@ def learn_field(
     Each fold is judged by the `shares` of the others. The strength is the one with the best Brier
     score of the labels, in the mean of the classes, of those by which no class is told worse than
     without neighbours: a score that, unlike the log loss, has little to gain where all is right.
+    A gain within two standard errors is none.
 
     Parameters
     ----------
@@ -195,18 +197,31 @@ def learn_field(
             raise InputError(msg)
         return None
     of_folds = [(fold == k, _shares(around, targets, fold != k)) for k in np.unique(fold)]
-    scores = []
+    errors = []
     for strength in STRENGTHS:
         logits = held_out.copy()
         for rows, shares in of_folds if strength else ():
             logits[rows] -= NeighbourField(strength, shares).against(around[rows])
-        scores.append(_scores(logits, targets))
-    table = np.stack(scores)
-    fits = np.arange(len(table)) > 0 if required else (table >= table[0] - ROUNDING).all(axis=1)
-    best = int(np.argmax(np.where(fits, table.mean(axis=1), -np.inf)))
-    if STRENGTHS[best] == 0:
+        errors.append(_errors(logits, targets))
+    strength = STRENGTHS[_best(np.stack(errors), targets, required)]
+    if strength == 0:
         return None
-    return NeighbourField(STRENGTHS[best], _shares(around, targets, np.ones(len(fold), dtype=bool)))
+    return NeighbourField(strength, _shares(around, targets, np.ones(len(fold), dtype=bool)))
+
+
+def _best(errors: Floats, targets: Targets, required: bool) -> int:
+    """The row of errors, one per strength and entry, that is chosen."""
+    share = targets.weight / np.bincount(targets.code, weights=targets.weight)[targets.code]
+    of_classes = np.stack([np.bincount(targets.code, weights=share * row) for row in errors])
+    fits = (of_classes <= of_classes[0] + ROUNDING).all(axis=1)
+    if required:
+        fits = np.arange(len(errors)) > 0
+    best = int(np.argmin(np.where(fits, of_classes.mean(axis=1), np.inf)))
+    share /= targets.n_classes
+    less = errors[0] - errors[best]
+    gain = float(share @ less)
+    chance = float(np.sqrt(((share * (less - gain)) ** 2).sum()))
+    return best if required or gain > BEYOND_CHANCE * chance else 0
 
 
 def _shares(around: Floats, targets: Targets, rows: NDArray[np.bool_]) -> Floats:
@@ -220,9 +235,8 @@ def _shares(around: Floats, targets: Targets, rows: NDArray[np.bool_]) -> Floats
     return np.asarray(sums / sums.sum(axis=1, keepdims=True))
 
 
-def _scores(logits: Floats, targets: Targets) -> Floats:
-    """Brier score of each class with its sign turned, 0 where all is right, ``(n_classes,)``."""
+def _errors(logits: Floats, targets: Targets) -> Floats:
+    """Brier score of each entry of the targets: 0 where all is right, ``(n_entries,)``."""
     missed = softmax(logits, axis=1)[targets.pixel]
     missed[np.arange(len(missed)), targets.code] -= 1.0
-    error = np.bincount(targets.code, weights=targets.weight * (missed**2).sum(axis=1))
-    return np.asarray(-error / np.bincount(targets.code, weights=targets.weight))
+    return np.asarray((missed**2).sum(axis=1))
