@@ -125,18 +125,10 @@ def _curve(axes: Any, curve: pd.DataFrame, name: str, chosen: int) -> None:
 
 
 def _halves(axes: Any) -> None:
-    axes.axhline(CONTINUUM, color=SOFT, lw=0.8, ls=(0, (4, 2)), zorder=1)
+    line = axes.axhline(CONTINUUM, color=SOFT, lw=0.8, ls=(0, (4, 2)), zorder=1)
     axes.set_ylim(bottom=0)
-    axes.annotate(
-        "two halves of one region",
-        (0, CONTINUUM),
-        (3, -2),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        va="top",
-        fontsize=6.0,
-        color=SOFT,
-    )
+    # No map has regions so close that the curve comes down here.
+    axes.legend([line], ["two halves of one region"], loc="lower left", borderaxespad=0.2)
 
 
 def molecules(

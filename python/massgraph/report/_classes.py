@@ -51,6 +51,7 @@ def class_context(
     return {
         "unit": "class",
         "units": "classes",
+        "before": "class ",
         "summary": _summary(segmentation),
         "no_map": no_map,
         "maps": None if no_map else maps(segmentation, labelled=bool(_labelled(segmentation))),

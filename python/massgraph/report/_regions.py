@@ -52,6 +52,7 @@ def region_context(
     return {
         "unit": "region",
         "units": "regions",
+        "before": "",  # their names say what they are
         "summary": _summary(segmentation, findings),
         "cautions": list(findings.cautions),
         "no_map": no_map,

@@ -78,7 +78,8 @@ def default_title(segmentation: Segmentation) -> str:
     named = ", ".join(named_runs(segmentation))
     if not named and len(runs(segmentation)) > 1:
         named = f"{len(runs(segmentation))} runs"
-    return f"Segmentation of {named}" if named else "Segmentation"
+    what = "Segmentation" if segmentation.findings is None else "Regions"
+    return f"{what} of {named}" if named else what
 
 
 def runs(segmentation: Segmentation) -> list[str]:

@@ -339,6 +339,8 @@ def test_a_classifier_of_regions_explains_a_segmentation(
     assert "no labels were used" not in found.text("summary")
     assert "explains this segmentation, and no truth" in found.text("summary")
     assert "What speaks for each region" in found.text("activation")
+    assert "activation of region 1." in found.text("activation")
+    assert "region region" not in " ".join(found.text(name) for name in found.sections)
     # It was taught these labels: to have them again is no agreement with anything else.
     assert found.text("agreement").startswith("Does the classifier have the regions again?")
     assert "not used" not in found.text("agreement")
@@ -440,6 +442,11 @@ def test_spectra_that_were_read_block_by_block(tmp_path: Path) -> None:
     found = page(replace(made, spectra=where), tmp_path)
     assert len(found.images["molecules"]) > 4
     assert "The pixels were measured in positive ion mode" in found.text("summary")
+
+
+def test_default_title(tmp_path: Path) -> None:
+    found = page(region_segmentation(run=np.repeat("slide 7", 72)), tmp_path)
+    assert "<title>Regions of slide 7</title>" in found.raw
 
 
 def test_many_regions_are_numbered_above_their_columns(tmp_path: Path) -> None:
