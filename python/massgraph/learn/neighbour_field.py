@@ -31,9 +31,10 @@ ODDS = 20.0
 STRENGTHS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 # Ways through a pixel, straight or bent by 45 degrees: pairs of directions.
 WAYS = tuple((d, d + turn) for d, turn in product(range(8), (3, 4, 5)) if d + turn < len(AROUND))
-# Usual neighbours that each class is given besides its own, as many as a pixel has: of a class of
-# few pixels little is known.
+# Of a class of few pixels little is known: usual neighbours that each class is given besides its
+# own, and labelled pixels at which neighbours count half against it.
 USUAL = 8.0
+FEW = 8.0
 BEYOND_CHANCE = 2.0  # standard errors of the gain, of labelled pixels taken one by one
 ROUNDING = 1e-9  # of a score
 BLOCK = 1 << 16  # pixels at a time: bounds the memory
@@ -46,8 +47,9 @@ class NeighbourField:
     With :math:`q_j` the probabilities of neighbour j by itself, P the `shares` and s the
     `strength`, neighbours say :math:`e_c = s \sum_j \sum_d q_j(d) \log P_{cd}`, the log likelihood
     of what is around a pixel of class c. The logit of the class is lowered by
-    :math:`(1 - u_c) \min(\max_k e_k - e_c, \log O)`, where :math:`u_c` is the mean probability of c
-    along its best way through the pixel, and O are the odds `ODDS`.
+    :math:`t_c (1 - u_c) \min(\max_k e_k - e_c, \log O)`, where :math:`t_c` is the `trust`,
+    :math:`u_c` the mean probability of c along its best way through the pixel, and O are the odds
+    `ODDS`.
 
     Parameters
     ----------
@@ -56,6 +58,9 @@ class NeighbourField:
     shares
         Share of each class (column) in what the model says of the neighbours of pixels of each
         class (row), ``(n_classes, n_classes)``, above 0, rows summing to one.
+    trust
+        How far neighbours are believed against each class, above 0, up to 1, ``(n_classes,)``: less
+        where it has few labelled pixels to learn from what lies around it.
 
     Examples
     --------
@@ -64,7 +69,7 @@ class NeighbourField:
 
     >>> import numpy as np
     >>> from massgraph.learn.neighbour_field import NeighbourField
-    >>> field = NeighbourField(0.5, np.array([[0.9, 0.1], [0.75, 0.25]]))
+    >>> field = NeighbourField(0.5, np.array([[0.9, 0.1], [0.75, 0.25]]), np.ones(2))
     >>> within, layer = np.zeros(8, dtype=int), np.array([1, 0, 0, 0, 1, 0, 0, 0])
     >>> field.against(np.eye(2)[[within, layer]]).round(2).tolist()
     [[0.0, 0.73], [0.0, 0.0]]
@@ -72,6 +77,7 @@ class NeighbourField:
 
     strength: float
     shares: Floats
+    trust: Floats
 
     def against(self, around: Floats) -> Floats:
         """How far neighbours lower each logit, ``(n_pixels, n_classes)``.
@@ -85,7 +91,7 @@ class NeighbourField:
         said = self.strength * (around.sum(axis=1) @ np.log(self.shares).T)
         behind = np.minimum(said.max(axis=1, keepdims=True) - said, np.log(ODDS))
         ways = [around[:, one] + around[:, other] for one, other in WAYS]
-        return np.asarray(behind * (1.0 - np.maximum.reduce(ways) / 2.0))
+        return np.asarray(self.trust * behind * (1.0 - np.maximum.reduce(ways) / 2.0))
 
     def added_to(self, logits: Floats, beside: NDArray[np.int64]) -> Floats:
         """Logits with what neighbours say; those that are NaN stay so, and say nothing.
@@ -144,7 +150,7 @@ def learn_field(
 ) -> NeighbourField | None:
     """Learn from labelled pixels what neighbours say, and how much they count.
 
-    Each fold is judged by the `shares` of the others. The strength is the one with the best Brier
+    Each fold is judged by a field of the others. The strength is the one with the best Brier
     score of the labels, in the mean of the classes, of those by which no class is told worse than
     without neighbours: a score that, unlike the log loss, has little to gain where all is right.
     A gain within two standard errors is none.
@@ -196,17 +202,17 @@ def learn_field(
             )
             raise InputError(msg)
         return None
-    of_folds = [(fold == k, _shares(around, targets, fold != k)) for k in np.unique(fold)]
     errors = []
     for strength in STRENGTHS:
         logits = held_out.copy()
-        for rows, shares in of_folds if strength else ():
-            logits[rows] -= NeighbourField(strength, shares).against(around[rows])
+        for k in np.unique(fold) if strength else ():
+            field = _field(strength, around, targets, fold != k)
+            logits[fold == k] -= field.against(around[fold == k])
         errors.append(_errors(logits, targets))
     strength = STRENGTHS[_best(np.stack(errors), targets, required)]
     if strength == 0:
         return None
-    return NeighbourField(strength, _shares(around, targets, np.ones(len(fold), dtype=bool)))
+    return _field(strength, around, targets, np.ones(len(fold), dtype=bool))
 
 
 def _best(errors: Floats, targets: Targets, required: bool) -> int:
@@ -224,15 +230,20 @@ def _best(errors: Floats, targets: Targets, required: bool) -> int:
     return best if required or gain > BEYOND_CHANCE * chance else 0
 
 
-def _shares(around: Floats, targets: Targets, rows: NDArray[np.bool_]) -> Floats:
-    """Shares of the classes around the pixels of each class."""
+def _field(
+    strength: float, around: Floats, targets: Targets, rows: NDArray[np.bool_]
+) -> NeighbourField:
+    """The field of a strength, as these pixels show it."""
     entries = rows[targets.pixel]
+    code, weight = targets.code[entries], targets.weight[entries]
     beside = around.sum(axis=1)[targets.pixel[entries]]
     sums = np.zeros((targets.n_classes, targets.n_classes))
-    np.add.at(sums, targets.code[entries], targets.weight[entries, None] * beside)
+    np.add.at(sums, code, weight[:, None] * beside)
     usual = sums.sum(axis=0) + ROUNDING  # no share is zero, whose logarithm no pixel could outweigh
     sums += USUAL * usual / usual.sum()
-    return np.asarray(sums / sums.sum(axis=1, keepdims=True))
+    known = np.bincount(code, weights=weight, minlength=targets.n_classes)
+    shares = sums / sums.sum(axis=1, keepdims=True)
+    return NeighbourField(strength, shares, known / (known + FEW))
 
 
 def _errors(logits: Floats, targets: Targets) -> Floats:

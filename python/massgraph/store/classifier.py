@@ -74,7 +74,11 @@ def _config(model: FittedModel) -> dict[str, Any]:
 
 
 def _field(field: NeighbourField) -> dict[str, Any]:
-    return {"strength": field.strength, "shares": field.shares.tolist()}
+    return {
+        "strength": field.strength,
+        "shares": field.shares.tolist(),
+        "trust": field.trust.tolist(),
+    }
 
 
 def _axis_numbers(encoder: PeakEncoder) -> dict[str, float] | None:

@@ -181,17 +181,20 @@ def restore(config: dict[str, Any]) -> Restored:
 def _field(values: Any, n_classes: int) -> NeighbourField | None:
     if values is None:
         return None
-    same_names(values, {"strength", "shares"}, "value of the field")
-    strength, rows = values["strength"], values["shares"]
+    same_names(values, {"strength", "shares", "trust"}, "value of the field")
+    strength, rows, trust = values["strength"], values["shares"], values["trust"]
     fine = type(strength) in (int, float) and 0 < strength <= 1
     check(fine, values, "strength", "no number above 0, up to 1")
+    fine = is_list_of(trust, float) and len(trust) == n_classes
+    fine = fine and all(0 < value <= 1 for value in trust)
+    check(fine, values, "trust", f"no list of {n_classes} numbers above 0, up to 1")
     square = is_list_of(rows, list) and len(rows) == n_classes
     square = square and all(is_list_of(row, float) and len(row) == n_classes for row in rows)
     check(square, values, "shares", f"no table of {n_classes} x {n_classes} numbers")
     shares = np.array(rows, dtype=np.float64)
     fine = bool((shares > 0).all() and (abs(shares.sum(axis=1) - 1) < ROUNDING).all())
     check(fine, values, "shares", "no shares")
-    return NeighbourField(float(strength), shares)
+    return NeighbourField(float(strength), shares, np.array(trust))
 
 
 def _given(config: dict[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 import massgraph as mg
-from massgraph.data.neighbours import neighbour_pairs, neighbour_shares
+from massgraph._util.errors import InputError
+from massgraph.data.neighbours import (
+    AROUND,
+    neighbour_pairs,
+    neighbour_shares,
+    neighbours_around,
+)
 
 
 def image(place, run=None, **kwargs):
@@ -77,3 +83,42 @@ def test_bad_input_is_one_line():
         neighbour_pairs(mg.Spectra.from_peaks([([500.0], [1.0])]))
     with pytest.raises(mg.InputError, match=r"radius is 0\.5, need at least 1 pixel"):
         neighbour_pairs(image(grid(2, 2)), 0.5)
+
+
+# -------------------------------------------------------------------- the eight around
+
+
+def pairs_of_eight(spectra):
+    around = neighbours_around(spectra)
+    first, direction = np.nonzero(around >= 0)
+    pairs = np.stack([first, around[first, direction]], axis=1)
+    return np.unique(np.sort(pairs, axis=1), axis=0).reshape(-1, 2)
+
+
+@pytest.mark.parametrize("step", [1.0, 50.0, 0.02, 12.5])
+def test_the_eight_are_the_pairs_within_one_pixel(step):
+    place = grid(6, 7)
+    place = np.random.default_rng(0).permutation(place)[:30]  # with holes, in no order
+    spectra = image(np.concatenate([place, [[9.0, 9.0]]]) * step)  # and one far from all
+    np.testing.assert_array_equal(pairs_of_eight(spectra), neighbour_pairs(spectra))
+
+
+def test_the_eight_stand_in_their_directions():
+    place = grid(3, 3)
+    middle = neighbours_around(image(place))[4]
+    np.testing.assert_array_equal(place[middle] - place[4], AROUND)
+    for direction, step in enumerate(AROUND):
+        assert tuple(-np.array(AROUND[(direction + 4) % 8])) == step
+
+
+def test_rows_and_runs_do_not_run_into_each_other():
+    place = np.tile(grid(3, 4), (2, 1))
+    spectra = image(place, run=np.repeat(["a", "b"], 12))
+    np.testing.assert_array_equal(pairs_of_eight(spectra), neighbour_pairs(spectra))
+    assert neighbours_around(image(grid(1, 1))).tolist() == [[-1] * 8]
+    assert pairs_of_eight(image(grid(1, 4))).tolist() == [[0, 1], [1, 2], [2, 3]]
+
+
+def test_the_eight_need_coordinates():
+    with pytest.raises(InputError, match="have no coordinates"):
+        neighbours_around(mg.Spectra.from_peaks([([500.0], [1.0])]))

@@ -160,7 +160,7 @@ def test_odds_above_the_limit_are_never_turned() -> None:
     """Whatever is around, and however strong the field."""
     rng = np.random.default_rng(0)
     sure = np.log(ODDS) + 1e-6
-    field = NeighbourField(1.0, np.array([[1 - 1e-9, 1e-9], [1e-9, 1 - 1e-9]]))
+    field = NeighbourField(1.0, np.array([[1 - 1e-9, 1e-9], [1e-9, 1 - 1e-9]]), np.ones(2))
     for _ in range(20):
         logits = np.where(rng.random((SIZE * SIZE, 1)) < 0.5, [sure, 0.0], [0.0, 40.0])
         decided = field.added_to(logits, BESIDE)
@@ -169,7 +169,7 @@ def test_odds_above_the_limit_are_never_turned() -> None:
 
 def test_a_way_through_speaks_for_its_class() -> None:
     """A layer of ones in zeros is spared, straight or bent; its end and a single pixel are not."""
-    field = NeighbourField(1.0, np.array([[0.9, 0.1], [0.1, 0.9]]))
+    field = NeighbourField(1.0, np.array([[0.9, 0.1], [0.1, 0.9]]), np.ones(2))
 
     def spared(*directions: int) -> float:
         around = np.eye(2)[np.isin(np.arange(8), directions).astype(int)]
@@ -183,7 +183,7 @@ def test_a_way_through_speaks_for_its_class() -> None:
 def test_pixels_without_logits_stay_so_and_say_nothing() -> None:
     code = halves()
     logits = logits_of(code, 1.5)
-    field = NeighbourField(0.5, np.array([[0.9, 0.1], [0.2, 0.8]]))
+    field = NeighbourField(0.5, np.array([[0.9, 0.1], [0.2, 0.8]]), np.ones(2))
     gone = np.zeros(code.size, dtype=bool)
     gone[::7] = True
     found = field.added_to(np.where(gone[:, None], np.nan, logits), BESIDE)
@@ -197,13 +197,13 @@ def test_pixels_without_logits_stay_so_and_say_nothing() -> None:
 
 def test_without_neighbours_nothing_changes() -> None:
     logits = logits_of(halves(), 1.5)
-    field = NeighbourField(1.0, np.array([[0.9, 0.1], [0.2, 0.8]]))
+    field = NeighbourField(1.0, np.array([[0.9, 0.1], [0.2, 0.8]]), np.ones(2))
     np.testing.assert_array_equal(field.added_to(logits, np.full_like(BESIDE, -1)), logits)
 
 
 def test_blocks_of_pixels_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     logits = logits_of(halves(), 1.5)
-    field = NeighbourField(0.5, np.array([[0.9, 0.1], [0.2, 0.8]]))
+    field = NeighbourField(0.5, np.array([[0.9, 0.1], [0.2, 0.8]]), np.ones(2))
     whole = field.added_to(logits, BESIDE)
     monkeypatch.setattr("massgraph.learn.neighbour_field.BLOCK", 50)
     np.testing.assert_array_equal(field.added_to(logits, BESIDE), whole)
@@ -217,6 +217,21 @@ def test_shares_are_what_lies_around_each_class() -> None:
     np.testing.assert_allclose(field.shares.sum(axis=1), 1)
     assert field.shares[2, 2] == pytest.approx(0.25, abs=0.03)  # two of eight
     assert field.shares[0, 1] < 0.03  # halves touch along one line
+
+
+def test_of_a_class_of_few_pixels_neighbours_are_not_sure() -> None:
+    code, _ = cells()
+    few, many = (
+        learnt(code, logits_of(code, 3.0), share=share, required=True)[0] for share in (0.1, 0.9)
+    )
+    assert few is not None
+    assert many is not None
+    assert 0 < few.trust[2] < 0.7 < few.trust[:2].min() <= 1
+    assert many.trust[2] > 0.85
+    around = np.tile(np.eye(3)[0], (1, 8, 1))
+    doubting = NeighbourField(many.strength, many.shares, 0.5 * np.ones(3))
+    sure = NeighbourField(many.strength, many.shares, np.ones(3))
+    np.testing.assert_allclose(2 * doubting.against(around), sure.against(around))
 
 
 # -------------------------------------------------------------------- labels of all kinds
