@@ -66,9 +66,12 @@ def test_tables_come_back(
     )
 
 
-def test_cautions_are_texts(segmentation: mg.Segmentation, written: anndata.AnnData) -> None:
-    cautions = written.uns["massgraph"]["findings"]["cautions"].tolist()
-    assert cautions == list(findings_of(segmentation).cautions) != []
+def test_cautions_are_texts(segmentation: mg.Segmentation, tmp_path: Path) -> None:
+    cautions = ("region 2 is doubtful: do not interpret it.", "Höhe ± Breite")
+    found = replace(findings_of(segmentation), cautions=cautions)
+    replace(segmentation, findings=found).write_h5ad(tmp_path / "a.h5ad")
+    said = anndata.read_h5ad(tmp_path / "a.h5ad").uns["massgraph"]["findings"]["cautions"]
+    assert tuple(said.tolist()) == cautions
 
 
 def test_what_is_not_known_is_absent(segmentation: mg.Segmentation, tmp_path: Path) -> None:
