@@ -19,6 +19,9 @@
 #'   `"peak"` (the same without edges); their weighted sum decides (all four).
 #' @param folds How many parts of the labelled pixels take turns in being held out, to stop the
 #'   training and to weigh the branches (3); `1` for a single branch that is trained once.
+#' @param spatial Whether the neighbours of a pixel are asked for its class, too: `"auto"`, where that
+#'   tells labelled pixels that were held out better, and there are coordinates and folds; `TRUE`
+#'   always, `FALSE` never (`"auto"`). Predict whole runs then, so that pixels have their neighbours.
 #' @param relations The mass differences that make edges: a table as of [relations()]. The default is
 #'   `relations(polarity = polarity)`.
 #' @param tolerance,tolerance_unit How far a difference may be off: a number, and `"ppm"` (of the
@@ -66,7 +69,7 @@
 #' @param ... Arguments of the methods. One that is not known is an error.
 #'
 #' @details
-#' Several values for any of `preset`, `tolerance`, `tolerance_unit`, `rule`, `directed`,
+#' Several values for any of `preset`, `spatial`, `tolerance`, `tolerance_unit`, `rule`, `directed`,
 #' `standardize`, `max_peaks`, `batch_norm`, `augment`, `validation_fraction`, `epochs`, `patience`,
 #' `batch_size`, `learning_rate`, `weight_decay` and `random_state`, or a list of vectors for
 #' `hidden`, make a grid, which is fitted in full and returned as a `ResultsList`.
@@ -101,7 +104,7 @@ NULL
 #' @rdname RGCN
 #' @export
 setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
-        branches = NULL, folds = NULL, relations = NULL, tolerance = NULL,
+        branches = NULL, folds = NULL, spatial = NULL, relations = NULL, tolerance = NULL,
         tolerance_unit = NULL, rule = NULL, directed = NULL,
         features = NULL, standardize = NULL, mz_range = NULL, max_peaks = NULL, hidden = NULL,
         batch_norm = NULL, augment = NULL, validation_fraction = NULL, epochs = NULL,
@@ -151,8 +154,8 @@ setMethod("RGCN", "ANY", function(x, y, ..., mz, coord = NULL, run = NULL) {
 })
 
 # Settings of the network and its training, in the order of RGCN's arguments.
-SETTINGS <- c("preset", "branches", "folds", "relations", "tolerance", "tolerance_unit", "rule",
-    "directed", "features", "standardize", "mz_range", "max_peaks", "hidden", "batch_norm",
+SETTINGS <- c("preset", "branches", "folds", "spatial", "relations", "tolerance",
+    "tolerance_unit", "rule", "directed", "features", "standardize", "mz_range", "max_peaks", "hidden", "batch_norm",
     "augment", "validation_fraction", "epochs", "patience", "batch_size", "learning_rate",
     "weight_decay", "random_state", "backend", "device")
 
