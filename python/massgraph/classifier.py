@@ -534,4 +534,4 @@ def _surroundings(
             msg = "spatial=True needs pixels with coordinates: give them, or say spatial=False"
             raise InputError(msg)
         return None
-    return found.with_spectra(preprocess(found.spectra, settings))
+    return replace(found, spectra=preprocess(found.spectra, settings))

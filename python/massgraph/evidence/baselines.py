@@ -415,7 +415,7 @@ def make_baseline(
     if name == "cnn_1d":
         return BinnedCNN(augment=augment, random_state=random_state)
     if name == "peak_set":
-        return RGCNClassifier(branches=("peak",), random_state=random_state)
+        return RGCNClassifier(branches=("peak",), spatial=False, random_state=random_state)
     if name in ("published", "published_tuned"):
         training = PUBLISHED_TUNED if name == "published_tuned" else {}
         return RGCNClassifier(preset="published", random_state=random_state, **training)

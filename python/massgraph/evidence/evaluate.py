@@ -178,8 +178,9 @@ def evaluate(
     models
         Names, ``"massgraph"`` and those of `massgraph.baselines.BASELINES`; or a dictionary from
         names to functions that make an unfitted estimator from a seed, with ``fit(spectra, y,
-        groups)`` and ``predict_proba(spectra)``. Each branch of the default model is scored alone
-        too, and so are those together that know no relations.
+        groups)`` and ``predict_proba(spectra)``. The default model looks at each pixel by itself,
+        as the baselines do. Each of its branches is scored alone too, and so are those together
+        that know no relations.
     faults
         Faults of the test pixels.
     augment
@@ -322,7 +323,7 @@ def quick_models(names: Sequence[str]) -> dict[str, Callable[[int], Any]]:
     makers = named_models(names, augment=0, window_da=0.003)
     if DEFAULT in makers:
         makers[DEFAULT] = lambda seed: RGCNClassifier(
-            random_state=seed, folds=2, epochs=8, augment=2
+            random_state=seed, folds=2, epochs=8, augment=2, spatial=False
         )
     narrow = (name for name in makers if not name.endswith(("+aug", "mDa")))
     return {name: makers[name] for name in narrow}
@@ -345,7 +346,7 @@ def _makers(name: str, augment: int, window_da: float) -> dict[str, Callable[[in
         return lambda seed: make_baseline(name, random_state=seed, **options)
 
     if name == DEFAULT:
-        return {name: lambda seed: RGCNClassifier(random_state=seed)}
+        return {name: lambda seed: RGCNClassifier(random_state=seed, spatial=False)}
     if name in ("published", "published_tuned", "peak_set"):
         return {name: baseline()}
     # One copy only: the convolution takes longest as it is.

@@ -3,8 +3,8 @@
 A Potts field holds neighbours for alike, whatever their classes, and so takes away what is thin.
 Here labelled pixels say what lies beside each class: a layer that is one pixel wide has neighbours
 of other classes, and such neighbours then speak for it. A class that has a way through a pixel,
-in on one side and out on another, is hardly spoken against. Neighbours are asked once, not until
-nothing changes, so that no layer is taken away from its ends.
+in on one side and out on another, is hardly spoken against. Neighbours are asked once, and for what
+they are by themselves: what is wrong in one place does not spread.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ __all__ = ["Surroundings", "field_of_surroundings", "surroundings"]
 
 Floats = NDArray[np.float64]
 
-LABELLED = 3000  # pixels that are looked at: more would hardly move a strength
+LABELLED = 2000  # pixels that are looked at: more would hardly move a strength
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +57,6 @@ class Surroundings:
     labelled: NDArray[np.int64]
     place: NDArray[np.int64]
     beside: NDArray[np.int64]
-
-    def with_spectra(self, spectra: Spectra) -> Surroundings:
-        """The same, of spectra that were preprocessed."""
-        return replace(self, spectra=spectra)
 
 
 def surroundings(

@@ -55,8 +55,9 @@ def refused(folder: Path) -> str:
 
 # -------------------------------------------------------------------- settings that are missing
 
-# Those whose value in the model is not the default, or that decide the shape of the weights.
-OWN = {"branches", "folds", "tolerance", "hidden", "augment", "epochs"}
+# Those whose value in the model is not the default, or that decide the shape of the weights; and
+# one that no model of the first release has.
+OWN = {"branches", "folds", "tolerance", "hidden", "augment", "epochs", "spatial"}
 NAMES = sorted({field.name for field in fields(Settings)} - {"relations"})
 
 
@@ -66,6 +67,10 @@ def test_a_setting_that_is_missing_has_its_default(folder: Path, name: str) -> N
     found = mg.load(folder).settings_
     assert getattr(found, name) == getattr(resolve_settings("default", "positive", {}), name)
     assert found == mg.load(RELEASED / "default").settings_
+
+
+def test_models_of_the_first_release_ask_no_neighbours(folder: Path) -> None:
+    assert mg.load(folder).settings_.spatial is False
 
 
 @pytest.mark.parametrize("name", ["augment", "epochs"])
@@ -82,7 +87,7 @@ def test_a_default_may_be_another_than_the_model_had(
 def test_the_defaults_are_those_of_the_preset(published: Path, pixels: mg.Spectra) -> None:
     """The network as published has its own: with others it would say something else."""
     whole = mg.load(RELEASED / "published")
-    for name in sorted(set(NAMES) - {"epochs"}):
+    for name in sorted(set(NAMES) - {"epochs", "spatial"}):
         change(published, lambda config, name=name: config["settings"].pop(name))
     found = mg.load(published)
     assert found.settings_ == whole.settings_

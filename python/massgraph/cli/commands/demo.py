@@ -79,7 +79,7 @@ def _without_labels(
     unlabelled = summarize_regions(arguments, found, started)
     return {
         "regions_without_labels": unlabelled["regions"],
-        "regions_agree_with_the_truth": unlabelled["agreement_with_labels"],
+        "regions_agree_with_the_truth": unlabelled["adjusted_rand_index"],
         "seconds": unlabelled["seconds"],
     }
 
