@@ -14,10 +14,12 @@ pixels <- read.csv(file.path(folder, "pixels.csv"))
 pixels[c("x", "y")] <- lapply(pixels[c("x", "y")], as.double) # integers are refused by its trees
 task <- read.csv(file.path(folder, "task.csv"))
 k <- task$k[1L]
-values <- readBin(file.path(folder, "features.f64"), "double", file.size(file.path(folder, "features.f64")) / 8)
+written <- file.path(folder, "features.f64")
+values <- readBin(written, "double", file.size(written) / 8)
 values <- matrix(values, ncol = nrow(pixels)) # R's columns are the rows that were written
 place <- PositionDataFrame(coord = pixels[c("x", "y")], run = pixels$run)
-x <- MSImagingExperiment(values, featureData = MassDataFrame(mz = 100 + seq_len(nrow(values))), pixelData = place)
+ions <- MassDataFrame(mz = 100 + seq_len(nrow(values))) # no method looks at m/z
+x <- MSImagingExperiment(values, featureData = ions, pixelData = place)
 
 labels <- list()
 attempts <- list()
@@ -45,8 +47,9 @@ for (r in c(1, 2)) for (weights in c("gaussian", "adaptive")) {
     about <- paste0("r=", r, " ", weights)
     for (ncomp in unique(c(k, 10L))) {
         keep("Cardinal spatialKMeans", paste0(about, " ncomp=", ncomp), function() {
-            found <- spatialKMeans(x, r = r, k = k, ncomp = ncomp, weights = weights, centers = FALSE, correlation = FALSE)
-            list(found$cluster)
+            list(spatialKMeans(x,
+                r = r, k = k, ncomp = ncomp, weights = weights, centers = FALSE, correlation = FALSE
+            )$cluster)
         })
     }
     # Shrinkage empties clusters: more than the true number to begin with may end at it.
@@ -56,8 +59,12 @@ for (r in c(1, 2)) for (weights in c("gaussian", "adaptive")) {
         found <- spatialShrunkenCentroids(x, r = r, k = ks, s = ss, weights = weights)
         lapply(several(found), function(one) one$class)
     })
-    keep("Cardinal spatialDGMM, best ion", paste0(about, " ion ", seq_along(task$ion)), function() {
-        found <- spatialDGMM(x, i = task$ion, r = r, k = k, weights = weights, groups = rep(1L, ncol(x)), compress = FALSE)
+    ranks <- paste0(about, " ion ", seq_along(task$ion))
+    keep("Cardinal spatialDGMM, best ion", ranks, function() {
+        together <- rep(1L, ncol(x)) # by default each run gets components of its own
+        found <- spatialDGMM(x,
+            i = task$ion, r = r, k = k, weights = weights, groups = together, compress = FALSE
+        )
         lapply(found$class, as.integer)
     })
 }

@@ -100,4 +100,5 @@ def _means(table: pd.DataFrame, score: str) -> str:
     mean, spread = (
         found.unstack().loc[methods, scenarios] for found in (cells.mean(), cells.std())
     )
-    return str(markdown_table(mean, spread))
+    # Methods that some images do not have, such as offsets of a single run.
+    return str(markdown_table(mean, spread)).replace(" nan |", " - |")
