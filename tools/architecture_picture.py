@@ -77,8 +77,10 @@ def _box(axes: Any, room: str, x: float, y: float, width: float) -> None:
         if room in stations:
             _station(axes, right, middle, str(stations.index(room) + 1), colour)
             right -= 0.34
-    text = textwrap.fill(purpose(room), int((right - x - NAME) / 0.058))
-    axes.text(x + NAME, middle, text, size=6.4, va="center", color="#444444", linespacing=1.15)
+    # Where three rooms share a floor, names of few letters leave their room to the purpose.
+    name = NAME if width > WIDTH / 3 else 0.25 + 0.11 * len(room)
+    text = textwrap.fill(purpose(room), int((right - x - name) / 0.058))
+    axes.text(x + name, middle, text, size=6.4, va="center", color="#444444", linespacing=1.15)
 
 
 def _station(axes: Any, x: float, y: float, text: str, colour: str) -> None:
