@@ -5,16 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from massgraph.learn.mixture_path import number_of_regions
+
 if TYPE_CHECKING:
+    from massgraph.explain.region_findings import RegionFindings
     from massgraph.segmentation import Segmentation
 
-__all__ = ["methods"]
+__all__ = ["best_number", "methods"]
 
 COVARIANCES = {
     "shared": "one covariance for all regions",
     "own": "a covariance for each region",
     "auto": "one covariance for all regions or one for each, whichever the pixels speak for",
 }
+
+
+def best_number(findings: RegionFindings) -> int | None:
+    """The number of regions that the data speak for; None where it was given."""
+    if findings.selection is None:
+        return None
+    most = max(findings.maps, default=len(findings.regions))
+    return number_of_regions(findings.selection, most)
 
 
 def methods(segmentation: Segmentation) -> list[str]:
@@ -29,7 +40,7 @@ def methods(segmentation: Segmentation) -> list[str]:
     found = []
     if "number_was_given" in parameters:
         version = segmentation.versions.get("massgraph", "")
-        found.append(" ".join(_fit(parameters, version)))
+        found.append(" ".join([*_fit(parameters, version), _number(segmentation)]))
     return [*found, " ".join(_tests(segmentation))]
 
 
@@ -62,7 +73,6 @@ def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
         f"{COVARIANCES[parameters['covariance']]}."
     )
     yield from _neighbours(parameters)
-    yield _number(parameters)
 
 
 def _neighbours(parameters: dict[str, Any]) -> Iterator[str]:
@@ -78,9 +88,15 @@ def _neighbours(parameters: dict[str, Any]) -> Iterator[str]:
         yield "A field over neighbours was estimated to have no strength, and left out."
 
 
-def _number(parameters: dict[str, Any]) -> str:
+def _number(segmentation: Segmentation) -> str:
+    parameters, findings = segmentation.parameters, segmentation.findings
     if parameters["number_was_given"]:
         return f"The number of regions, {parameters['n_regions']}, was given."
+    if findings is not None and best_number(findings) != len(findings.regions):
+        return (
+            f"The number of regions, {len(findings.regions)}, was chosen by hand among the maps of "
+            f"one fit, of up to {parameters['max_regions']} regions."
+        )
     return (
         f"The number of regions was chosen up to {parameters['max_regions']}, where the gain in "
         "log likelihood by the last region most exceeds the mean gain by the two after it."

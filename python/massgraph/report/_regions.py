@@ -9,9 +9,8 @@ import pandas as pd
 from sklearn.metrics import adjusted_rand_score
 
 from massgraph.explain.regions import SIGNIFICANT
-from massgraph.learn.mixture_path import number_of_regions
 from massgraph.report._explained import deletion, families, mirrors
-from massgraph.report._methods import methods
+from massgraph.report._methods import best_number, methods
 from massgraph.report._pictures import PAGE_WIDTH, maps, why_no_map
 from massgraph.report._words import Table, count, decimal, digits, measured, runs, settings
 from massgraph.report.template import Picture, embed
@@ -160,9 +159,8 @@ def _number(segmentation: Segmentation, findings: RegionFindings, *, drawn: bool
             pl.regions(segmentation, width=PAGE_WIDTH), f"Nested maps of up to {most} regions"
         )
     if curve is not None:
-        best = number_of_regions(curve, most or own)
         ratio = curve.loc[curve["n_regions"] == own, "ratio"]
-        found["best"] = best
+        found["best"] = best_number(findings)
         found["ratio"] = decimal(float(ratio.iloc[0]), 1) if len(ratio) else "–"
         found["curve"] = embed(
             pl.selection(findings, width=PAGE_WIDTH),

@@ -404,6 +404,19 @@ def test_methods_follow_the_parameters(changes: dict[str, Any], there: str, abse
     assert absent not in fit
 
 
+def test_a_map_of_another_number_of_the_same_fit(tmp_path: Path) -> None:
+    spectra, _ = mg.simulate("tiny", n_runs=1)
+    fitted = mg.SpatialRegions(max_regions=5).fit(spectra)
+    other = next(k for k in (3, 4) if k != fitted.n_regions_)
+    found = fitted.at(other).segment(spectra)
+    text = page(found, tmp_path).text("summary")
+    assert f"the data by themselves speak for {fitted.n_regions_}." in text
+    fit, _ = methods(found)
+    assert f"The number of regions, {other}, was chosen by hand" in fit
+    fit, _ = methods(fitted.segment(spectra))
+    assert "was chosen up to 5" in fit
+
+
 def test_methods_of_a_fit_that_is_not_known(taught: Segmentation) -> None:
     (tests,) = methods(taught)
     assert "A classifier was taught the regions afterwards" in tests
