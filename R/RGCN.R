@@ -155,9 +155,9 @@ setMethod("RGCN", "ANY", function(x, y, ..., mz, coord = NULL, run = NULL) {
 
 # Settings of the network and its training, in the order of RGCN's arguments.
 SETTINGS <- c("preset", "branches", "folds", "spatial", "relations", "tolerance",
-    "tolerance_unit", "rule", "directed", "features", "standardize", "mz_range", "max_peaks", "hidden", "batch_norm",
-    "augment", "validation_fraction", "epochs", "patience", "batch_size", "learning_rate",
-    "weight_decay", "random_state", "backend", "device")
+    "tolerance_unit", "rule", "directed", "features", "standardize", "mz_range", "max_peaks",
+    "hidden", "batch_norm", "augment", "validation_fraction", "epochs", "patience", "batch_size",
+    "learning_rate", "weight_decay", "random_state", "backend", "device")
 
 # Those that cannot make a grid, since they are tables or vectors already or change no result.
 SINGLE <- c("branches", "relations", "features", "mz_range", "backend", "device")
