@@ -2,6 +2,14 @@
 #' @export
 setGeneric("RGCN", function(x, y, ...) standardGeneric("RGCN"))
 
+#' @rdname spatialRegions
+#' @export
+setGeneric("spatialRegions", function(x, ...) standardGeneric("spatialRegions"))
+
+#' @rdname regionsAt
+#' @export
+setGeneric("regionsAt", function(object, ...) standardGeneric("regionsAt"))
+
 #' @rdname ionFamilies
 #' @export
 setGeneric("ionFamilies", function(object, ...) standardGeneric("ionFamilies"))
@@ -25,3 +33,7 @@ setGeneric("writeH5AD", function(object, file, ...) standardGeneric("writeH5AD")
 #' @rdname writeRGCN
 #' @export
 setGeneric("writeRGCN", function(object, directory, ...) standardGeneric("writeRGCN"))
+
+#' @rdname writeRegions
+#' @export
+setGeneric("writeRegions", function(object, directory, ...) standardGeneric("writeRegions"))

@@ -9,7 +9,9 @@
 #'   column `mz` of features, or a matrix of features by pixels with `mz`. Spectra must be peaks: run
 #'   `peakProcess()` first. Data in memory are not copied, data on disk are read in chunks.
 #' @param y The classes: a factor, character or logical vector with one value for each pixel. Pixels
-#'   that are `NA` are not learnt from, and are classified like all others.
+#'   that are `NA` are not learnt from, and are classified like all others. Or a result of
+#'   [spatialKMeans()], [spatialShrunkenCentroids()] or [spatialRegions()] on the same pixels, whose
+#'   regions are then explained: see the details.
 #' @param preset `"default"`, or `"published"` for the network and the training of La Rocca et al.
 #'   (2025), unchanged.
 #' @param branches What looks at the peaks, one or more of `"axis"` (amounts of the known ions),
@@ -69,15 +71,22 @@
 #' `batch_size`, `learning_rate`, `weight_decay` and `random_state`, or a list of vectors for
 #' `hidden`, make a grid, which is fitted in full and returned as a `ResultsList`.
 #'
+#' **A segmentation as labels.** Regions that were found in the spectra can be told apart by the
+#' spectra: how well the network does that is agreement with the other method, and no accuracy, be
+#' the regions true or not. The result says so where it is shown, and its activations and families
+#' explain the segmentation.
+#'
 #' @return A [SpatialRGCN-class] object, or for a grid a `ResultsList` of them, whose `mcols()` are
-#'   the settings and `balanced_accuracy`, that on the pixels held out to stop the training.
+#'   the settings and `balanced_accuracy`, that on the pixels held out to stop the training; where
+#'   `y` is a segmentation, this is called `agreement`.
 #'
 #' @references
 #' La Rocca et al. (2025), Journal of the American Society for Mass Spectrometry,
 #' \doi{10.1021/jasms.5c00055}.
 #'
 #' @seealso [SpatialRGCN-methods] for what can be done with the result, [checkMassgraph()] for the
-#'   Python that does the work, [crossValidate()] for an honest estimate of the accuracy.
+#'   Python that does the work, [crossValidate()] for an honest estimate of the accuracy,
+#'   [spatialRegions()] for pixels without labels.
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
 #'     x <- exampleImage()
@@ -102,10 +111,16 @@ setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
         verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
         BPPARAM = getCardinalBPPARAM()) {
     checkDots(..., also = names(formals()))
+    checkGiven(y)
     checkpoint <- checkCheckpoint(checkpoint, resume)
     settings <- mget(SETTINGS)
+    segmentation <- if (is(y, "SpatialResults") || inherits(y, c("kmeans", "nscentroids"))) class(y)[1L]
+    y <- labelsOf(y, "y", x)
     if (!is.null(bags)) {
         checkOneFit(checkpoint, "bags")
+        if (!is.null(segmentation))
+            stop("'y' is a segmentation, and with 'bags' it is to be what is known of whole bags: ",
+                "leave one of the two out", call. = FALSE)
         return(fitBags(x, y, settings, bags = bags, pos = pos, groups = groups,
             polarity = polarity, verbose = verbose, chunkopts = chunkopts, nchunks = nchunks))
     }
@@ -116,30 +131,23 @@ setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
     grid <- settingsGrid(settings)
     checkOneFit(checkpoint, names(grid$table))
     fits <- lapply(grid$settings, function(one)
-        fitOne(x, y, one, groups, polarity, size, verbose, checkpoint, resume))
+        fitOne(x, y, one, groups, polarity, size, verbose, checkpoint, resume, segmentation))
     if (length(fits) == 1L)
         return(fits[[1L]])
     names(fits) <- grid$labels
-    held_out <- vapply(fits, function(fit) heldOutAccuracy(fit), numeric(1L))
-    ResultsList(fits, mcols = DataFrame(grid$table, balanced_accuracy = held_out,
-        row.names = grid$labels))
+    columns <- DataFrame(grid$table, row.names = grid$labels)
+    columns[[sub(" ", "_", accuracyWord(segmentation))]] <- vapply(fits, heldOutAccuracy,
+        numeric(1L))
+    ResultsList(fits, mcols = columns)
 })
 
 #' @rdname RGCN
 #' @export
 setMethod("RGCN", "ANY", function(x, y, ..., mz, coord = NULL, run = NULL) {
-    if (isOutdated(x))
-        checkImage(x)
-    if (length(dim(x)) != 2L)
-        stop("'x' is of class ", sQuote(class(x)[1L]), ", which is neither an image of ",
-            "Cardinal's nor a matrix of features by pixels", call. = FALSE)
-    if (missing(mz))
-        stop("'mz' is missing: give the m/z of the rows of 'x'", call. = FALSE)
-    if (length(mz) != nrow(x))
-        stop("length of 'mz' [", length(mz), "] does not match the number of rows of 'x' [",
-            nrow(x), "]", call. = FALSE)
-    checkMz(mz)
-    RGCN(matrixAsImage(x, mz, coord, run), y, ...)
+    checkGiven(y)
+    # Evaluated on the way to the method, its errors would speak of methods.
+    image <- imageOfMatrix(x, mz, coord, run)
+    RGCN(image, y, ...)
 })
 
 # Settings of the network and its training, in the order of RGCN's arguments.
@@ -151,7 +159,8 @@ SETTINGS <- c("preset", "branches", "folds", "relations", "tolerance", "toleranc
 # Those that cannot make a grid, since they are tables or vectors already or change no result.
 SINGLE <- c("branches", "relations", "features", "mz_range", "backend", "device")
 
-fitOne <- function(x, y, settings, groups, polarity, size, verbose, checkpoint, resume) {
+fitOne <- function(x, y, settings, groups, polarity, size, verbose, checkpoint, resume,
+        segmentation) {
     present <- droplevels(y)
     if (verbose)
         message("learning from ", sum(!is.na(y)), " labelled pixels of ", length(y), ", ",
@@ -159,11 +168,12 @@ fitOne <- function(x, y, settings, groups, polarity, size, verbose, checkpoint, 
     values <- callPython("fit", list(x = x, y = present, groups = groups,
         settings = settings, polarity = polarity, pixels_per_block = size,
         checkpoint = checkpoint, resume = resume))
+    values$segmentation <- segmentation
     model <- asModel(values, levels(y))
     if (verbose) {
         single <- is.null(model$contributions)
         message(if (single) paste0("best of ", nrow(model$history), " epochs: "),
-            "balanced accuracy ", format(heldOutAccuracy(model), digits = 3), " on ",
+            accuracyWord(segmentation), " ", format(heldOutAccuracy(model), digits = 3), " on ",
             if (single) "held-out pixels of the same runs" else
                 "labelled pixels of the same runs, each held out once")
     }
@@ -186,8 +196,7 @@ fitBags <- function(x, y, settings, bags, pos, ...) {
 
 # The path of a folder for checkpoints, NULL where none are asked for.
 checkCheckpoint <- function(checkpoint, resume) {
-    if (!isTRUE(resume) && !isFALSE(resume))
-        stop("'resume' must be TRUE or FALSE", call. = FALSE)
+    checkFlag(resume, "resume")
     if (!is.null(checkpoint))
         return(checkPath(checkpoint, "checkpoint"))
     if (resume)
@@ -233,6 +242,11 @@ settingsGrid <- function(settings) {
     list(settings = combined, labels = labels, table = table)
 }
 
+# Regions of the same spectra can be told by the spectra, whether they are true or not.
+accuracyWord <- function(segmentation) {
+    if (is.null(segmentation)) "balanced accuracy" else "agreement"
+}
+
 heldOutAccuracy <- function(model) {
     branches <- model$contributions
     if (!is.null(branches))
@@ -241,7 +255,19 @@ heldOutAccuracy <- function(model) {
     history$valid_balanced_accuracy[history$best][1L]
 }
 
-matrixAsImage <- function(x, mz, coord, run) {
+# A matrix of features by pixels as an image, so that there is one way to read pixels.
+imageOfMatrix <- function(x, mz, coord, run) {
+    if (isOutdated(x))
+        checkImage(x)
+    if (length(dim(x)) != 2L)
+        stop("'x' is of class ", sQuote(class(x)[1L]), ", which is neither an image of ",
+            "Cardinal's nor a matrix of features by pixels", call. = FALSE)
+    if (missing(mz))
+        stop("'mz' is missing: give the m/z of the rows of 'x'", call. = FALSE)
+    if (length(mz) != nrow(x))
+        stop("length of 'mz' [", length(mz), "] does not match the number of rows of 'x' [",
+            nrow(x), "]", call. = FALSE)
+    checkMz(mz)
     if (is.null(coord))
         coord <- data.frame(x = seq_len(ncol(x)), y = rep.int(1L, ncol(x)))
     if (is.null(run))

@@ -81,6 +81,31 @@ checkMz <- function(mz) {
             "; sort them, x[order(mz(x)), ], and join those of equal m/z", call. = FALSE)
 }
 
+checkGiven <- function(y) {
+    if (missing(y) || is.null(y))
+        stop("'y' is missing: give labels of pixels, or call spatialRegions(x), which finds regions ",
+            "without", call. = FALSE)
+}
+
+# The labels of pixels that a result of Cardinal's or ours holds; anything else as it is.
+labelsOf <- function(y, name, x) {
+    if (is(y, "ResultsList"))
+        stop("'", name, "' holds ", length(y), " results: give one of them, ", name,
+            "[[1]] for instance", call. = FALSE)
+    # Of a matrix, Cardinal's methods give results without pixels.
+    if (!is(y, "SpatialResults") && !inherits(y, c("kmeans", "nscentroids")))
+        return(y)
+    labels <- if (is.null(y$cluster)) y$class else factor(y$cluster)
+    if (!is.factor(labels))
+        stop("'", name, "' is of class ", sQuote(class(y)[1L]), ", which ",
+            if (is.null(labels)) "divides no pixels into classes" else
+            "divides the pixels anew for each feature", ": give labels of pixels", call. = FALSE)
+    if (is(y, "SpatialResults") && nrow(pixelData(y)) == numberOfPixels(x) &&
+            !isTRUE(all.equal(as.matrix(coord(y)), as.matrix(coord(x)), check.attributes = FALSE)))
+        stop("'", name, "' is of other pixels than 'x': their coordinates differ", call. = FALSE)
+    labels
+}
+
 # Labels as a factor with all its levels; missing means unlabelled.
 checkLabels <- function(y, n) {
     if (is.numeric(y))
@@ -110,11 +135,18 @@ checkDots <- function(..., also = character()) {
     known <- c(CARDINAL_ARGUMENTS, also)
     unknown <- setdiff(given, known)
     if (length(unknown) > 0L) {
-        near <- agrep(unknown[1L], setdiff(also, "..."), max.distance = 2, value = TRUE)
+        # Two letters off, a name of two letters is any name.
+        near <- if (nchar(unknown[1L]) > 2L) agrep(unknown[1L], setdiff(also, "..."),
+            max.distance = 2, value = TRUE)
         stop("unknown argument '", unknown[1L], "'",
             if (length(near) > 0L) paste0(": did you mean '", near[1L], "'?"), call. = FALSE)
     }
     invisible()
+}
+
+checkFlag <- function(value, name) {
+    if (!isTRUE(value) && !isFALSE(value))
+        stop("'", name, "' must be TRUE or FALSE, not ", deparse(value)[1L], call. = FALSE)
 }
 
 # The fitted model of a result, which one that was made from a segmentation alone does not have.
@@ -130,6 +162,12 @@ familiesOf <- function(object) {
         stop("this result has no pixels, and so no families: predict some with it first",
             call. = FALSE)
     object$families
+}
+
+# The pixels of a result, which one that was read from a folder does not have.
+checkPixels <- function(object) {
+    if (nrow(pixelData(object)) == 0L)
+        stop("this result has no pixels: predict some with it first", call. = FALSE)
 }
 
 # Pixels that are read at a time, from what Cardinal's users say about chunks; NULL if nothing.

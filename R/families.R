@@ -3,12 +3,14 @@
 #' Ions of one molecule (isotopes, adducts) and of related molecules (homologues, losses) that speak
 #' for the same class, joined by the relations that were really found between them.
 #'
-#' @param object A [SpatialRGCN-class] object.
+#' @param object A [SpatialRGCN-class] or a [SpatialRegions-class] object.
 #' @param n How many families, best first.
 #' @param ... Not used.
 #' @return A `DataFrame` with one row per ion, in the order of the families: `family` (its number, 1
 #'   is the best), `mz`, `role` (adduct, isotope or relation to another ion of the family), `class`,
 #'   `score` of the ion and of its family, and the ion's mean activation and intensity in each class.
+#'   Of regions without labels, one row per region and family of molecules that define it in one
+#'   direction, with their number, m/z and relations, mean `effect` and largest `fdr`.
 #' @seealso [plotFamily()] draws one.
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
@@ -16,7 +18,7 @@
 #'     fit <- RGCN(x, x$tissue, epochs = 10)
 #'     ionFamilies(fit, n = 1)
 #' }
-#' @aliases ionFamilies,SpatialRGCN-method
+#' @aliases ionFamilies,SpatialRGCN-method ionFamilies,SpatialRegions-method
 #' @name ionFamilies
 NULL
 

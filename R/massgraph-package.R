@@ -3,7 +3,8 @@
 #' Every pixel's spectrum becomes a graph: peaks are nodes, known mass differences (isotopes,
 #' adducts, homologous series, neutral losses) are typed edges. A relational graph convolutional
 #' network classifies the pixels, and its class activation map says which ions, and which families
-#' of related ions, decided.
+#' of related ions, decided. Without labels, [spatialRegions()] finds the regions of the tissue and the
+#' molecules that define them.
 #'
 #' The learning runs in Python; the package carries the sources of its Python side. Attaching the
 #' package starts no Python.
@@ -16,7 +17,7 @@
 #' @import Cardinal
 #' @importFrom ProtGenerics processingData spectraData
 #' @importFrom S4Vectors DataFrame head mcols
-#' @importFrom matter mi_learn path plot_signal
+#' @importFrom matter mi_learn path plot_image plot_signal set_channel
 #' @importFrom stats setNames
 #' @keywords internal
 "_PACKAGE"

@@ -59,7 +59,9 @@ setMethod("predict", "SpatialRGCN", function(object, newdata, type = c("response
         return(fitted(object, type = type))
     state <- modelState(object)
     checkImage(newdata)
-    checkFeatures(object, newdata)
+    settings <- object$settings
+    checkFeatures(object$mz, newdata, settings$tolerance, settings$tolerance_unit,
+        "what is absent speaks for no class")
     probability <- callPython("predict", list(x = newdata, state = state,
         polarity = object$polarity, pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
     responses(probability, object, type)
@@ -70,26 +72,26 @@ responses <- function(probability, object, type) {
     levels <- object$classes
     all <- columnsOfLevels(probability, object$model_classes, levels)
     all[is.na(probability[, 1L]), ] <- NA_real_
-    if (type == "response")
-        return(all)
-    best <- max.col(replace(all, is.na(all), 0), ties.method = "first")
-    best[is.na(all[, 1L])] <- NA_integer_
-    factor(levels[best], levels = levels)
+    if (type == "response") all else likeliest(all)
+}
+
+# The class of the highest probability (the first of several); missing where that is.
+likeliest <- function(probability) {
+    best <- max.col(replace(probability, is.na(probability), 0), ties.method = "first")
+    best[is.na(probability[, 1L])] <- NA_integer_
+    factor(colnames(probability)[best], levels = colnames(probability))
 }
 
 # Features of two axes are one ion within this, however exact mass differences are.
 ALIGNMENT_PPM <- 5
 
 # The model compares peaks by m/z, so other features are no error, unless they are of other ions.
-checkFeatures <- function(object, newdata) {
-    old <- object$mz
+checkFeatures <- function(old, newdata, tolerance, unit, absent) {
     if (!is(newdata, "SpectralImagingExperiment") || length(old) == 0L)
         return(invisible())
     new <- featureMz(newdata)
     if (identical(as.numeric(new), as.numeric(old)))
         return(invisible())
-    unit <- object$settings$tolerance_unit
-    tolerance <- object$settings$tolerance
     if (unit == "ppm")
         tolerance <- max(tolerance, ALIGNMENT_PPM)
     reach <- tolerance * if (unit == "ppm") old * 1e-6 else 1
@@ -99,8 +101,7 @@ checkFeatures <- function(object, newdata) {
         format(tolerance), " ", unit)
     if (found < length(old) / 10)
         stop(told, ": recalibrate() it to the m/z of the fit first", call. = FALSE)
-    warning(told, "; peaks are compared by m/z, and what is absent speaks for no class",
-        call. = FALSE)
+    warning(told, "; peaks are compared by m/z, and ", absent, call. = FALSE)
 }
 
 # Distance from each m/z to the nearest of some in ascending order.
@@ -142,8 +143,7 @@ setMethod("topFeatures", "SpatialRGCN", function(object, n = Inf,
 setMethod("image", "SpatialRGCN", function(x, type = c("probability", "class", "uncertainty"),
         ...) {
     type <- match.arg(type)
-    if (nrow(pixelData(x)) == 0L)
-        stop("this result has no pixels: predict some with it first", call. = FALSE)
+    checkPixels(x)
     if (type == "uncertainty")
         return(imageUncertainty(x, ...))
     callNextMethod(x, y = x[[type]], ...)
@@ -198,8 +198,11 @@ print.RGCN <- function(x, ...) {
         cat("Learnt from ", sum(x$training), " pixels, ", if (is.null(x$contributions))
             paste("stopped by", sum(x$validation), "held out of the same runs") else
             paste("held out in turn in", x$settings$folds, "folds"),
-            "\n(balanced accuracy on those ", format(heldOutAccuracy(x), digits = 3), ")\n",
-            sep = "")
+            "\n(", accuracyWord(x$segmentation), " on those ",
+            format(heldOutAccuracy(x), digits = 3), ")\n", sep = "")
+    if (!is.null(x$segmentation))
+        cat("The labels are a segmentation of the same spectra (", x$segmentation, "):\n",
+            "agreement with it is no accuracy\n", sep = "")
     if (!is.null(x$contributions)) {
         branches <- x$contributions[x$contributions$branch != "all", ]
         cat("Branches: ", paste0(branches$branch, " ", round(100 * branches$share), " %",

@@ -14,7 +14,7 @@ from massgraph._version import __version__ as __version__
 
 # For editors and type checkers, which do not run `__getattr__`.
 if TYPE_CHECKING:
-    from massgraph import pl, r
+    from massgraph import pl, r, tl
     from massgraph._util.errors import InputError
     from massgraph.chem.discovery import discover_relations
     from massgraph.chem.relations import Relations, default_relations, relations_from_masses
@@ -88,6 +88,7 @@ __all__ = [
     "relations_from_masses",
     "show_versions",
     "simulate",
+    "tl",
     "write_report",
 ]
 
@@ -105,6 +106,7 @@ _MODULES = {
     "r": "r",
     "splits": "data.splits",
     "streaming": "data.sources",
+    "tl": "tl",
 }
 
 

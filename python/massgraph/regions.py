@@ -101,6 +101,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         Of the pixels of tissue by the mixture, in nats.
     n_parameters_
         Numbers that the fit of the mixture was free to choose.
+    polarity_
+        Polarity of the pixels of the fit.
     region_model_
         The fitted `massgraph.learn.regions.RegionModel`.
 
@@ -199,7 +201,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         if look is not None:
             self.probabilities_ = model.map_of(look)
             self.labels_ = labels_of(self.probabilities_)
-            tissue = look.components[look.off < 0.5]
+            tissue = look.given[look.off < 0.5]
             self.log_likelihood_ = model.mixture.log_likelihood(tissue)
         self.n_parameters_ = model.mixture.n_parameters
 
@@ -216,11 +218,17 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             raise AttributeError(msg)
 
     @classmethod
-    def of(cls, model: RegionModel) -> SpatialRegions:
+    def of(cls, model: RegionModel, look: Look | None = None) -> SpatialRegions:
         """Make the estimator of a fitted model, with the parameters that its fit was given.
 
-        It has no `labels_` and `probabilities_`, which are of the pixels of the fit: `predict`
-        finds them again.
+        Parameters
+        ----------
+        model
+            The model.
+        look
+            What `model.look` gives for the pixels of the fit. Without it there are no `labels_`,
+            `probabilities_` and `log_likelihood_`, which are of these pixels: `predict` finds them
+            again.
         """
         settings, origin = asdict(model.settings), model.origin
         if settings["n_regions"] is None:
@@ -231,7 +239,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             mz=origin.mz,
             random_state=origin.random_state,
         )
-        found._keep(model, None)
+        found._keep(model, look)
         if origin.mz is not None:
             found.n_features_in_ = len(origin.mz)
         return found
@@ -340,6 +348,11 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             findings=self.findings(pixels) if explain else None,
             parameters=self.summary(),
         )
+
+    @property
+    def polarity_(self) -> str | None:
+        """Polarity of the pixels of the fit."""
+        return self.region_model_.polarity
 
     def _as_pixels(self, X: Any) -> Pixels:
         return X if is_source(X) else self._as_spectra(X)

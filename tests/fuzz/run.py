@@ -33,7 +33,8 @@ MOST_MEMORY = 2**30
 MODULES = {
     "imzml": "io/imzml.py io/_ibd.py io/_imzml_header.py io/_imzml_reader.py io/_imzml_xml.py "
     "io/_imzml_spectra.py io/_imzml_alike.py io/_peaks.py io/_centroid.py",
-    "model": "store/folder.py store/config.py",
+    "model": "store/files.py store/checks.py store/classifier.py store/config.py store/regions.py "
+    "learn/region_origin.py",
     "labels": "io/labels.py",
     "h5ad": "io/anndata.py io/_anndata_layout.py",
     "anndata": "io/anndata.py io/_anndata_layout.py",

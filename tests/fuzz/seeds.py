@@ -57,6 +57,8 @@ def _model(_: str) -> Iterator[bytes]:
             epochs=1, augment=0, device="cpu", hidden=(2,), mz=[700.0, 714.01565, 728.0313]
         )
         axis.fit(matrix, np.arange(30) % 2).save(Path(name) / "axis")
+        for number, settings in enumerate(({"max_regions": 3}, {"n_regions": 3, "spatial": False})):
+            mg.SpatialRegions(**settings).fit(spectra).save(Path(name) / f"regions-{number}")
         for folder in sorted(Path(name).iterdir()):
             config = (folder / "config.json").read_bytes()
             yield b"\1" + config + SEAM + (folder / "weights.safetensors").read_bytes()

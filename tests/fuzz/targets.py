@@ -100,14 +100,17 @@ def model(data: bytes) -> str:
         config = re.sub(rb'("weights_sha256": ")[0-9a-f]{64}"', rb"\g<1>" + digest + b'"', config)
 
     def read() -> None:
-        classifier = mg.load(folder)
+        loaded = mg.load(folder)
+        of_regions = isinstance(loaded, mg.SpatialRegions)
+        polarity = loaded.region_model_.polarity if of_regions else loaded.polarity_
+        n_classes = loaded.n_regions_ if of_regions else len(loaded.classes_)
         # What loads must be fit for use, or say of these spectra why it is not.
         try:
-            probability = classifier.predict_proba(_few_spectra(classifier.polarity_))
+            probability = loaded.predict_proba(_few_spectra(polarity))
         except mg.InputError as error:
             _one_line(str(error))
             return
-        if probability.shape != (2, len(classifier.classes_)):
+        if probability.shape != (2, n_classes):
             msg = f"probabilities of shape {probability.shape}"
             raise RuntimeError(msg)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections import defaultdict
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -89,6 +91,39 @@ class Page(HTMLParser):
 
     def family_tables(self) -> list[list[list[str]]]:
         return [rows for key, rows in self.tables if key == "families"]
+
+
+def assert_needs_nothing_but_itself(page: Page) -> None:
+    """Nothing of it is run, and nothing loaded from elsewhere."""
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & {t for t, _ in page.tags}
+    for tag, attributes in page.tags:
+        for name, value in attributes.items():
+            assert not name.startswith("on"), f"{tag} runs {name}"
+            if name in {"src", "href", "srcset", "data", "poster"}:
+                assert value.startswith("data:image/"), f"{tag} loads {value[:60]}"
+    style = page.raw[page.raw.index("<style>") : page.raw.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def assert_pictures_are_whole(page: Page) -> None:
+    """Each is an image that opens, fits the paper, and has a text of its own."""
+    images = [image for found in page.images.values() for image in found]
+    assert len(images) == len({image["alt"] for image in images} - {""})
+    for image in images:
+        assert 0.5 < float(image["width"]) <= 7.1, "wider than the text on A4"
+        kind, data = image["src"].split(";base64,")
+        content = b64decode(data, validate=True)
+        if kind == "data:image/png":
+            assert content.startswith(b"\x89PNG")
+            continue
+        assert kind == "data:image/svg+xml"
+        drawing = ElementTree.fromstring(content)  # noqa: S314
+        assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+        for element in drawing.iter():
+            for name, value in element.attrib.items():
+                if name.endswith("href"):
+                    assert value.startswith(("#", "data:image/png;base64,"))
 
 
 def number(text: str) -> float:

@@ -144,12 +144,17 @@ def test_the_images_use_every_precision_that_floats_have() -> None:
     assert {"f4", "f8"} == {name for name in PRECISION if name[0] == "f"}
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], bytes]:
+@pytest.fixture(scope="module", params=["classifier", "regions"])
+def model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], bytes]:
     spectra, labels = mg.simulate("tiny")
     folder = tmp_path_factory.mktemp("fuzz") / "model"
-    classifier = mg.RGCNClassifier(epochs=1, augment=0, device="cpu", hidden=(2,))
-    classifier.fit(spectra[:100], labels[:100]).save(folder)
+    if request.param == "regions":
+        mg.SpatialRegions(max_regions=3).fit(spectra).save(folder)
+    else:
+        classifier = mg.RGCNClassifier(epochs=1, augment=0, device="cpu", hidden=(2,))
+        classifier.fit(spectra[:100], labels[:100]).save(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return config, (folder / "weights.safetensors").read_bytes()
 

@@ -25,6 +25,7 @@ MODULES = {
     "r": "r",
     "splits": "data.splits",
     "streaming": "data.sources",
+    "tl": "tl",
 }
 
 
@@ -55,7 +56,7 @@ import massgraph as mg
 modules = {MODULES}
 assert set(modules) <= set(dir(mg))
 assert not [home for home in modules.values() if f"massgraph.{{home}}" in sys.modules]
-for name in ("pl", "r", "streaming"):
+for name in ("pl", "r", "streaming", "tl"):
     assert getattr(mg, name) is sys.modules[f"massgraph.{{modules[name]}}"]
 print([name for name in ("torch", "sklearn", "matplotlib", "rpy2") if name in sys.modules])
 mg.evaluate, mg.objectives
@@ -80,20 +81,23 @@ def test_importing_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_code_in_the_readme_uses_names_that_exist() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["README.md", "docs/regions.md"])
+def test_the_code_in_the_pages_uses_names_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
     names = set(re.findall(r"\bmg\.(\w+)", text))
-    assert {"RGCNClassifier", "match_labels", "read_imzml", "read_labels"} <= names
+    assert {"SpatialRegions", "read_imzml", "tl"} <= names
     assert names <= set(mg.__all__)
 
 
-def test_the_code_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a small run, with the files that the README names."""
+@pytest.mark.parametrize("page", ["README.md", "docs/regions.md"])
+def test_the_code_in_the_pages_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a small run, with the files that the pages name; one piece after the other."""
     from imzml_builder import Builder, Pixel
 
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert code is not None
+    text = (ROOT / page).read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     spectra, labels = mg.simulate("tiny", n_runs=1)
     assert spectra.coordinates is not None
     pixels, rows = [], ["x,y,label"]
@@ -105,5 +109,7 @@ def test_the_code_in_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     Builder(pixels=tuple(pixels)).write(tmp_path, "run")
     (tmp_path / "labels.csv").write_text("\n".join(rows), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    exec(compile(code[1], "README.md", "exec"), {})  # noqa: S102  our own page
-    assert (tmp_path / "segmentation.h5ad").is_file()
+    exec(compile(code, page, "exec"), {})  # noqa: S102  our own page
+    written = re.findall(r'write\w+\((?:\w+, )?"([^"]+)"', code)
+    assert written
+    assert all((tmp_path / name).is_file() for name in written)

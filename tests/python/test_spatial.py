@@ -37,7 +37,7 @@ def recalls(found: Any, truth: Any, scored: Any) -> float:
 
 @pytest.fixture(scope="module")
 def image() -> tuple[mg.Spectra, Any, Any]:
-    """Two runs of few peaks, of which a quarter of the pixels is labelled: spectra, truth, labels."""
+    """Two runs of few peaks, a quarter of their pixels labelled: spectra, truth, labels."""
     simulation = mg.simulate("tiny", shape=(16, 16), effect=0.4)
     rng = np.random.default_rng(0)
     spectra = mg.degrade.remove_peaks(simulation.spectra, 0.8, rng)

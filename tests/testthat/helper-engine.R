@@ -42,3 +42,40 @@ cardinalFit <- local({
         fit
     }
 })
+
+# One run of it, and regions of that: their number given, and found.
+section <- function() tissue()[, run(tissue()) == "run1"]
+
+regionsGiven <- local({
+    fit <- NULL
+    function() {
+        if (is.null(fit))
+            fit <<- spatialRegions(section(), k = 3, random_state = 1, verbose = FALSE)
+        fit
+    }
+})
+
+regionsFound <- local({
+    fit <- NULL
+    function() {
+        if (is.null(fit))
+            fit <<- spatialRegions(section(), kmax = 5, random_state = 1, verbose = FALSE)
+        fit
+    }
+})
+
+# Cardinal's clusters of the same pixels, by some of the features: it warns of constant ones, and
+# takes seconds for all.
+clusters <- local({
+    fit <- NULL
+    function() {
+        if (is.null(fit)) {
+            set.seed(1)
+            fit <<- quietly(spatialKMeans(section()[some, ], k = 3))
+        }
+        fit
+    }
+})
+
+quietly <- function(...) suppressMessages(suppressWarnings(...))
+some <- seq(1, 1809, 20)

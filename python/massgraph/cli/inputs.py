@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from massgraph.data.sources import JoinedSpectra, Pixels
     from massgraph.data.spectra import Spectra
 
-__all__ = ["find_labels", "inputs", "read_all"]
+__all__ = ["find_labels", "find_reference", "inputs", "read_all"]
 
 # Graphs, activations and images hold 380 to 530 bytes for each peak of spectra that are predicted
 # and explained in memory. Any computer of today has 4 GB for them.
@@ -193,17 +193,38 @@ def find_labels(arguments: argparse.Namespace, spectra: Pixels) -> NDArray[np.ob
     ...     print(find_labels(arguments, spectra))
     ['a' 'b']
     """
-    if arguments.labels is not None:
-        from massgraph.io.labels import match_labels, read_labels
-
-        source, labels = arguments.labels, match_labels(read_labels(arguments.labels), spectra)
-    else:
-        source, labels = arguments.input[0], _labels_column(arguments)
+    labels = _labels(arguments, spectra)
     classes = sorted({label for label in labels if label is not None})
     if len(classes) < 2:
+        source = arguments.input[0] if arguments.labels is None else arguments.labels
         msg = f"{source}: all labels are {classes[0]!r}, a classifier needs at least two classes"
         raise InputError(msg)
     return labels
+
+
+def find_reference(arguments: argparse.Namespace, spectra: Pixels) -> NDArray[np.object_] | None:
+    """Find labels to compare with, as `find_labels` does; None where there are none.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> import massgraph as mg
+    >>> from massgraph.cli.inputs import find_reference
+    >>> spectra = mg.simulate("tiny", n_runs=1).spectra
+    >>> find_reference(argparse.Namespace(labels=None, labels_column=None), spectra) is None
+    True
+    """
+    if arguments.labels is None and arguments.labels_column is None:
+        return None
+    return _labels(arguments, spectra)
+
+
+def _labels(arguments: argparse.Namespace, spectra: Pixels) -> NDArray[np.object_]:
+    if arguments.labels is None:
+        return _labels_column(arguments)
+    from massgraph.io.labels import match_labels, read_labels
+
+    return match_labels(read_labels(arguments.labels), spectra)
 
 
 def _labels_column(arguments: argparse.Namespace) -> NDArray[np.object_]:

@@ -13,13 +13,17 @@ __all__ = [
     "EXIT_CODES",
     "LARGEST_SEED",
     "MODEL",
+    "REGION_RESULTS",
     "RESULTS",
     "TABLES",
     "add_inputs",
     "add_labels",
     "add_model",
     "add_output",
+    "at_least_one",
     "files",
+    "number_of_regions",
+    "radius",
     "seed",
 ]
 
@@ -31,7 +35,15 @@ RESULTS = f"""writes into DIR, all or nothing:
   segmentation.h5ad      classes, probabilities and activations, for AnnData
   {TABLES}
   figures/               each picture as PNG and PDF"""
-MODEL = "  model/                 the fitted model, for predict and explain"
+REGION_RESULTS = """writes into DIR, all or nothing:
+  report.html            everything on one page
+  segmentation.h5ad      regions, probabilities, nested maps and tables, for AnnData
+  regions.csv            how large and how sure each region is, in words
+  molecules.csv          what defines each region, with false discovery rates
+  families.csv           molecules that do so together, and are related
+  selection.csv          why this number of regions
+  figures/               each picture as PNG and PDF"""
+MODEL = "  model/                 the fitted model, for other runs"
 BLOCKWISE = f"""\
 Files of more than {LARGE / 1e6:g} million peaks together are worked on block by block, in little
 memory: their segmentation.h5ad holds no matrices, and there are no images of single ions."""
@@ -87,8 +99,17 @@ def add_inputs(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     )
 
 
-def add_labels(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+def add_labels(
+    parser: argparse.ArgumentParser, purpose: str | None = None
+) -> argparse._MutuallyExclusiveGroup:
     """Add where labels are read from, and return the group of these choices.
+
+    Parameters
+    ----------
+    parser
+        Of a command.
+    purpose
+        What they are for, where they need not be given; None: one source must be.
 
     Examples
     --------
@@ -100,8 +121,9 @@ def add_labels(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGr
     'region'
     """
     # Two sources of labels could contradict each other.
-    labels = parser.add_mutually_exclusive_group(required=True)
-    labels.add_argument("--labels", type=Path, help="CSV file: x, y, label[, run]")
+    labels = parser.add_mutually_exclusive_group(required=purpose is None)
+    words = "CSV file: x, y, label[, run]" + (f"; {purpose}" if purpose else "")
+    labels.add_argument("--labels", type=Path, help=words)
     holding = " or ".join(one.name for one in known_formats() if one.labels is not None)
     labels.add_argument("--labels-column", metavar="NAME", help=f"column of a {holding} file")
     return labels
@@ -119,7 +141,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     >>> parser.parse_args(["results/model"]).model.name
     'model'
     """
-    parser.add_argument("model", type=Path, help="the folder results/model of a fit")
+    parser.add_argument("model", type=Path, help="the folder results/model of fit or segment")
 
 
 def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -152,6 +174,68 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing folder of results"
     )
+
+
+def at_least_one(text: str) -> int:
+    """Read a whole number of 1 or more.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> from massgraph.cli.options import at_least_one
+    >>> at_least_one("6")
+    6
+    """
+    if not text.isdecimal() or int(text) < 1:
+        msg = f"{text!r} is no whole number of 1 or more"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
+
+
+def number_of_regions(text: str) -> int | str:
+    """Read a whole number of 1 or more, or ``auto``.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> from massgraph.cli.options import number_of_regions
+    >>> number_of_regions("auto"), number_of_regions("6")
+    ('auto', 6)
+    """
+    try:
+        return text if text == "auto" else at_least_one(text)
+    except argparse.ArgumentTypeError as error:
+        msg = f"{error}, nor auto"
+        raise argparse.ArgumentTypeError(msg) from error
+
+
+def radius(text: str) -> float:
+    """Read the reach of a neighbourhood: 1 pixel or more.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> from massgraph.cli.options import radius
+    >>> radius("1.5")
+    1.5
+    """
+    reach = float(text)
+    if not 1 <= reach < float("inf"):
+        msg = f"{text!r} is below 1 pixel, or no number"
+        raise argparse.ArgumentTypeError(msg)
+    return reach
 
 
 def seed(text: str) -> int:

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from massgraph.data.sources import Pixels
     from massgraph.segmentation import Segmentation
 
-__all__ = ["check_output", "deletion", "summarize", "summarize_fit", "title_of"]
+__all__ = [
+    "check_output",
+    "deletion",
+    "summarize",
+    "summarize_fit",
+    "summarize_regions",
+    "title_of",
+]
 
 DELETION_PIXELS = 500  # a sample is enough for the deletion curve, which predicts many times
 
@@ -205,3 +212,63 @@ def summarize_fit(
         shares = zip(table["branch"], table["share"], strict=True)
         summary["shares"] = {name: float(share) for name, share in shares if name != "all"}
     return summary
+
+
+def summarize_regions(
+    arguments: argparse.Namespace, segmentation: Segmentation, started: float
+) -> Summary:
+    """Sum up regions that were found without labels.
+
+    Parameters
+    ----------
+    arguments, started
+        As for `summarize`.
+    segmentation
+        With findings.
+
+    Returns
+    -------
+    dict
+        Pixels of each region, the molecules that define it, and what is to be said of it in words;
+        what makes the map doubtful; and, where there are labels to compare with, how well regions
+        agree with them (adjusted Rand index: 1 for the same, 0 for chance).
+
+    Examples
+    --------
+    >>> import argparse
+    >>> import time
+    >>> import massgraph as mg
+    >>> from massgraph.cli.outputs import summarize_regions
+    >>> spectra = mg.simulate("tiny", n_runs=1).spectra
+    >>> found = mg.SpatialRegions(n_regions=3).fit(spectra).segment(spectra)
+    >>> summary = summarize_regions(argparse.Namespace(out="regions"), found, time.monotonic())
+    >>> summary["regions"]["off-tissue"]
+    48
+    """
+    findings = segmentation.findings
+    summary: Summary = {
+        "out": str(arguments.out),
+        "pixels": segmentation.n_pixels,
+        "regions": {str(name): int(n) for name, n in segmentation.counts().items()},
+    }
+    if findings is not None:
+        table = findings.regions
+        names = table["region"].astype(str)
+        defined = zip(names, table["n_molecules"], strict=True)
+        summary["defining_molecules"] = {name: int(n) for name, n in defined}
+        summary["verdicts"] = dict(zip(names, table["verdict"].astype(str), strict=True))
+        summary["cautions"] = list(findings.cautions)
+    if segmentation.reference is not None:
+        agreement = _agreement(segmentation.reference, segmentation.label)
+        summary["adjusted_rand_index"] = agreement
+    summary["mean_uncertainty"] = float(segmentation.uncertainty.mean())
+    summary["seconds"] = round(time.monotonic() - started, 1)
+    return summary
+
+
+def _agreement(given: pd.Categorical, found: pd.Categorical) -> float:
+    """Adjusted Rand index of labels and regions, over pixels that have both."""
+    from sklearn.metrics import adjusted_rand_score
+
+    both = (given.codes >= 0) & (found.codes >= 0)
+    return float(adjusted_rand_score(given.codes[both], found.codes[both]))

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +19,7 @@ from massgraph.cli.options import EXIT_CODES
 
 __all__ = ["main"]
 
+LONG = 40  # letters: what is longer has a line of its own
 LABELS = """\
 labels.csv has the columns x, y, label and, for several runs, run (the file name without its
 ending). Pixels that are not in it are unlabelled: they are predicted, and never learnt from."""
@@ -66,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     examples = "\n".join(f"  massgraph {line}" for one in COMMANDS for line in one.examples)
     parser = argparse.ArgumentParser(
         prog="massgraph",
-        description="Classify the pixels of mass spectrometry images and see which families of "
-        "ions decided.",
+        description="Find the regions of mass spectrometry images, by labels or without, and see "
+        "which molecules and families of ions tell them apart.",
         epilog=f"examples:\n{examples}\n\n{LABELS}\n\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -130,13 +131,29 @@ def _as_text(summary: Summary) -> str:
     width = max(len(name) for name in summary)
     lines = []
     for name, value in summary.items():
-        shown = value
-        if isinstance(value, dict):
-            shown = ", ".join(f"{key} {_short(one)}" for key, one in value.items())
-        elif isinstance(value, list):
-            shown = "; ".join(str(_short(one)) for one in value) or "none"
-        lines.append(f"{name.replace('_', ' '):<{width}}  {_short(shown)}")
+        first, *more = _shown(value)
+        lines.append(f"{name.replace('_', ' '):<{width}}  {first}")
+        lines += [f"{'':<{width}}  {line}" for line in more]
     return "\n".join(lines)
+
+
+def _shown(value: Any) -> list[str]:
+    """A value on a line, or on several where it holds sentences."""
+    if isinstance(value, dict):
+        if _are_sentences(value.values()):
+            wide = max(map(len, value))
+            return [f"{key:<{wide}}  {one}" for key, one in value.items()]
+        return [", ".join(f"{key} {_short(one)}" for key, one in value.items())]
+    if isinstance(value, list):
+        if _are_sentences(value):
+            return value
+        return ["; ".join(str(_short(one)) for one in value) or "none"]
+    return [str(_short(value))]
+
+
+def _are_sentences(values: Iterable[Any]) -> bool:
+    texts = list(values)
+    return any(isinstance(one, str) and len(one) > LONG for one in texts)
 
 
 def _short(value: Any) -> Any:

@@ -134,6 +134,24 @@ class MassAxis:
         weight = likely / (likely.sum(axis=1, keepdims=True) + NOTHING)
         return Assignment(ion, weight.astype(np.float32))
 
+    def ion_of(self, mz: Floats) -> NDArray[np.int64]:
+        """The ion that each m/z stands for, where there is no mass error; -1 for none.
+
+        Parameters
+        ----------
+        mz
+            In any order, shape ``(n,)``.
+        """
+        order = np.argsort(mz)
+        pixel = Spectra.from_arrays(mz[order], np.ones(len(mz)), [0, len(mz)])
+        near = self.assign(CalibratedSpectra(pixel, np.array([self.width])))
+        best = np.argmax(near.weight, axis=1)[:, None]
+        ion = np.take_along_axis(near.ion, best, axis=1)[:, 0]
+        sure = np.take_along_axis(near.weight, best, axis=1)[:, 0] > SNAP
+        found = np.full(len(mz), -1, dtype=np.int64)
+        found[order] = np.where(sure, ion, -1)
+        return found
+
     def snap(self, calibrated: CalibratedSpectra, assignment: Assignment) -> Spectra:
         """The same peaks, those that belong to an ion at its m/z; their order is kept."""
         spectra = calibrated.spectra

@@ -153,12 +153,13 @@ def _standardised(X: NDArray[np.floating]) -> NDArray[np.float32]:
     """Columns of mean 0 and norm 1; constant ones 0."""
     X = X - X.mean(axis=0)
     norm = np.sqrt((X**2).sum(axis=0))
-    return np.divide(X, norm, out=np.zeros_like(X), where=norm > 1e-9).astype(np.float32)
+    found = np.divide(X, norm, out=np.zeros_like(X), where=norm > 1e-9)
+    return np.asarray(found, dtype=np.float32)
 
 
-def _correlation(member: NDArray[np.bool_], X: NDArray[np.float32]) -> NDArray[np.float32]:
+def _correlation(member: NDArray[np.bool_], X: NDArray[np.float32]) -> NDArray[np.float64]:
     """Of indicators, ``(n_maps, n_pixels)``, with columns of X."""
-    return np.asarray(_standardised(member.T.astype(np.float32)).T @ X, dtype=np.float32)
+    return np.asarray(_standardised(member.T.astype(np.float32)).T @ X, dtype=np.float64)
 
 
 def with_fdr(table: pd.DataFrame, p_values: Sequence[Floats]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ others: its fields cannot be set.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import pandas as pd
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from massgraph.data.spectra import Spectra
 
-__all__ = ["Explained", "Result"]
+__all__ = ["Explained", "Found", "Result"]
 
 
 class Explained(Protocol):
@@ -34,6 +34,31 @@ class Explained(Protocol):
     def families(self) -> pd.DataFrame: ...
     @property
     def family_edges(self) -> pd.DataFrame: ...
+
+
+class Found(Protocol):
+    """What was found out about regions; see `massgraph.explain.region_findings.RegionFindings`."""
+
+    @property
+    def regions(self) -> pd.DataFrame: ...
+    @property
+    def molecules(self) -> pd.DataFrame: ...
+    @property
+    def families(self) -> pd.DataFrame: ...
+    @property
+    def selection(self) -> pd.DataFrame | None: ...
+    @property
+    def maps(self) -> Mapping[int, NDArray[Any]]: ...  # one label per pixel, by number of regions
+    @property
+    def shown(self) -> NDArray[Any]: ...  # molecules
+    @property
+    def images(self) -> NDArray[Any]: ...  # pixels x molecules shown
+    @property
+    def balances(self) -> pd.DataFrame: ...
+    @property
+    def balance_images(self) -> NDArray[Any]: ...  # pixels x rows of balances
+    @property
+    def cautions(self) -> Sequence[str]: ...
 
 
 class Result(Protocol):
@@ -73,6 +98,8 @@ class Result(Protocol):
     def validation(self) -> NDArray[Any] | None: ...
     @property
     def explanation(self) -> Explained | None: ...
+    @property
+    def findings(self) -> Found | None: ...
     @property
     def history(self) -> pd.DataFrame | None: ...  # one row per epoch
     @property

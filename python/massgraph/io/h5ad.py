@@ -20,9 +20,15 @@ from massgraph.data.alignment import alignment_tolerance, assign_to_axis, tolera
 if TYPE_CHECKING:
     from anndata import AnnData
 
-    from massgraph.io._result import Result
+    from massgraph.io._result import Found, Result
 
-__all__ = ["SCHEMA_VERSION", "to_anndata", "write_h5ad"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "findings_per_pixel",
+    "findings_tables",
+    "to_anndata",
+    "write_h5ad",
+]
 
 SCHEMA_VERSION = 1
 
@@ -58,6 +64,11 @@ def to_anndata(segmentation: Result) -> AnnData:
             these differ from each other, else 0, 1, ...
         ``obsm["spatial"]``
             (x, y) or (x, y, z), float64, where known.
+        ``obsm["massgraph_maps"]``, ``["massgraph_molecules"]``, ``["massgraph_balances"]``
+            With findings about regions (`massgraph.explain.region_findings`): nested maps, int64,
+            -1 for no label, one column for each number in ``uns["massgraph"]["findings"]["maps"]``;
+            log amounts of the molecules in ``["shown"]``, and balances of adducts, a column for
+            each row of the table ``["balances"]``, both float32.
         ``var``
             `mz` (float64) and, with an explanation, every further column of its table of ions
             with ``massgraph_`` before its name: class, score, rank, family (missing where none),
@@ -69,8 +80,9 @@ def to_anndata(segmentation: Result) -> AnnData:
             `schema_version`, `classes`, `class_keys` (the classes as they stand in the names
             above: a slash is written as ``_``, and a number keeps them apart), `parameters` and
             `versions` (JSON), `polarity`, `pixel_size`, `pixel_size_unit`, `history` (table), and
-            with an explanation `intercept`, `families` and `family_edges` (tables). What is
-            unknown is absent.
+            with an explanation `intercept`, `families` and `family_edges` (tables). With findings
+            `findings`: the tables `regions`, `molecules`, `families`, `balances` and `selection`,
+            the numbers `maps` and `shown`, and `cautions` (texts). What is unknown is absent.
 
     Notes
     -----
@@ -108,6 +120,9 @@ def to_anndata(segmentation: Result) -> AnnData:
     )
     if segmentation.coordinates is not None:
         adata.obsm["spatial"] = np.array(segmentation.coordinates, dtype=np.float64)
+    if segmentation.findings is not None:
+        for name, images in findings_per_pixel(segmentation.findings).items():
+            adata.obsm[f"massgraph_{name}"] = images
     if explanation is not None and kept:
         for name, key in zip(segmentation.classes, keys, strict=True):
             layer = sp.csr_matrix(explanation.activation[name], dtype=np.float32, copy=True)
@@ -198,6 +213,10 @@ def _verify(path: Path, adata: AnnData) -> None:
         _same(sorted(file["layers"]), sorted(layers), "layers")
         _same(sorted(file["obsm"]), sorted(adata.obsm), "obsm")
         _same(sorted(file["uns/massgraph"]), sorted(adata.uns["massgraph"]), "uns")
+        found = adata.uns["massgraph"].get("findings", {})
+        _same(sorted(file.get("uns/massgraph/findings", {})), sorted(found), "findings")
+        for name in adata.obsm:
+            _same(file[f"obsm/{name}"].shape, adata.obsm[name].shape, f"obsm/{name}.shape")
         matrices = {f"layers/{key}": matrix for key, matrix in layers.items()}
         matrices |= {} if adata.X is None else {"X": adata.X}
         for key, matrix in matrices.items():
@@ -307,7 +326,54 @@ def _uns(segmentation: Result, keys: Sequence[str]) -> dict[str, Any]:
         content["intercept"] = np.asarray(explanation.intercept, dtype=np.float64)
         content["families"] = _table(explanation.families)
         content["family_edges"] = _table(explanation.family_edges)
+    if segmentation.findings is not None:
+        content["findings"] = findings_tables(segmentation.findings)
     return content
+
+
+def findings_tables(found: Found) -> dict[str, Any]:
+    """What was found out about regions as h5ad can hold it, but for what is of single pixels.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.io.h5ad import findings_tables
+    >>> spectra = mg.simulate("tiny", n_runs=1).spectra
+    >>> found = mg.SpatialRegions(n_regions=3).fit(spectra).findings(spectra)
+    >>> findings_tables(found)["regions"]["region"].tolist()
+    ['region 1', 'region 2', 'off-tissue']
+    """
+    tables = {name: getattr(found, name) for name in ("regions", "molecules", "families")}
+    tables["balances"] = found.balances
+    if found.selection is not None:
+        tables["selection"] = found.selection
+    return {
+        **{name: _table(table) for name, table in tables.items()},
+        "maps": np.array(list(found.maps), dtype=np.int64),
+        "shown": np.array(found.shown, dtype=np.int64),
+        "cautions": np.array(found.cautions, dtype=object),
+    }
+
+
+def findings_per_pixel(found: Found) -> dict[str, NDArray[Any]]:
+    """What of it has a value for each pixel, copied: `maps`, `molecules` and `balances`.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.io.h5ad import findings_per_pixel
+    >>> spectra = mg.simulate("tiny", n_runs=1).spectra
+    >>> found = mg.SpatialRegions(n_regions=3).fit(spectra).findings(spectra)
+    >>> findings_per_pixel(found)["maps"].shape
+    (144, 1)
+    """
+    n_pixels = len(found.images)
+    maps = [np.asarray(labels, dtype=np.int64) for labels in found.maps.values()]
+    return {
+        "maps": np.column_stack(maps) if maps else np.empty((n_pixels, 0), dtype=np.int64),
+        "molecules": np.array(found.images, dtype=np.float32),
+        "balances": np.array(found.balance_images, dtype=np.float32),
+    }
 
 
 def _table(frame: pd.DataFrame) -> pd.DataFrame:

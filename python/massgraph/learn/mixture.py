@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +21,23 @@ STEADY = 1e-6  # relative gain in likelihood at which a fit ends
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """A mixture of Gaussians.
+    """A mixture of Gaussians, given covariates where there are any.
+
+    Rows of the pixels hold components and, after them, covariates: what a region looks like may
+    depend on these, and they say nothing of the region by themselves.
 
     Parameters
     ----------
     weight
         Share of each region, shape ``(n_regions,)``; they sum to one.
     mean
-        Shape ``(n_regions, n_components)``.
+        Of the components where all covariates are 0, shape ``(n_regions, n_components)``.
     covariance
-        Shape ``(1, n_components, n_components)`` where all regions share one, else
-        ``(n_regions, n_components, n_components)``.
+        Of the components given the covariates, shape ``(1, n_components, n_components)`` where all
+        regions share one, else ``(n_regions, n_components, n_components)``.
+    slope
+        What a covariate of 1 adds to the components, shape ``(1 or n_regions, n_covariates,
+        n_components)``; default no covariates.
 
     Examples
     --------
@@ -39,21 +46,39 @@ class Mixture:
     >>> mixture = Mixture(np.array([0.5, 0.5]), np.array([[-2.0], [2.0]]), np.array([[[1.0]]]))
     >>> mixture.responsibility(np.array([[-2.0], [0.0]])).round(3).tolist()
     [[1.0, 0.0], [0.5, 0.5]]
+
+    Where a covariate explains a component, this says nothing of the region any more:
+
+    >>> slope = np.array([[[3.0]]])
+    >>> mixture = Mixture(mixture.weight, mixture.mean, mixture.covariance, slope)
+    >>> mixture.responsibility(np.array([[-2.0, 0.0], [1.0, 1.0]])).round(3).tolist()
+    [[1.0, 0.0], [1.0, 0.0]]
     """
 
     weight: Floats
     mean: Floats
     covariance: Floats
+    slope: Floats = field(default_factory=lambda: np.empty((1, 0, 0)))
+
+    def __post_init__(self) -> None:
+        if self.slope.shape[1] == 0:
+            none = np.empty((len(self.covariance), 0, self.mean.shape[1]))
+            object.__setattr__(self, "slope", none)
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    @property
+    def n_covariates(self) -> int:
+        """Number of the last columns of the pixels that are covariates."""
+        return int(self.slope.shape[1])
 
     @property
     def n_parameters(self) -> int:
         """Numbers that a fit is free to choose."""
         n_regions, width = self.mean.shape
         covariances = len(self.covariance) * width * (width + 1) // 2
-        return int(n_regions - 1 + n_regions * width + covariances)
+        return int(n_regions - 1 + n_regions * width + covariances + self.slope.size)
 
     @cached_property
     def whiteners(self) -> Floats:
@@ -61,22 +86,38 @@ class Mixture:
         value, vector = np.linalg.eigh(self.covariance)
         return np.asarray(vector / np.sqrt(value)[:, None, :])
 
+    def white(self, Z: Floats, region: int = 0) -> Floats:
+        """Components less what covariates explain, in deviations of a region.
+
+        Shape ``(n_pixels, n_components)``; where a covariance is shared, `region` is 0.
+        """
+        width = self.mean.shape[1]
+        free = Z[:, :width]
+        if self.n_covariates:
+            free = free - Z[:, width:] @ self.slope[region]
+        return np.asarray(free @ self.whiteners[region])
+
     def log_joint(self, Z: Floats) -> Floats:
-        """Log of weight times density, ``(n_pixels, n_regions)``."""
-        constant = np.log(self.weight) - 0.5 * Z.shape[1] * np.log(2 * np.pi)
+        """Log of weight times density given the covariates, ``(n_pixels, n_regions)``."""
+        constant = np.log(self.weight) - 0.5 * self.mean.shape[1] * np.log(2 * np.pi)
         # |W| of a whitener is one over the root of the determinant.
         constant = constant + np.linalg.slogdet(self.whiteners)[1]
         if len(self.whiteners) == 1:
-            white, mean = Z @ self.whiteners[0], self.mean @ self.whiteners[0]
+            white, mean = self.white(Z), self.mean @ self.whiteners[0]
             squares = (white**2).sum(axis=1)[:, None] - 2 * white @ mean.T + (mean**2).sum(axis=1)
         else:
-            each = zip(self.mean, self.whiteners, strict=True)
-            squares = np.stack([(((Z - m) @ white) ** 2).sum(axis=1) for m, white in each], axis=1)
+            means = (m @ white for m, white in zip(self.mean, self.whiteners, strict=True))
+            each = [((self.white(Z, k) - mean) ** 2).sum(axis=1) for k, mean in enumerate(means)]
+            squares = np.stack(each, axis=1)
         return np.asarray(constant - 0.5 * squares)
 
     def log_likelihood(self, Z: Floats) -> float:
         """Of all pixels, in nats."""
         return float(logsumexp(self.log_joint(Z), axis=1).sum())
+
+    def bic(self, Z: Floats) -> float:
+        """Bayesian information criterion (Schwarz, Ann. Stat. 6, 1978, 461-464); low is good."""
+        return self.n_parameters * float(np.log(len(Z))) - 2 * self.log_likelihood(Z)
 
     def responsibility(self, Z: Floats) -> Floats:
         """Probability of each region for each pixel by itself, ``(n_pixels, n_regions)``."""
@@ -85,7 +126,7 @@ class Mixture:
     def separation(self) -> Floats:
         """Distance d' of the means of two regions in deviations, ``(n_regions, n_regions)``.
 
-        Where covariances differ, by the mean of those of the two.
+        Where covariances differ, by the mean of those of the two, and where the covariates are 0.
         """
         n = len(self)
         step = self.mean[:, None] - self.mean[None]
@@ -95,15 +136,20 @@ class Mixture:
         return np.asarray(np.sqrt(np.maximum((step * solved).sum(axis=-1), 0.0)))
 
 
-def mixture_of(Z: Floats, responsibility: Floats, *, shared: bool = True) -> Mixture:
+def mixture_of(
+    Z: Floats, responsibility: Floats, *, covariates: int = 0, shared: bool = True
+) -> Mixture:
     """The mixture of highest likelihood for given responsibilities, with regular covariances.
 
     Parameters
     ----------
     Z
-        Components, ``(n_pixels, n_components)``.
+        Components and, after them, covariates, ``(n_pixels, n_components + n_covariates)``.
     responsibility
         Shape ``(n_pixels, n_regions)``; rows sum to one.
+    covariates
+        Number of the last columns that are covariates. How components depend on them is learnt
+        within regions, so that what differs between regions stays.
     shared
         Whether all regions share a covariance. Otherwise each has its own, drawn to the shared one
         by as much as ``n_components + 2`` pixels weigh.
@@ -136,16 +182,29 @@ def mixture_of(Z: Floats, responsibility: Floats, *, shared: bool = True) -> Mix
             ]
         )
         covariance = (scatter + prior * within) / (size + prior)[:, None, None]
-    return Mixture(size / size.sum(), mean, covariance)
+    return _given(size / size.sum(), mean, covariance, width - covariates)
 
 
-def mixture_of_labels(Z: Floats, label: NDArray[np.int64], n_regions: int) -> Mixture:
+def _given(weight: Floats, mean: Floats, covariance: Floats, width: int) -> Mixture:
+    """Components given the covariates, of the joint mixture of both."""
+    if width == mean.shape[1]:
+        return Mixture(weight, mean, covariance)
+    across = covariance[:, width:, :width]
+    slope: NDArray[Any] = np.linalg.solve(covariance[:, width:, width:], across)
+    rest = covariance[:, :width, :width] - across.transpose(0, 2, 1) @ slope
+    at_zero = mean[:, :width] - (mean[:, None, width:] @ slope)[:, 0]
+    return Mixture(weight, at_zero, (rest + rest.transpose(0, 2, 1)) / 2, slope)
+
+
+def mixture_of_labels(
+    Z: Floats, label: NDArray[np.int64], n_regions: int, *, covariates: int = 0
+) -> Mixture:
     """The mixture of a labelling; soft, so that a fit may still change its mind.
 
     Parameters
     ----------
-    Z
-        Components, ``(n_pixels, n_components)``.
+    Z, covariates
+        As for `mixture_of`.
     label
         Region of each pixel, from 0, ``(n_pixels,)``.
     n_regions
@@ -160,7 +219,8 @@ def mixture_of_labels(Z: Floats, label: NDArray[np.int64], n_regions: int) -> Mi
     [[0.4], [8.6]]
     """
     rest = (1 - SURE) / n_regions
-    return mixture_of(Z, np.where(np.arange(n_regions) == label[:, None], SURE + rest, rest))
+    soft = np.where(np.arange(n_regions) == label[:, None], SURE + rest, rest)
+    return mixture_of(Z, soft, covariates=covariates)
 
 
 def fit_mixture(
@@ -171,7 +231,7 @@ def fit_mixture(
     Parameters
     ----------
     Z
-        Components, ``(n_pixels, n_components)``.
+        Components and, after them, the covariates of `start`.
     start
         Where to begin.
     shared
@@ -203,5 +263,6 @@ def fit_mixture(
         if score - before < STEADY * abs(score):
             break
         before = score
-        mixture = mixture_of(Z, np.exp(joint - density[:, None]), shared=shared)
+        found = np.exp(joint - density[:, None])
+        mixture = mixture_of(Z, found, covariates=mixture.n_covariates, shared=shared)
     return mixture, score

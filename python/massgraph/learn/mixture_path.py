@@ -34,17 +34,22 @@ SHORT = 15
 
 
 def mixture_path(
-    Z: Floats, most: int, rng: np.random.Generator, *, smooth: Floats | None = None
+    Z: Floats,
+    most: int,
+    rng: np.random.Generator,
+    *,
+    smooth: Floats | None = None,
+    covariates: int = 0,
 ) -> tuple[Mixture, ...]:
     """Mixtures with a shared covariance of 1 to `most` regions.
 
     Parameters
     ----------
     Z
-        Components, ``(n_pixels, n_components)``.
+        Components and, after them, covariates, ``(n_pixels, n_components + n_covariates)``.
     most
         The largest number of regions. Fewer mixtures are given where no region can be split.
-    rng, smooth
+    rng, smooth, covariates
         As for `massgraph.learn.mixture_search.search_mixture`.
 
     Examples
@@ -56,7 +61,7 @@ def mixture_path(
     >>> [len(mixture) for mixture in mixture_path(Z, 4, rng)]
     [1, 2, 3, 4]
     """
-    path = [mixture_of(Z, np.ones((len(Z), 1)))]
+    path = [mixture_of(Z, np.ones((len(Z), 1)), covariates=covariates)]
     # Pixels that are all alike have no halves.
     while len(path) < most and Z.std(axis=0).max() > ALIKE:
         begun = [fit_mixture(Z, start, steps=SHORT) for start in splits(Z, path[-1], rng, smooth)]

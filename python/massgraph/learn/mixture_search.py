@@ -19,9 +19,9 @@ __all__ = ["improved", "joins", "search_mixture", "splits"]
 
 Floats = NDArray[np.float64]
 
-PROJECTIONS = 8  # starts in random halves of the components
+PROJECTIONS = 16  # starts in random halves of the components
 SHORT, LONG = 15, 200  # steps of a fit that is compared, and of the last one
-FINALISTS = 4
+FINALISTS = 8
 ROUNDS = 10  # of splits and merges
 LEAST_GAIN = 1.0  # nats that a move must gain
 FEWEST_PIXELS = 20  # that are worth splitting
@@ -40,25 +40,29 @@ def search_mixture(
     rng: np.random.Generator,
     *,
     smooth: Floats | None = None,
+    covariates: int = 0,
+    shared: bool = True,
     extra: Sequence[Mixture] = (),
     judge: Callable[[Mixture], float] | None = None,
 ) -> Mixture:
-    """Find the mixture with a shared covariance that explains the pixels best.
+    """Find the mixture that explains the pixels best.
 
     Parameters
     ----------
     Z
-        Components, ``(n_pixels, n_components)``.
+        Components and, after them, covariates, ``(n_pixels, n_components + n_covariates)``.
     n_regions
         How many regions; at most as many as pixels.
     rng
         Draws the starts.
     smooth
-        Components smoothed over neighbours, for further starts.
+        The same smoothed over neighbours, for further starts.
+    covariates, shared
+        As for `massgraph.learn.mixture.mixture_of`.
     extra
         Mixtures of `n_regions` regions to begin at, too.
     judge
-        Score by which the last four are compared; default their likelihood.
+        Score by which the last eight are compared; default their likelihood.
 
     Returns
     -------
@@ -75,39 +79,69 @@ def search_mixture(
     [0.0, 6.0, 12.0]
     """
     if n_regions == 1:
-        return mixture_of(Z, np.ones((len(Z), 1)))
-    begun = [_fit(Z, start, SHORT) for start in (*extra, *_starts(Z, n_regions, rng, smooth))]
+        return mixture_of(Z, np.ones((len(Z), 1)), covariates=covariates, shared=shared)
+    starts = (*extra, *_starts(Z, n_regions, rng, smooth, covariates))
+    begun = [_fit(Z, start, SHORT, shared) for start in starts]
     begun.sort(key=lambda found: -found.score)
-    moved = [improved(Z, found.mixture, rng, smooth) for found in begun[:FINALISTS]]
-    ended = [_fit(Z, mixture, LONG) for mixture in moved]
+    moved = [found.mixture for found in begun[:FINALISTS]]
+    if shared:
+        moved = [improved(Z, mixture, rng, smooth) for mixture in moved]
+    ended = [_fit(Z, mixture, LONG, shared) for mixture in moved]
     # Likelihood alone may favour a nuisance that crosses all regions: the judge sees neighbours.
     scores = [found.score if judge is None else judge(found.mixture) for found in ended]
     best = ended[int(np.argmax(scores))].mixture
     order = _largest(best)
-    return Mixture(best.weight[order], best.mean[order], best.covariance)
+    of_each = order if len(best.covariance) > 1 else slice(None)
+    return Mixture(
+        best.weight[order], best.mean[order], best.covariance[of_each], best.slope[of_each]
+    )
 
 
-def _fit(Z: Floats, start: Mixture, steps: int) -> _Found:
-    return _Found(*fit_mixture(Z, start, steps=steps))
+def _fit(Z: Floats, start: Mixture, steps: int, shared: bool = True) -> _Found:
+    return _Found(*fit_mixture(Z, start, steps=steps, shared=shared))
 
 
 # -------------------------------------------------------------------- starts
 
 
 def _starts(
-    Z: Floats, n_regions: int, rng: np.random.Generator, smooth: Floats | None
+    Z: Floats, n_regions: int, rng: np.random.Generator, smooth: Floats | None, covariates: int
 ) -> Iterator[Mixture]:
     """Mixtures of k-means: on the components, on scaled ones, and on some directions of them."""
-    views = [Z, _scaled(Z)]
-    if smooth is not None:
-        views += [smooth, _scaled(0.8 * _scaled(smooth) + 0.2 * _scaled(Z))]
+    views = _views(Z, smooth, covariates)
     for view in views:
-        yield mixture_of_labels(Z, _k_means(view, n_regions, rng, 3), n_regions)
-    width = Z.shape[1]
+        label = _k_means(view, n_regions, rng, 3)
+        yield mixture_of_labels(Z, label, n_regions, covariates=covariates)
+    width = views[0].shape[1]
     half = max(min(width, 2), min(width // 2, n_regions))
     for i in range(PROJECTIONS):
         turn = np.linalg.qr(rng.standard_normal((width, width)))[0][:, :half]
-        yield mixture_of_labels(Z, _k_means(views[-1 - i % 2] @ turn, n_regions, rng, 1), n_regions)
+        label = _k_means(views[-1 - i % 2] @ turn, n_regions, rng, 1)
+        yield mixture_of_labels(Z, label, n_regions, covariates=covariates)
+
+
+def _views(Z: Floats, smooth: Floats | None, covariates: int) -> list[Floats]:
+    """Components as k-means may see them, the most telling ones last."""
+    plain, rest = _components(Z, covariates)
+    views = [plain, _scaled(plain)]
+    if covariates:
+        views += [_scaled(rest)]
+    if smooth is not None:
+        # What covariates explain over all regions may be a region, or hide all of them: both.
+        seen = zip(_components(smooth, covariates), (plain, rest), strict=True)
+        mixed = [_scaled(0.8 * _scaled(around) + 0.2 * _scaled(own)) for around, own in seen]
+        views += [smooth[:, : plain.shape[1]], *mixed] if covariates else [smooth, mixed[0]]
+    return views
+
+
+def _components(Z: Floats, covariates: int) -> tuple[Floats, Floats]:
+    """Without the covariates: as they are, and less what the covariates explain of them."""
+    width = Z.shape[1] - covariates
+    plain, given = Z[:, :width], Z[:, width:]
+    if covariates == 0:
+        return plain, plain
+    given = given - given.mean(axis=0)
+    return plain, plain - given @ np.linalg.lstsq(given, plain, rcond=None)[0]
 
 
 def _scaled(Z: Floats) -> Floats:
@@ -213,7 +247,8 @@ def joins(Z: Floats, mixture: Mixture) -> Iterator[Mixture]:
     for kept, gone in _cheapest_pairs(mixture):
         joined = found.copy()
         joined[:, kept] += joined[:, gone]
-        yield mixture_of(Z, np.delete(joined, gone, axis=1))
+        rest = np.delete(joined, gone, axis=1)
+        yield mixture_of(Z, rest, covariates=mixture.n_covariates)
 
 
 def _split(
@@ -226,14 +261,14 @@ def _split(
     smooth: Floats | None,
 ) -> Iterator[Mixture]:
     """Starts that give half of the pixels of a region to the region `new`."""
-    white = (Z if smooth is None else smooth) @ mixture.whiteners[0]
+    white = mixture.white(Z if smooth is None else smooth)
     n_regions = max(len(mixture), new + 1)
     for region in regions:
         pixels = np.flatnonzero(label == region)
         if pixels.size >= FEWEST_PIXELS:
             other = label.copy()
             other[pixels[_halves(white[pixels], rng)]] = new
-            yield mixture_of_labels(Z, other, n_regions)
+            yield mixture_of_labels(Z, other, n_regions, covariates=mixture.n_covariates)
 
 
 def _largest(mixture: Mixture) -> NDArray[np.int64]:

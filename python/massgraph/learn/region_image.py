@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -44,6 +45,10 @@ class RegionImage:
         Probability that the pixel is off tissue; NaN without peaks of known ions.
     inner
         Pixels to learn from: tissue without its edge.
+    brightness
+        Log number of molecules and log intensity of known ions, less their means over the tissue of
+        the run, ``(n_pixels, 2)``; 0 without peaks. Of a brighter pixel more weak peaks are above
+        the detection limit, so that it differs in all amounts.
 
     Examples
     --------
@@ -54,8 +59,8 @@ class RegionImage:
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
     >>> axis = learn_axis(spectra)
     >>> image = read_image(spectra, axis, np.arange(len(axis)))
-    >>> image.amounts.shape == (spectra.n_pixels, len(axis)), image.run[0]
-    (True, 'run1')
+    >>> image.amounts.shape == (spectra.n_pixels, len(axis)), image.brightness.shape
+    (True, (144, 2))
     """
 
     amounts: sp.csr_matrix
@@ -64,6 +69,7 @@ class RegionImage:
     off_tissue: Mixture | None
     off: Floats
     inner: NDArray[np.bool_]
+    brightness: Floats
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -111,11 +117,10 @@ def read_image(
     --------
     See `RegionImage`.
     """
-    where = places(X)
-    amounts = _amounts(axis, group, X)
-    richness = _richness(amounts)
+    found = _amounts(axis, group, X)
+    richness = found.richness
     off_tissue = None if one_region else find_off_tissue(richness[np.isfinite(richness)])
-    return _image(amounts, richness, where, radius, off_tissue)
+    return _image(found, places(X), radius, off_tissue)
 
 
 def open_image(
@@ -142,8 +147,7 @@ def open_image(
     >>> bool(image.tissue.all()), image.pairs.shape
     (True, (0, 2))
     """
-    amounts = _amounts(axis, group, X)
-    return _image(amounts, _richness(amounts), places(X), radius, off_tissue)
+    return _image(_amounts(axis, group, X), places(X), radius, off_tissue)
 
 
 def ion_blocks(axis: MassAxis, X: Pixels, description: str = "reading") -> Iterator[IonNodes]:
@@ -183,31 +187,54 @@ def _calibrated(axis: MassAxis, X: Pixels, description: str) -> Iterator[Calibra
         yield axis.calibrate(part, errors)
 
 
-def _amounts(axis: MassAxis, group: NDArray[np.int64], X: Pixels) -> sp.csr_matrix:
-    # float32: half of the memory, and far more digits than an amount has.
-    found = [log_shares(nodes, group).astype(np.float32) for nodes in ion_blocks(axis, X)]
-    return sp.csr_matrix(sp.vstack(found, format="csr"))
+class _Amounts(NamedTuple):
+    """Log shares, and logs of the number of molecules and of the intensity of each pixel.
+
+    Minus infinity for pixels without peaks of known ions.
+    """
+
+    shares: sp.csr_matrix
+    richness: Floats
+    intensity: Floats
+
+
+def _amounts(axis: MassAxis, group: NDArray[np.int64], X: Pixels) -> _Amounts:
+    found, intensity = [], []
+    for nodes in ion_blocks(axis, X):
+        # float32: half of the memory, and far more digits than an amount has.
+        found.append(log_shares(nodes, group).astype(np.float32))
+        spectra = nodes.spectra
+        weighted = nodes.weight * spectra.intensity
+        intensity.append(np.bincount(spectra.pixel_of_peak, weighted, spectra.n_pixels))
+    shares = sp.csr_matrix(sp.vstack(found, format="csr"))
+    return _Amounts(shares, _log(np.diff(shares.indptr)), _log(np.concatenate(intensity)))
+
+
+def _log(values: NDArray[Any]) -> Floats:
+    found = np.full(values.shape, -np.inf)
+    np.log(values, out=found, where=values > 0)
+    return found
 
 
 def _image(
-    amounts: sp.csr_matrix,
-    richness: Floats,
-    where: Spectra,
-    radius: float | None,
-    off_tissue: Mixture | None,
+    found: _Amounts, where: Spectra, radius: float | None, off_tissue: Mixture | None
 ) -> RegionImage:
     pairs = np.empty((0, 2), dtype=np.int64) if radius is None else neighbour_pairs(where, radius)
-    off = _off_probability(off_tissue, richness, pairs)
+    off = _off_probability(off_tissue, found.richness, pairs)
     inner = _inner_tissue(off, None if radius is None else where)
-    return RegionImage(amounts, pairs, where.run, off_tissue, off, inner)
+    brightness = np.column_stack([found.richness, found.intensity])
+    brightness = _centred(brightness, where.run, np.asarray(off < 0.5))
+    return RegionImage(found.shares, pairs, where.run, off_tissue, off, inner, brightness)
 
 
-def _richness(amounts: sp.csr_matrix) -> Floats:
-    """Log of the number of molecules in each pixel; minus infinity without any."""
-    counts = np.diff(amounts.indptr).astype(np.float64)
-    found = np.full(counts.shape, -np.inf)
-    np.log(counts, out=found, where=counts > 0)
-    return found
+def _centred(values: Floats, run: NDArray[np.str_], tissue: NDArray[np.bool_]) -> Floats:
+    """Less the mean over the tissue of the run, as brightness differs from run to run."""
+    values = np.where(np.isfinite(values), values, np.nan)
+    for name in np.unique(run):
+        rows = run == name
+        if (rows & tissue).any():
+            values[rows] -= values[rows & tissue].mean(axis=0)
+    return np.nan_to_num(values, nan=0.0)
 
 
 def _off_probability(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from massgraph.learn.region_image import RegionImage, open_image, read_image
 from massgraph.learn.region_origin import RegionOrigin
 
 __all__ = [
+    "BRIGHTNESS",
     "CHOICES",
     "Found",
     "Look",
@@ -44,6 +46,9 @@ CHOICES = {"features": ("molecules", "ions"), "covariance": ("auto", "shared", "
 
 SEARCHED = 20_000  # pixels that the search looks at; the mixture it finds is fitted to all
 STEPS = 100
+OWN_GAIN = 1.0  # of BIC for each pixel
+BRIGHTNESS = 2
+"""Number of covariates: the last columns of the pixels that mixtures are fitted to."""
 BEYOND = 2  # further mixtures on the path, which the gain of the last one is compared with
 
 
@@ -79,6 +84,8 @@ class Look(NamedTuple):
     ----------
     components
         ``(n_pixels, n_components)``; NaN for pixels without known ions.
+    brightness
+        As for `massgraph.learn.region_image.RegionImage`.
     off
         Probability that the pixel is off tissue; NaN where components are.
     pairs
@@ -96,9 +103,15 @@ class Look(NamedTuple):
     """
 
     components: Floats
+    brightness: Floats
     off: Floats
     pairs: NDArray[np.int64]
     run: NDArray[np.str_]
+
+    @property
+    def given(self) -> Floats:
+        """Components and, after them, the brightness: the rows that mixtures take."""
+        return np.column_stack([self.components, self.brightness])
 
 
 class Found(NamedTuple):
@@ -217,7 +230,7 @@ class RegionModel:
     def look_at(self, image: RegionImage) -> Look:
         """What a map needs of an image that was read."""
         Z = _transform(image, self.components, self.settings.run_offsets)
-        return Look(Z, image.off, image.pairs, image.run)
+        return Look(Z, image.brightness, image.off, image.pairs, image.run)
 
     def transform(self, X: Pixels) -> Floats:
         """Components, ``(n_pixels, n_components)``; NaN for pixels without known ions."""
@@ -234,7 +247,7 @@ class RegionModel:
         """Probabilities of the regions of pixels that were looked at."""
         known = ~np.isnan(look.off)
         tissue = known & (look.off < 0.5)
-        joint = self.mixture.log_joint(look.components[known])
+        joint = self.mixture.log_joint(look.given[known])
         found = np.full((len(look.off), len(self.mixture)), np.nan)
         found[known] = softmax(joint, axis=1)
         if self.strength and tissue.any():
@@ -340,8 +353,9 @@ def fit_regions(
     one_region = settings.n_regions == 1
     image = read_image(X, axis, group, radius=settings.reach, one_region=one_region)
     known = int(image.known.sum())
-    if known < (settings.n_regions or 1):
-        msg = f"{settings.n_regions or 1} regions need as many pixels with peaks, got {known}"
+    wanted = settings.n_regions or 1
+    if known < wanted:
+        msg = f"{wanted} regions need as many pixels with peaks at least, got {known}"
         raise InputError(msg)
     found = find_regions(image, settings, rng, init)
     model = RegionModel(
@@ -384,7 +398,8 @@ def find_regions(
     shares = neighbour_shares(beside, int(inner.sum()))
     run = image.run[inner] if settings.run_offsets else None
     components = learn_components(image.amounts[inner], beside, rng, run)
-    Z = _transform(image, components, settings.run_offsets)[inner]
+    Z = _transform(image, components, settings.run_offsets)
+    Z = np.column_stack([Z, image.brightness])[inner]
     apart = int(image.off_tissue is not None)
     wanted = None if settings.n_regions is None else settings.n_regions - apart
     path: tuple[Mixture, ...] = ()
@@ -395,9 +410,12 @@ def find_regions(
         mixture, path, selection = _searched(Z, shares, wanted, most, rng)
     else:
         mixture = _begun(Z, _of_tissue(init, image)[inner], wanted)
-    if _own_covariances(settings.covariance, Z, mixture, shares):
-        mixture = fit_mixture(Z, mixture, shared=False, steps=STEPS)[0]
-        path = tuple(fit_mixture(Z, one, shared=False, steps=STEPS)[0] for one in path)
+    if settings.covariance != "shared":
+        own = fit_mixture(Z, mixture, shared=False, steps=STEPS)[0]
+        if settings.covariance == "own" or _pays(own, mixture, Z):
+            mixture = own if init is not None else _found_own(Z, shares, own, rng)
+            path = tuple(fit_mixture(Z, one, shared=False, steps=STEPS)[0] for one in path)
+            path = tuple(mixture if len(one) == len(mixture) else one for one in path)
     strength = 0.0
     if shares.nnz and len(mixture) > 1:
         strength = field_strength(mixture.log_joint(Z), mixture.weight, shares)
@@ -421,21 +439,19 @@ def _searched(
     selection = None
     if n_regions is None:
         most = min(max_regions + BEYOND, len(seen))
-        path = mixture_path(seen, most, rng, smooth=seen_smooth)
+        path = mixture_path(seen, most, rng, smooth=seen_smooth, covariates=BRIGHTNESS)
         selection = selection_curve(path, seen)
         n_regions = number_of_regions(selection, max_regions)
         path = path[:max_regions]
-
-    def judge(mixture: Mixture) -> float:
-        return coherence(mixture.log_joint(Z), mixture.weight, shares)
 
     mixture = search_mixture(
         seen,
         n_regions,
         rng,
         smooth=seen_smooth,
+        covariates=BRIGHTNESS,
         extra=path[n_regions - 1 : n_regions],
-        judge=judge if shares.nnz else None,
+        judge=_judge(Z, shares),
     )
     if step > 1:
         mixture, _ = fit_mixture(Z, mixture, steps=STEPS)
@@ -447,7 +463,7 @@ def _searched(
 def _of_tissue(init: NDArray[np.int64], image: RegionImage) -> NDArray[np.int64]:
     """Less the labels that lie off tissue for the most part: that is a region already."""
     known = init >= 0
-    size = np.bincount(init[known])
+    size = np.bincount(init[known], minlength=1)
     inside = np.bincount(init[known & image.tissue], minlength=size.size)
     return np.where(known & (2 * inside > size)[np.maximum(init, 0)], init, -1)
 
@@ -461,7 +477,7 @@ def _begun(Z: Floats, init: NDArray[np.int64], wanted: int | None) -> Mixture:
     if wanted not in (None, given.size):
         msg = f"init has {given.size} labels on tissue, but {wanted} regions of it are asked for"
         raise InputError(msg)
-    start = mixture_of_labels(Z[init >= 0], label, given.size)
+    start = mixture_of_labels(Z[init >= 0], label, given.size, covariates=BRIGHTNESS)
     return fit_mixture(Z, start, steps=STEPS)[0]
 
 
@@ -482,8 +498,37 @@ def _transform(image: RegionImage, components: Components, run_offsets: bool) ->
     return Z
 
 
-def _own_covariances(covariance: str, Z: Floats, mixture: Mixture, shares: sp.csr_matrix) -> bool:
-    return covariance == "own"
+def _pays(own: Mixture, shared: Mixture, Z: Floats) -> bool:
+    """Whether covariances of their own explain much more of the pixels.
+
+    By the criterion alone they nearly always do: they bend to whatever is not normal within
+    regions, and regions get lost. By `OWN_GAIN` for each pixel they have to be better.
+    """
+    return shared.bic(Z) - own.bic(Z) > OWN_GAIN * len(Z)
+
+
+def _found_own(Z: Floats, shares: sp.csr_matrix, own: Mixture, rng: np.random.Generator) -> Mixture:
+    """The best mixture of as many regions with covariances of their own."""
+    step = max(len(Z) // SEARCHED, 1)
+    smooth = shares @ Z if shares.nnz else None
+    found = search_mixture(
+        Z[::step],
+        len(own),
+        rng,
+        smooth=None if smooth is None else smooth[::step],
+        covariates=BRIGHTNESS,
+        shared=False,
+        extra=(own,),
+        judge=_judge(Z, shares),
+    )
+    return fit_mixture(Z, found, shared=False, steps=STEPS)[0] if step > 1 else found
+
+
+def _judge(Z: Floats, shares: sp.csr_matrix) -> Callable[[Mixture], float] | None:
+    """How well a mixture explains pixels whose neighbours are alike; None without neighbours."""
+    if not shares.nnz:
+        return None
+    return lambda mixture: coherence(mixture.log_joint(Z), mixture.weight, shares)
 
 
 def labels_of(probability: Floats) -> NDArray[np.int64]:

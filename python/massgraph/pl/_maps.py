@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from massgraph._util.errors import InputError
 from massgraph.data.alignment import assign_to_axis
+from massgraph.pl._nested import label_palette, of_regions, palette
 from massgraph.pl._raster import Panel, make_panels
 from massgraph.pl._sheet import Cell, Section, Sheet
 from massgraph.pl._style import NO_PEAKS, Picture, class_colours
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 
     from massgraph.segmentation import Segmentation
 
-__all__ = ["ion_images", "segmentation"]
+__all__ = ["ion_images", "panels_of", "scale_bar_of", "scaled_map", "segmentation"]
 
 KINDS = ("class", "probability", "uncertainty", "reference")
 PROBABILITY_MAP = "cividis"
 UNCERTAINTY_MAP = "inferno"
 ION_MAP = "viridis"
+UNIT = {0.0: "0", 0.5: "0.5", 1.0: "1"}
 # A few very bright pixels would leave all the others dark.
 CLIP_PERCENTILE = 99.0
 # Asked-for m/z may be rounded to two decimals; farther away it means another ion.
@@ -75,7 +77,7 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
     if kind not in KINDS:
         msg = f"kind {kind!r} is none of {KINDS}"
         raise InputError(msg)
-    panels = _panels(segmentation)
+    panels = panels_of(segmentation)
     if kind == "class":
         return _class_map(segmentation, panels, segmentation.label, "no peaks", width)
     if kind == "reference":
@@ -88,10 +90,12 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
     without = np.asarray(np.isnan(segmentation.probability).any(axis=1))
     if kind == "uncertainty":
         sections = _sections(panels, [("", segmentation.uncertainty)], UNCERTAINTY_MAP, without)
-        return _scaled_map(segmentation, sections, without, UNCERTAINTY_MAP, "uncertainty", width)
+        scale = UNCERTAINTY_MAP, "uncertainty", UNIT
+        return scaled_map(segmentation, sections, _no_peaks(without), scale, width)
     values = list(zip(segmentation.classes, segmentation.probability.T, strict=True))
     sections = _sections(panels, values, PROBABILITY_MAP, without)
-    return _scaled_map(segmentation, sections, without, PROBABILITY_MAP, "probability", width)
+    scale = PROBABILITY_MAP, "probability", UNIT
+    return scaled_map(segmentation, sections, _no_peaks(without), scale, width)
 
 
 def ion_images(segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2) -> Picture:
@@ -130,7 +134,7 @@ def ion_images(segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2)
     >>> len(figure.axes)  # an image of each ion, and the colour bar
     3
     """
-    panels = _panels(segmentation)
+    panels = panels_of(segmentation)
     without = segmentation.spectra.peak_counts == 0
     rows = []
     for ion_mz, share in _ion_shares(segmentation, np.atleast_1d(np.asarray(mz, dtype=float))):
@@ -148,21 +152,16 @@ def ion_images(segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2)
         else:
             cells.append(Cell(panels[0], colours, (name, limit)))
     sections = sections if several else [Section(cells)]
-    return _scaled_map(
-        segmentation,
-        sections,
-        without,
-        ION_MAP,
-        "",  # the titles say of what
-        width,
-        names=("0", "99th\npercentile"),
-    )
+    names = {0.0: "0", 1.0: "99th\npercentile"}
+    # The titles say of what.
+    return scaled_map(segmentation, sections, _no_peaks(without), (ION_MAP, "", names), width)
 
 
 # -------------------------------------------------------------------- classes
 
 
-def _panels(segmentation: Segmentation) -> list[Panel]:
+def panels_of(segmentation: Segmentation) -> list[Panel]:
+    """Panels of all runs of a segmentation."""
     return make_panels(segmentation.coordinates, segmentation.run, segmentation.pixel_size)
 
 
@@ -174,24 +173,38 @@ def _class_map(
     width: float,
 ) -> Picture:
     names = [str(name) for name in labels.categories]
-    # Colours go by class, so that the map and the reference say the same with the same colour.
-    known = [*segmentation.classes, *(name for name in names if name not in segmentation.classes)]
-    palette = dict(zip(known, class_colours(len(known)), strict=True))
+    colour_of = _colours_of(segmentation, labels)
     # The code of a missing label is -1, which picks the colour at the end.
-    rgba = np.array([to_rgba(palette[name]) for name in names] + [to_rgba(NO_PEAKS)])
+    rgba = np.array(
+        [to_rgba(colour_of.get(name, NO_PEAKS)) for name in names] + [to_rgba(NO_PEAKS)]
+    )
     codes = np.asarray(labels.codes)
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
     # That a class was found nowhere is worth a line; that a level of the labels is unused is not.
     legend = [
-        (palette[name], f"{name} ({count:,} px)")
+        (colour_of[name], f"{name} ({count:,} px)")
         for name, count in zip(names, counts, strict=True)
-        if count or name in segmentation.classes
+        if name in colour_of and (count or name in segmentation.classes)
     ]
     if (codes < 0).any():
         legend.append((NO_PEAKS, f"{missing} ({np.count_nonzero(codes < 0):,} px)"))
     cells = [Cell(panel, rgba[codes], _run_title(panel, panels)) for panel in panels]
-    sheet = Sheet([Section(cells)], width=width, legend=legend, scale_bar=_scale_bar(segmentation))
+    sheet = Sheet(
+        [Section(cells)], width=width, legend=legend, scale_bar=scale_bar_of(segmentation)
+    )
     return sheet.figure
+
+
+def _colours_of(segmentation: Segmentation, labels: pd.Categorical) -> dict[str, str]:
+    """Colour of each level: that of the class of its name, so that maps say the same alike."""
+    if labels is segmentation.label:
+        return palette(segmentation)
+    if of_regions(segmentation):
+        # Labels given know nothing of regions: theirs is the colour of what they coincide with.
+        return label_palette(labels, segmentation)
+    names = [str(name) for name in labels.categories]
+    known = [*segmentation.classes, *(name for name in names if name not in segmentation.classes)]
+    return dict(zip(known, class_colours(len(known)), strict=True))
 
 
 def _run_title(panel: Panel, panels: Sequence[Panel]) -> tuple[str, ...]:
@@ -199,7 +212,8 @@ def _run_title(panel: Panel, panels: Sequence[Panel]) -> tuple[str, ...]:
     return () if len(panels) == 1 and panel.name == "run0" else (panel.name,)
 
 
-def _scale_bar(segmentation: Segmentation) -> tuple[float, str] | None:
+def scale_bar_of(segmentation: Segmentation) -> tuple[float, str] | None:
+    """Size of one x coordinate and its unit, where known."""
     if segmentation.pixel_size is None:
         return None
     return float(segmentation.pixel_size[0]), segmentation.pixel_size_unit
@@ -237,28 +251,30 @@ def _map_colours(
     return rgba
 
 
-def _scaled_map(
+def scaled_map(
     segmentation: Segmentation,
     sections: Sequence[Section],
-    without: NDArray[np.bool_],
-    colour_map: str,
-    label: str,
+    legend: Sequence[tuple[str, str]],
+    scale: tuple[str, str, dict[float, str]],
     width: float,
-    names: Sequence[str] = (),
 ) -> Picture:
-    """Draw panels with a colour bar from 0 to 1, labelled at its ends or at 0, 0.5 and 1."""
-    count = int(np.count_nonzero(without))
+    """Draw panels with a colour bar, given by colour map, label, and names of places on it."""
+    colour_map, label, names = scale
     sheet = Sheet(
         sections,
         width=width,
-        legend=[(NO_PEAKS, f"no peaks ({count:,} px)")] if count else [],
+        legend=legend,
         colour_bar=True,
-        scale_bar=_scale_bar(segmentation),
+        scale_bar=scale_bar_of(segmentation),
     )
     mappable: Any = ScalarMappable(Normalize(0, 1), colour_map)
-    ticks = [0.0, 1.0] if names else [0.0, 0.5, 1.0]
-    sheet.add_colour_bar(mappable, label, ticks, names or ("0", "0.5", "1"))
+    sheet.add_colour_bar(mappable, label, list(names), list(names.values()))
     return sheet.figure
+
+
+def _no_peaks(without: NDArray[np.bool_]) -> list[tuple[str, str]]:
+    count = int(np.count_nonzero(without))
+    return [(NO_PEAKS, f"no peaks ({count:,} px)")] if count else []
 
 
 # -------------------------------------------------------------------- ions

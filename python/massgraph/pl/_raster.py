@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +13,14 @@ from scipy.spatial import cKDTree
 
 from massgraph._util.errors import InputError
 
-__all__ = ["Panel", "make_panels"]
+__all__ = ["Panel", "joined", "make_panels"]
 
 # A raster with more cells than this for its pixels (two pieces far apart, say) is drawn as marks.
 MOST_CELLS = 20_000_000
 WHOLE = 1e-6
+# Runs that are drawn as one panel: width over height aimed at, and the space between, as a share.
+JOINED_SHAPE = 2.5
+JOINED_GAP = 0.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +142,47 @@ def make_panels(
         for title, part in _sections(str(name), pixels, coordinates):
             panels.append(_panel(title, part, coordinates[part, :2], stretch))
     return panels
+
+
+def joined(panels: Sequence[Panel]) -> Panel:
+    """One panel of several, in rows from left to right."""
+    if len(panels) == 1:
+        return panels[0]
+    step = panels[0].step
+    raster = all(panel.raster and panel.step == step for panel in panels)
+    if not raster:
+        # Without a grid pixels are marks, and those of one panel are of one size.
+        side = min(min(panel.step) for panel in panels)
+        step = (side, side)
+    # The gaps are whole steps, so that what lies on grids lies on one grid.
+    gap = JOINED_GAP * max(max(panel.width, panel.height) for panel in panels)
+    gaps = (float(np.ceil(gap / step[0]) * step[0]), float(np.ceil(gap / step[1]) * step[1]))
+    found = [_in_rows(panels, columns, gaps) for columns in range(1, len(panels) + 1)]
+    corners, _, _ = min(found, key=lambda rows: _cost(*rows))
+    x = [panel.x - panel.extent[0] + left for panel, (left, _) in zip(panels, corners, strict=True)]
+    y = [panel.y - panel.extent[3] + top for panel, (_, top) in zip(panels, corners, strict=True)]
+    pixels = np.concatenate([panel.pixels for panel in panels])
+    return Panel("all runs", pixels, np.concatenate(x), np.concatenate(y), step, raster)
+
+
+def _in_rows(
+    panels: Sequence[Panel], columns: int, gaps: tuple[float, float]
+) -> tuple[list[tuple[float, float]], float, float]:
+    """Upper left corner of each panel, and width and height of all, with so many in a row."""
+    corners, width, top = [], 0.0, 0.0
+    for start in range(0, len(panels), columns):
+        row = panels[start : start + columns]
+        left = 0.0
+        for panel in row:
+            corners.append((left, top))
+            width, left = max(width, left + panel.width), left + panel.width + gaps[0]
+        top += max(panel.height for panel in row) + gaps[1]
+    return corners, width, top - gaps[1]
+
+
+def _cost(corners: Sequence[tuple[float, float]], width: float, height: float) -> float:
+    """How far rows are from the shape wanted, and how much paper they take."""
+    return float(abs(np.log(width / height / JOINED_SHAPE)) + np.log(width * height))
 
 
 def _sections(

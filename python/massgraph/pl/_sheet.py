@@ -21,6 +21,7 @@ HEADER = 0.22
 LINE = 0.125
 LEGEND_LINE = 0.17
 SCALE_ROOM = 0.24
+FRAME = 0.025  # between a panel and the frame around it
 BAR_ROOM = 0.74
 NARROWEST_COLUMN = 0.85
 # Largest width and height of a panel, where there are one, two, and more of them.
@@ -32,11 +33,12 @@ TALLEST = 9.0
 
 @dataclass(frozen=True)
 class Cell:
-    """A panel, the RGBA colours of all pixels, and the lines of the panel's title."""
+    """A panel, RGBA colours of all pixels, the lines of its title, and whether it stands out."""
 
     panel: Panel
     colours: Any
     title: tuple[str, ...]
+    marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,13 +196,30 @@ class Sheet:
             axes = self.figure.axes_at(left, top - height, width, height)
             axes.set_label(f"panel: {cell.panel.name}")
             cell.panel.draw(axes, cell.colours, self.scale)
+            if cell.marked:
+                self._frame(left, top - height, width, height)
             for line, text in enumerate(cell.title if titled else ()):
                 at = top + 0.05 + (len(cell.title) - 1 - line) * LINE
                 colour = INK if line == 0 else SOFT
-                self._text(left, at, text, room + 0.5 * GAP, color=colour)
+                weight = "bold" if cell.marked else "normal"
+                self._text(left, at, text, room + 0.5 * GAP, color=colour, weight=weight)
             edge = left if index == 0 else edge
             left += room + GAP
         return edge
+
+    def _frame(self, left: float, bottom: float, width: float, height: float) -> None:
+        """Draw a frame just around a panel."""
+        across, up = self.figure.get_size_inches()
+        self.figure.add_artist(
+            Rectangle(
+                ((left - FRAME) / across, (bottom - FRAME) / up),
+                (width + 2 * FRAME) / across,
+                (height + 2 * FRAME) / up,
+                fill=False,
+                edgecolor=INK,
+                lw=1.0,
+            )
+        )
 
     def _text(self, x: float, y: float, text: str, room: float, **kwargs: Any) -> None:
         text = shorten(text, room, weight=kwargs.get("weight", "normal"))

@@ -20,9 +20,11 @@ __all__ = [
     "FAINT",
     "INK",
     "NO_PEAKS",
+    "OFF_TISSUE",
     "SOFT",
     "Picture",
     "class_colours",
+    "region_colours",
     "shorten",
     "styled",
     "text_width",
@@ -32,6 +34,7 @@ INK = "#222222"
 SOFT = "#666666"
 FAINT = "#b3b3b3"
 NO_PEAKS = "#d9d9d9"
+OFF_TISSUE = "#b8b8b8"
 
 # Okabe and Ito's colours (Color Universal Design, 2008), told apart by colour-blind readers; the
 # strong ones first, dark grey in the place of black, which would be too heavy for an area.
@@ -44,6 +47,14 @@ OKABE_ITO = (
     "#D55E00",
     "#F0E442",
     "#4D4D4D",
+)
+# Regions may be many and side by side, and grey is off tissue. To the seven strong colours of Okabe
+# and Ito come those that are farthest from all before them (CIELAB), as seen by whoever sees fewest
+# of the differences: normal, protanopic and deuteranopic eyes. They are as far apart as the seven.
+REGIONS = (
+    *OKABE_ITO[:7],
+    *("#691e00", "#5a1e4b", "#e1e196", "#1e3cb4", "#3c87ff", "#d22d4b", "#2d2d78"),
+    *("#691e2d", "#d2965a", "#874b69", "#a53c0f", "#f0d269", "#87e1ff"),
 )
 SANS = ("Arial", "Helvetica", "Liberation Sans")
 FALLBACK = "DejaVu Sans"  # comes with matplotlib
@@ -139,6 +150,11 @@ def class_colours(n: int) -> list[str]:
     darker = [_darker(colour) for colour in OKABE_ITO]
     colours = [*OKABE_ITO, *lighter, *darker]
     return [colours[index % len(colours)] for index in range(n)]
+
+
+def region_colours(n: int) -> list[str]:
+    """One colour per region of tissue; from the 21st on they come again."""
+    return [REGIONS[index % len(REGIONS)] for index in range(n)]
 
 
 def _lighter(colour: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,21 +10,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from massgraph.data.alignment import assign_to_axis
-from massgraph.fitted import fitted_model
-from massgraph.r.cardinal import CardinalSpectra, open_cardinal
+from massgraph.r.arguments import (
+    Arguments,
+    classifier_settings,
+    opened,
+    pixels_of,
+    settings_of,
+    whole,
+)
+from massgraph.r.region_calls import REGION_CALLS
 from massgraph.r.session import start
 from massgraph.r.values import as_scalar, from_r, view
 
-__all__ = ["CALLS", "Arguments"]
-
-Arguments = Mapping[str, Any]
-
-# R has one kind of number at the prompt; these settings are whole, and these are lists.
-WHOLE = (
-    *("augment", "batch_size", "epochs", "folds", "max_peaks", "patience", "random_state"),
-    *("max_ions", "min_pairs", "n_null"),
-)
-LISTS = ("branches", "features", "hidden", "mz_range")
+__all__ = ["CALLS"]
 
 # How far an ion of a simulation may lie from its theoretical m/z.
 PLANTED_WITHIN = 10e-6
@@ -35,11 +33,9 @@ def fit(arguments: Arguments) -> dict[str, Any]:
     from massgraph.classifier import RGCNClassifier
     from massgraph.r.results import result_values
 
-    source = _open(arguments)
-    # What fits into one block is quicker in memory; of more, fit reads the labelled pixels alone.
-    spectra = source.spectra() if source.n_pixels <= source.pixels_per_block else source
+    spectra = pixels_of(arguments)  # of blocks, fit reads the labelled pixels alone
     y, groups = from_r(arguments["y"]), from_r(arguments["groups"])
-    classifier = RGCNClassifier(**_settings(arguments["settings"]))
+    classifier = RGCNClassifier(**classifier_settings(arguments["settings"]))
     checkpoint, resume = as_scalar(arguments["checkpoint"]), as_scalar(arguments["resume"])
     classifier.fit(spectra, y, groups=groups, checkpoint=checkpoint, resume=resume)
     return result_values(classifier.segment(spectra, y), classifier)
@@ -47,10 +43,11 @@ def fit(arguments: Arguments) -> dict[str, Any]:
 
 def predict(arguments: Arguments) -> NDArray[np.float64]:
     """Probabilities of all pixels of `x` by the model `state`, block by block."""
+    from massgraph.fitted import fitted_model
     from massgraph.r.results import model_from_bytes
 
     model = fitted_model(model_from_bytes(from_r(arguments["state"])))
-    return model.probabilities(_open(arguments))
+    return model.probabilities(opened(arguments))
 
 
 def relations(arguments: Arguments) -> pd.DataFrame:
@@ -70,7 +67,7 @@ def discover(arguments: Arguments) -> pd.DataFrame:
     """Mass differences enriched in `x`: see `massgraph.discover_relations`."""
     from massgraph.chem.discovery import discover_relations
 
-    return discover_relations(_open(arguments).spectra(), **_values(arguments["settings"]))
+    return discover_relations(opened(arguments).spectra(), **settings_of(arguments["settings"]))
 
 
 def write_h5ad(arguments: Arguments) -> None:
@@ -82,7 +79,7 @@ def write_h5ad(arguments: Arguments) -> None:
     if arguments["x"] is start().NULL:
         segmentation = segmentation_from_values(values, from_r(arguments["pixels"]))
     else:
-        spectra = _open(arguments).spectra()
+        spectra = opened(arguments).spectra()
         reference = values["reference"]
         given = None if reference is None else np.asarray(reference, dtype=object)
         segmentation = segment(model_from_bytes(values["state"]), spectra, given)
@@ -101,11 +98,17 @@ def write_model(arguments: Arguments) -> None:
 
 
 def read_model(arguments: Arguments) -> dict[str, Any]:
-    """The model of a folder: those of `result_values` that need no pixels."""
+    """The model of a folder: those of its values that need no pixels, and its `kind`."""
+    from massgraph.learn.regions import RegionModel
+    from massgraph.r.region_results import region_model_values
     from massgraph.r.results import model_values
+    from massgraph.regions import SpatialRegions
     from massgraph.store import load
 
-    return model_values(load(as_scalar(arguments["directory"])))
+    model = load(as_scalar(arguments["directory"]))
+    if isinstance(model, RegionModel):
+        return {"kind": "regions", **region_model_values(SpatialRegions.of(model))}
+    return {"kind": "network", **model_values(model)}
 
 
 def simulate(arguments: Arguments) -> dict[str, Any]:
@@ -115,11 +118,11 @@ def simulate(arguments: Arguments) -> dict[str, Any]:
     effect = as_scalar(arguments["effect"])
     truth = draw(
         as_scalar(arguments["preset"]),
-        n_runs=_whole(as_scalar(arguments["nruns"])),
-        shape=tuple(_whole(size) for size in from_r(arguments["dim"]).tolist()),
-        n_classes=_whole(as_scalar(arguments["nclasses"])),
+        n_runs=whole(as_scalar(arguments["nruns"])),
+        shape=tuple(whole(size) for size in from_r(arguments["dim"]).tolist()),
+        n_classes=whole(as_scalar(arguments["nclasses"])),
         effect=None if effect is None else float(effect),
-        random_state=_whole(as_scalar(arguments["random_state"])),
+        random_state=whole(as_scalar(arguments["random_state"])),
     )
     spectra = truth.spectra
     matrix, mz = spectra.to_matrix()
@@ -154,45 +157,5 @@ CALLS: dict[str, Callable[[Arguments], Any]] = {
     "simulate": simulate,
     "write_h5ad": write_h5ad,
     "write_model": write_model,
+    **REGION_CALLS,
 }
-
-
-# -------------------------------------------------------------------- arguments
-
-
-def _open(arguments: Arguments) -> CardinalSpectra:
-    size = as_scalar(arguments["pixels_per_block"])
-    return open_cardinal(
-        arguments["x"],
-        polarity=as_scalar(arguments["polarity"]),
-        pixels_per_block=None if size is None else int(size),
-    )
-
-
-def _settings(x: Any) -> dict[str, Any]:
-    """Settings of R as those of `RGCNClassifier`."""
-    from massgraph.chem.relations import Relations
-
-    given = _values(x)
-    # R has no scalars: a vector of one value has come as a number.
-    for name in LISTS:
-        if given.get(name) is not None:
-            given[name] = [_whole(item) for item in np.atleast_1d(given[name]).tolist()]
-    table = given.get("relations")
-    if table is not None:
-        given["relations"] = Relations.from_dict(
-            {f"{name}s": table[name].tolist() for name in ("name", "formula", "kind")}
-            | {"masses": table["mass"].tolist()}
-        )
-    return given
-
-
-def _values(x: Any) -> dict[str, Any]:
-    """A named list of settings, those that count something as whole numbers."""
-    values: dict[str, Any] = from_r(x)
-    return {name: _whole(v) if name in WHOLE else v for name, v in values.items()}
-
-
-def _whole(value: Any) -> Any:
-    """A number without a fraction as an integer; anything else as it is."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -35,14 +35,12 @@ class CardinalSpectra:
 
     Parameters
     ----------
-    n_pixels
-        Number of pixels.
+    where
+        The pixels without their peaks.
     axis
         The m/z of the features, float64; None for ragged spectra.
     pixels_per_block
         Pixels that `blocks` reads at a time.
-    run
-        Name of the run of each pixel.
     read
         Reads the pixels from one index up to another, with everything known of them.
 
@@ -50,17 +48,30 @@ class CardinalSpectra:
     --------
     >>> import massgraph as mg
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
-    >>> read = lambda first, stop: spectra[first:stop]
-    >>> image = mg.r.CardinalSpectra(spectra.n_pixels, None, 100, spectra.run, read)
+    >>> where, read = mg.streaming.without_peaks(spectra), lambda first, stop: spectra[first:stop]
+    >>> image = mg.r.CardinalSpectra(where, None, 100, read)
     >>> [len(block) for block in image.blocks()]
     [100, 44]
     """
 
-    n_pixels: int
+    where: Spectra
     axis: NDArray[np.float64] | None
     pixels_per_block: int
-    run: NDArray[np.str_]
     read: Reader
+
+    @property
+    def n_pixels(self) -> int:
+        """Number of pixels."""
+        return self.where.n_pixels
+
+    @property
+    def run(self) -> NDArray[np.str_]:
+        """Name of the run of each pixel."""
+        return self.where.run
+
+    def places(self) -> Spectra:
+        """All pixels without their peaks, for which nothing is read."""
+        return self.where
 
     def blocks(self) -> Iterator[Spectra]:
         """All pixels in order, in blocks of `pixels_per_block`.
@@ -160,7 +171,7 @@ def _open_experiment(x: Any, polarity: str | None, size: int | None) -> Cardinal
         return Spectra.from_matrix(values, axis, polarity=polarity, **part)
 
     chosen = size or max(1, BLOCK_VALUES // max(axis.size, 1))
-    return CardinalSpectra(n_pixels, axis, chosen, pixels["run"], read)
+    return CardinalSpectra(_without_peaks(n_pixels, polarity, pixels), axis, chosen, read)
 
 
 def _feature_mz(x: Any) -> NDArray[np.float64]:
@@ -255,7 +266,7 @@ def _open_arrays(x: Any, polarity: str | None, size: int | None) -> CardinalSpec
 
     longest = int(counts.max()) if counts.size else 0
     chosen = size or max(1, BLOCK_VALUES // max(longest, 1))
-    return CardinalSpectra(n_pixels, None, chosen, pixels["run"], read)
+    return CardinalSpectra(_without_peaks(n_pixels, polarity, pixels), None, chosen, read)
 
 
 def _arrays(arrays: Any, first: int, stop: int) -> list[NDArray[np.float64]]:
@@ -282,6 +293,10 @@ def _pixel_data(x: Any, n_pixels: int) -> dict[str, NDArray[Any]]:
     if names is not start().NULL:
         data["names"] = np.array(as_text(names), dtype=np.str_)
     return data
+
+
+def _without_peaks(n_pixels: int, polarity: str | None, pixels: dict[str, NDArray[Any]]) -> Spectra:
+    return Spectra.from_arrays([], [], np.zeros(n_pixels + 1), polarity=polarity, **pixels)
 
 
 def _coordinates(x: Any) -> NDArray[np.float64] | None:

@@ -299,12 +299,13 @@ def to_anndata(
 
 
 def to_cardinal(segmentation: Segmentation, *, classifier: Any = None) -> Any:
-    """Convert a segmentation to an R object of class `SpatialRGCN`, as `RGCN()` in R returns it.
+    """Convert a segmentation to an R object as `RGCN()` or `spatialRegions()` in R returns it.
 
     Parameters
     ----------
     segmentation
-        With coordinates and its explanation, of `RGCNClassifier.segment`.
+        With coordinates, and with its explanation (of `RGCNClassifier.segment`), which makes a
+        `SpatialRGCN`, or its findings (of `SpatialRegions.segment`), which make a `SpatialRegions`.
     classifier
         The fitted model or estimator, for the object to carry: without one, it cannot predict.
 
@@ -313,7 +314,7 @@ def to_cardinal(segmentation: Segmentation, *, classifier: Any = None) -> Any:
     ImportError
         Where the R package massgraph, or Cardinal, is not installed.
     ValueError
-        Where the segmentation has no explanation or no coordinates.
+        Where the segmentation has neither explanation nor findings, or no coordinates.
 
     Examples
     --------
@@ -324,12 +325,14 @@ def to_cardinal(segmentation: Segmentation, *, classifier: Any = None) -> Any:
     >>> result.rclass[0]
     'SpatialRGCN'
     """
+    from massgraph.r.region_results import region_values
     from massgraph.r.results import result_values
 
     if segmentation.coordinates is None:
         msg = "the segmentation has no coordinates, and Cardinal's pixels need them"
         raise InputError(msg)
-    values = result_values(segmentation, classifier)
+    of_kind = result_values if segmentation.findings is None else region_values
+    values = of_kind(segmentation, classifier)
     connect()
     if not is_installed("massgraph"):
         msg = "the R package massgraph is not installed: R CMD INSTALL it, with Cardinal >= 3.6.0"

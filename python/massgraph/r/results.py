@@ -23,6 +23,7 @@ __all__ = [
     "model_from_bytes",
     "model_to_bytes",
     "model_values",
+    "plain",
     "result_values",
     "segmentation_from_values",
 ]
@@ -86,7 +87,7 @@ def result_values(segmentation: Segmentation, model: Any = None) -> dict[str, An
         "families": explanation.families,
         "family_edges": explanation.family_edges,
         "history": segmentation.history,
-        "settings": {name: _plain(value) for name, value in segmentation.parameters.items()},
+        "settings": {name: plain(value) for name, value in segmentation.parameters.items()},
         "reference": segmentation.reference,
         "training": segmentation.training,
         "validation": segmentation.validation,
@@ -114,15 +115,22 @@ def model_values(model: Any) -> dict[str, Any]:
         "history": fitted.origin.history,
         "contributions": fitted.origin.contributions,
         "relations": fitted.settings.relations.to_frame(),
-        "settings": {name: _plain(value) for name, value in fitted.summary().items()},
+        "settings": {name: plain(value) for name, value in fitted.summary().items()},
         "polarity": fitted.origin.polarity,
         "n_parameters": fitted.n_parameters,
         "state": model_to_bytes(fitted),
     }
 
 
-def _plain(value: Any) -> Any:
-    """Lists of one type as vectors."""
+def plain(value: Any) -> Any:
+    """A setting as R takes it: lists of one type as vectors.
+
+    Examples
+    --------
+    >>> from massgraph.r.results import plain
+    >>> plain([8, 16]).tolist(), plain("ppm")
+    ([8, 16], 'ppm')
+    """
     return np.array(value) if isinstance(value, (list, tuple)) and value else value
 
 

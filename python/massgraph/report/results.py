@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from massgraph import pl
@@ -16,6 +17,7 @@ from massgraph._util.files import atomic_directory
 from massgraph._util.progress import progress
 from massgraph.explain.activation import Explanation
 from massgraph.fitted import fitted_model
+from massgraph.regions import SpatialRegions
 from massgraph.report.page import write_report
 from massgraph.segmentation import Segmentation
 from massgraph.store import save
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from massgraph.evidence.evaluate import Evaluation
+    from massgraph.explain.region_findings import RegionFindings
 
 __all__ = ["check_output", "write_explanation", "write_results"]
 
@@ -38,11 +41,16 @@ NAMES = frozenset(
         "families.csv",
         "family_edges.csv",
         "figures",
+        "ion_families.csv",
         "ions.csv",
         "ions_by_run.csv",
         "model",
+        "molecules.csv",
+        "regions",
+        "regions.csv",
         "report.html",
         "segmentation.h5ad",
+        "selection.csv",
     }
 )
 
@@ -107,13 +115,16 @@ def write_results(
 ) -> None:
     """Write a segmentation as a folder.
 
-    The folder holds `segmentation.h5ad`, `ions.csv`, `families.csv`, `family_edges.csv`,
-    `report.html`, `figures/` (each picture as PNG and PDF) and, where a model is given, `model/`.
+    The folder holds `segmentation.h5ad`, `report.html`, `figures/` (each picture as PNG and PDF)
+    and, where a model is given, `model/`. Of classes there are `ions.csv`, `families.csv` and
+    `family_edges.csv`; of regions found without labels `regions.csv`, `molecules.csv`,
+    `families.csv` (of molecules) and, where their number was found, `selection.csv`. Where regions
+    were taught to a classifier, there are the tables of both, its families as `ion_families.csv`.
 
     Parameters
     ----------
     segmentation
-        With its explanation.
+        With its explanation, its findings or both.
     directory
         The folder to make.
     title
@@ -132,7 +143,8 @@ def write_results(
     FileExistsError, FileNotFoundError
         As for `check_output`.
     ValueError
-        Where the segmentation has no explanation.
+        Where the segmentation has neither explanation nor findings, or as for
+        `massgraph.write_report`.
 
     Examples
     --------
@@ -150,18 +162,24 @@ def write_results(
     Traceback (most recent call last):
     FileExistsError: ... holds thesis.docx, which is no result of massgraph: choose another --out
     """
-    explanation = _explanation_of(segmentation)
+    findings = segmentation.findings
+    explanation = None
+    if findings is None or segmentation.explanation is not None:
+        explanation = _explanation_of(segmentation)
     # Asked again though the writer below asks too: only here the names in a folder are looked at.
     check_output(directory, overwrite=overwrite)
     with atomic_directory(directory, overwrite=overwrite) as folder:
         if model is not None:
-            save(fitted_model(model), folder / "model")
+            _save_model(model, folder / "model")
         segmentation.write_h5ad(folder / "segmentation.h5ad")
-        _write_tables(explanation, folder)
-        drawings = [
-            *_maps(segmentation),
-            *_explanation_drawings(segmentation, explanation),
-        ]
+        drawings = [*_maps(segmentation)]
+        if findings is not None:
+            _write_findings(findings, folder)
+            drawings += _findings_drawings(segmentation, findings)
+        if explanation is not None:
+            families = "families.csv" if findings is None else "ion_families.csv"
+            _write_tables(explanation, folder, families)
+            drawings += _explanation_drawings(segmentation, explanation)
         if deletion is not None:
             drawings.append(("deletion", lambda: pl.deletion(deletion)))
         _draw(drawings, folder / "figures")
@@ -200,7 +218,7 @@ def write_explanation(
     explanation = _explanation_of(segmentation)
     check_output(directory, overwrite=overwrite)
     with atomic_directory(directory, overwrite=overwrite) as folder:
-        _write_tables(explanation, folder)
+        _write_tables(explanation, folder, "families.csv")
         # A row for each ion, class and run: those of zero would be most of the file.
         by_region = explanation.by_region(segmentation.run)
         by_region[by_region["activation"] != 0].to_csv(folder / "ions_by_run.csv", index=False)
@@ -215,10 +233,26 @@ def _explanation_of(segmentation: Segmentation) -> Explanation:
     return explanation
 
 
-def _write_tables(explanation: Explanation, folder: Path) -> None:
+def _save_model(model: Any, folder: Path) -> None:
+    if isinstance(model, SpatialRegions):
+        model.save(folder)
+    else:
+        save(fitted_model(model), folder)
+
+
+def _write_findings(findings: RegionFindings, folder: Path) -> None:
+    """The tables as CSV, in the order of the regions; m/z keep all their digits."""
+    findings.regions.to_csv(folder / "regions.csv", index=False)
+    findings.molecules.to_csv(folder / "molecules.csv", index=False)
+    findings.families.to_csv(folder / "families.csv", index=False)
+    if findings.selection is not None:
+        findings.selection.to_csv(folder / "selection.csv", index=False)
+
+
+def _write_tables(explanation: Explanation, folder: Path, families: str) -> None:
     """The tables as CSV, best ion first; m/z keep all their digits."""
     explanation.ions.sort_values("rank").to_csv(folder / "ions.csv", index=False)
-    explanation.families.to_csv(folder / "families.csv", index=False)
+    explanation.families.to_csv(folder / families, index=False)
     explanation.family_edges.to_csv(folder / "family_edges.csv", index=False)
 
 
@@ -232,6 +266,20 @@ def _maps(segmentation: Segmentation) -> Iterator[Drawing]:
             yield "reference", lambda: pl.segmentation(segmentation, "reference")
     if segmentation.history is not None:
         yield "history", lambda: pl.history(segmentation)
+
+
+def _findings_drawings(segmentation: Segmentation, findings: RegionFindings) -> Iterator[Drawing]:
+    """Nested maps and their curve, molecules, and what the report shows of them as images."""
+    yield "molecules", lambda: pl.molecules(findings)
+    if findings.selection is not None:
+        yield "selection", lambda: pl.selection(findings)
+    if segmentation.coordinates is None:
+        return
+    yield "nested_maps", lambda: pl.regions(segmentation)
+    if findings.images.size:
+        yield "molecule_images", lambda: pl.region_images(segmentation)
+    if np.isfinite(findings.balance_images).any():
+        yield "adduct_balances", lambda: pl.balances(segmentation)
 
 
 def _explanation_drawings(

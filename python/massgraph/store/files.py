@@ -155,7 +155,8 @@ def read_model(directory: str | os.PathLike[str], kinds: Mapping[str, Kind]) -> 
     _check_tensors(weights, tensors, layout)
     try:
         return kind.build(restored, tensors, str(directory))
-    except InputError as e:
+    # numpy's own errors of matrices that cannot be solved are of this sort, too.
+    except ValueError as e:
         msg = f"{weights}: {_reason(e)}: the file is damaged"
         raise ModelError(msg) from e
 

@@ -18,7 +18,7 @@ from massgraph.learn.components import Components
 from massgraph.learn.mixture import Mixture
 from massgraph.learn.mixture_path import CURVE
 from massgraph.learn.region_origin import RegionOrigin, check_region_data
-from massgraph.learn.regions import CHOICES, RegionModel, RegionSettings
+from massgraph.learn.regions import BRIGHTNESS, CHOICES, RegionModel, RegionSettings
 from massgraph.store.checks import (
     UnknownSettingError,
     axis_layout,
@@ -42,7 +42,7 @@ from massgraph.store.region_card import region_card
 __all__ = ["REGIONS"]
 
 # Arrays of a mixture, and of the map to components.
-PARTS, MAP = ("weight", "mean", "covariance"), ("centre", "loadings", "signal")
+PARTS, MAP = ("weight", "mean", "covariance", "slope"), ("centre", "loadings", "signal")
 SIZES = ("n_molecules", "n_components", "mixture", "off_tissue", "path")
 ROUNDING = 1e-6
 
@@ -169,13 +169,13 @@ def _settings(values: Any) -> RegionSettings:
     return settings
 
 
-def _shapes(sizes: dict[str, Any]) -> dict[str, tuple[int, int, int]]:
-    """Regions, covariances and components of each mixture."""
+def _shapes(sizes: dict[str, Any]) -> dict[str, tuple[int, int, int, int]]:
+    """Regions, covariances, components and covariates of each mixture."""
     width = sizes["n_components"]
-    found = {"mixture": (*sizes["mixture"], width)}
+    found = {"mixture": (*sizes["mixture"], width, BRIGHTNESS)}
     if sizes["off_tissue"] is not None:
-        found["off_tissue"] = (*sizes["off_tissue"], 1)
-    return found | {f"path.{n}": (*size, width) for n, size in enumerate(sizes["path"])}
+        found["off_tissue"] = (*sizes["off_tissue"], 1, 0)
+    return found | {f"path.{n}": (*size, width, BRIGHTNESS) for n, size in enumerate(sizes["path"])}
 
 
 def _layout(n_ions: int, sizes: Any, n_tensors: int) -> Layout:
@@ -192,10 +192,16 @@ def _layout(n_ions: int, sizes: Any, n_tensors: int) -> Layout:
         "components.loadings": ((sizes["n_molecules"], sizes["n_components"]), torch.float64),
         "components.signal": ((sizes["n_components"],), torch.float64),
     }
-    for name, (n_regions, n_covariances, width) in _shapes(sizes).items():
+    for name, (n_regions, n_covariances, width, n_covariates) in _shapes(sizes).items():
         fine = is_list_of([n_regions, n_covariances], int) and n_covariances in (1, n_regions)
         check(fine and n_regions > 0, {name: [n_regions, n_covariances]}, name, "no mixture's size")
-        shapes = ((n_regions,), (n_regions, width), (n_covariances, width, width))
+        covariance, slope = (width, width), (n_covariates, width)
+        shapes = (
+            (n_regions,),
+            (n_regions, width),
+            (n_covariances, *covariance),
+            (n_covariances, *slope),
+        )
         layout |= {
             f"{name}.{part}": (shape, torch.float64)
             for part, shape in zip(PARTS, shapes, strict=True)
@@ -253,7 +259,7 @@ def _build(restored: _Restored, tensors: Mapping[str, torch.Tensor], _: str) -> 
 
 
 def _mixture(name: str, arrays: Mapping[str, Any]) -> Mixture:
-    weight, mean, covariance = (arrays[f"{name}.{part}"] for part in PARTS)
+    weight, mean, covariance, slope = (arrays[f"{name}.{part}"] for part in PARTS)
     if weight.min() <= 0 or abs(weight.sum() - 1) > ROUNDING:
         msg = f"{name}.weight holds {weight.tolist()!r:.80}, which are no shares"
         raise InputError(msg)
@@ -263,7 +269,13 @@ def _mixture(name: str, arrays: Mapping[str, Any]) -> Mixture:
     if not even or np.linalg.eigvalsh(shape).min() <= 0:
         msg = f"{name}.covariance is of no ellipsoid"
         raise InputError(msg)
-    return Mixture(weight, mean, covariance)
+    mixture = Mixture(weight, mean, covariance, slope)
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = mixture.separation()
+    if not np.isfinite(apart).all():
+        msg = f"{name}.mean holds regions that are endlessly far from each other"
+        raise InputError(msg)
+    return mixture
 
 
 REGIONS = Kind(

@@ -27,9 +27,10 @@ from massgraph._util.errors import InputError
 from massgraph.classifier import RGCNClassifier
 from massgraph.cli import main
 from massgraph.cli.faults import BAD_INPUT
+from massgraph.report.results import check_output
 from massgraph.simulation.simulate import Simulation
 
-COMMANDS = ("demo", "validate", "fit", "predict", "explain")
+COMMANDS = ("demo", "validate", "segment", "fit", "predict", "explain")
 FIT_FILES = {
     *("model", "segmentation.h5ad", "ions.csv", "families.csv", "family_edges.csv"),
     *("report.html", "figures"),
@@ -74,7 +75,7 @@ def test_help_of_a_command(command: str, capsys: pytest.CaptureFixture[str]) -> 
     else:
         for name in ("families.csv", "figures/", "--out", "--overwrite"):
             assert name in text
-        assert ("model/ " in text) == (command in ("demo", "fit"))
+        assert ("model/ " in text) == (command in ("demo", "segment", "fit"))
         assert ("report.html" in text) == (command != "explain")
 
 
@@ -340,7 +341,7 @@ def test_the_published_preset_and_its_tolerance(
 def test_demo(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulation: Simulation
 ) -> None:
-    """The whole way on a smaller tissue; the last run is predicted, not learnt from."""
+    """The whole way on a smaller tissue: the last run is predicted, and all is done unlabelled."""
     asked: list[tuple[object, ...]] = []
 
     def smaller(preset: str, random_state: int) -> Simulation:
@@ -361,6 +362,16 @@ def test_demo(
     assert (tmp_path / "demo" / "segmentation.h5ad").is_file()
     classifier = massgraph.load(tmp_path / "demo" / "model")
     assert not (classifier.training_ | classifier.validation_)[100:].any()
+    # The second page knows no label, and all pixels.
+    assert (tmp_path / "demo" / "regions" / "molecules.csv").is_file()
+    regions = massgraph.load(tmp_path / "demo" / "regions" / "model")
+    assert regions.random_state == 5
+    assert sum(summary["regions_without_labels"].values()) == len(simulation.spectra)
+    assert -0.5 <= summary["regions_agree_with_the_truth"] <= 1
+    assert list(summary)[-1] == "seconds"
+    # As a whole it is a folder of ours: it may be replaced, but only when that is asked for.
+    check_output(tmp_path / "demo", overwrite=True)
+    assert_refused(run("demo", "--seed", 5), "demo exists already")
 
 
 # ------------------------------------------------------------------------ a process of its own

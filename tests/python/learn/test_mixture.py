@@ -127,3 +127,43 @@ def test_the_path_ends_where_nothing_is_left_to_split():
     path = mixture_path(np.random.default_rng(0).normal(size=(15, 2)), 5, np.random.default_rng(0))
     assert len(path) == 1
     assert number_of_regions(selection_curve(path, np.zeros((15, 2))), 5) == 1
+
+
+# -------------------------------------------------------------------- covariates
+
+
+def test_what_a_covariate_explains_is_no_region():
+    rng = np.random.default_rng(0)
+    bright = np.repeat([-2.0, 2.0], 300)
+    region = np.tile([0, 1], 300)
+    Z = np.column_stack(
+        [3 * bright + rng.normal(size=600), 2 * region + 0.4 * rng.normal(size=600)]
+    )
+    given = np.column_stack([Z, bright])
+    plain = search_mixture(Z, 2, np.random.default_rng(0)).responsibility(Z).argmax(axis=1)
+    found = search_mixture(given, 2, np.random.default_rng(0), covariates=1)
+    label = found.responsibility(given).argmax(axis=1)
+    assert adjusted_rand_score(bright, plain) > 0.95
+    assert adjusted_rand_score(region, label) > 0.95
+    assert found.slope[0, 0] == pytest.approx([3, 0], abs=0.2)
+
+
+def test_what_differs_between_regions_stays_though_a_covariate_follows_it():
+    rng = np.random.default_rng(0)
+    region = np.repeat([0, 1], 300)
+    bright = region + 0.3 * rng.normal(size=600)
+    Z = np.column_stack([4 * region + rng.normal(size=600), rng.normal(size=600)])
+    found = mixture_of(np.column_stack([Z, bright]), np.eye(2)[region], covariates=1)
+    assert found.separation()[0, 1] == pytest.approx(4, abs=0.5)
+
+
+def test_density_given_covariates_is_that_of_all_over_that_of_the_covariates():
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
+    soft = rng.dirichlet(np.ones(3), 200)
+    for shared in (True, False):
+        given = mixture_of(Z, soft, covariates=2, shared=shared)
+        joint = mixture_of(Z, soft, shared=shared)
+        rest = Mixture(np.ones(3), joint.mean[:, 2:], joint.covariance[:, 2:, 2:])
+        expected = joint.log_joint(Z) - rest.log_joint(Z[:, 2:])
+        np.testing.assert_allclose(given.log_joint(Z), expected, atol=1e-8)

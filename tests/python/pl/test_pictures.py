@@ -21,6 +21,7 @@ from massgraph import pl
 from massgraph.pl._spectra import _root_ticks, spread
 from massgraph.pl._style import FAINT, OKABE_ITO
 from massgraph.segmentation import Segmentation
+from picture_words import all_words
 
 # Words may touch, and the ink of a letter may stand out of its box by this many pixels.
 SLACK = 0.5
@@ -106,23 +107,6 @@ def stems(axes: Any) -> dict[float, tuple[float, str]]:
             assert top_mz == mz
             found[float(mz)] = (float(height), to_hex(colour))
     return found
-
-
-def all_words(figure: Any) -> list[tuple[str, Any]]:
-    """Every word that is drawn, with its box in pixels."""
-    figure.canvas.draw()
-    drawn = list(figure.texts)
-    for axes in figure.axes:
-        drawn += axes.texts
-        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
-            low, high = sorted(axis.get_view_interval())
-            ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-            drawn += [axis.label, axis.offsetText, *(tick.label1 for tick in ticks)]
-    return [
-        (text.get_text(), text.get_window_extent())
-        for text in drawn
-        if text.get_visible() and text.get_text().strip()
-    ]
 
 
 def legend_of(figure: Any) -> list[str]:

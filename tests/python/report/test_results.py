@@ -16,12 +16,17 @@ from massgraph.classifier import RGCNClassifier
 from massgraph.explain.activation import Explanation
 from massgraph.explain.faithfulness import deletion_curve
 from massgraph.models import load
+from massgraph.regions import SpatialRegions
 from massgraph.report import results
 from massgraph.report.results import NAMES, check_output, write_explanation, write_results
 from massgraph.segmentation import Segmentation
 from massgraph.simulation.simulate import Simulation, simulate
+from region_builder import findings_of, region_segmentation
 
 TABLES = {"ions.csv", "families.csv", "family_edges.csv"}
+REGION_TABLES = {"regions.csv", "molecules.csv", "families.csv", "selection.csv"}
+# What only a folder of regions holds, or one of the demo.
+OF_REGIONS = (REGION_TABLES - {"families.csv"}) | {"ion_families.csv", "regions"}
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -76,7 +81,7 @@ def test_everything_is_written(
     )
     write_results(segmentation, out, title="A tissue", model=classifier, deletion=curve)
     others = {"ions_by_run.csv", "benchmark.json", "cost.pdf", "cost.png"}
-    assert {path.name for path in out.iterdir()} == NAMES - others
+    assert {path.name for path in out.iterdir()} == NAMES - others - OF_REGIONS
     stems = {path.stem for path in (out / "figures").iterdir()}
     assert stems == {
         *("class", "probability", "uncertainty", "reference", "history", "deletion"),
@@ -143,6 +148,87 @@ def test_the_explanation_alone(
     assert set(table["region"]) == {"run1", "run2"}
     assert set(table["class"]) <= set(segmentation.classes)
     assert (table["activation"] != 0).all()
+
+
+# ------------------------------------------------------------------------ regions
+
+
+def test_everything_of_regions_is_written(tmp_path: Path) -> None:
+    spectra, _ = simulate("tiny", n_runs=1)
+    regions = SpatialRegions(max_regions=4).fit(spectra)
+    found = regions.segment(spectra)
+    out = tmp_path / "regions"
+    write_results(found, out, title="No labels", model=regions)
+    assert {path.name for path in out.iterdir()} == {
+        *REGION_TABLES,
+        *("segmentation.h5ad", "report.html", "figures", "model"),
+    }
+    stems = {path.stem for path in (out / "figures").iterdir()}
+    assert stems == {
+        *("class", "probability", "uncertainty", "nested_maps", "selection", "molecules"),
+        *("molecule_images", "adduct_balances"),
+    }
+    for stem in stems:
+        assert (out / "figures" / f"{stem}.png").read_bytes().startswith(PNG)
+        assert (out / "figures" / f"{stem}.pdf").read_bytes().startswith(b"%PDF")
+    assert "No labels" in (out / "report.html").read_text(encoding="utf-8")
+    again = load(out / "model").predict_proba(spectra)
+    np.testing.assert_array_equal(again, regions.predict_proba(spectra))
+    molecules = pd.read_csv(out / "molecules.csv", float_precision="round_trip")
+    np.testing.assert_array_equal(molecules["mz"], found.findings.molecules["mz"])
+
+
+@pytest.mark.usefixtures("_no_pictures")
+def test_tables_of_regions_are_those_of_the_findings(tmp_path: Path) -> None:
+    made = region_segmentation()
+    write_results(made, tmp_path / "out", title="t")
+    for name in ("regions", "molecules", "families", "selection"):
+        table = pd.read_csv(tmp_path / "out" / f"{name}.csv", float_precision="round_trip")
+        expected = getattr(made.findings, name)
+        assert list(table.columns) == list(expected.columns)
+        assert len(table) == len(expected)
+        for column in expected.select_dtypes("number"):
+            np.testing.assert_array_equal(table[column], expected[column])
+
+
+@pytest.mark.usefixtures("_no_pictures")
+def test_a_number_that_was_given_has_no_curve(tmp_path: Path) -> None:
+    made = region_segmentation()
+    given = replace(made, findings=replace(made.findings, selection=None))
+    write_results(given, tmp_path / "out", title="t")
+    assert {*REGION_TABLES} - files(tmp_path / "out") == {"selection.csv"}
+
+
+@pytest.mark.usefixtures("_no_pictures")
+def test_regions_that_a_classifier_was_taught_have_the_tables_of_both(
+    segmentation: Segmentation, tmp_path: Path
+) -> None:
+    names = [*segmentation.classes]
+    findings = findings_of(np.asarray(segmentation.label.codes), names, segmentation.coordinates)
+    both = replace(segmentation, findings=findings)
+    write_results(both, tmp_path / "out", title="t")
+    written = files(tmp_path / "out")
+    assert written >= REGION_TABLES | {"ions.csv", "family_edges.csv", "ion_families.csv"}
+    families = pd.read_csv(tmp_path / "out" / "families.csv")
+    assert list(families.columns) == list(findings.families.columns)
+    ions = pd.read_csv(tmp_path / "out" / "ion_families.csv")
+    assert list(ions.columns) == list(explanation_of(segmentation).families.columns)
+
+
+def test_pictures_of_regions_are_of_what_there_is() -> None:
+    made = region_segmentation()
+
+    def drawn(segmentation: Segmentation) -> list[str]:
+        return names_of(results._findings_drawings(segmentation, segmentation.findings))
+
+    every = ["molecules", "selection", "nested_maps", "molecule_images", "adduct_balances"]
+    assert drawn(made) == every
+    assert drawn(replace(made, coordinates=None)) == every[:2]
+    none = np.empty((len(made), 0), dtype=np.float32)
+    bare = {"selection": None, "images": none, "balance_images": none}
+    assert drawn(replace(made, findings=replace(made.findings, **bare))) == [
+        *("molecules", "nested_maps")
+    ]
 
 
 # ------------------------------------------------------------------------ which pictures

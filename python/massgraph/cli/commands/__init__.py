@@ -6,8 +6,9 @@ from massgraph.cli.commands.evaluate import EVALUATE
 from massgraph.cli.commands.explain import EXPLAIN
 from massgraph.cli.commands.fit import FIT
 from massgraph.cli.commands.predict import PREDICT
+from massgraph.cli.commands.segment import SEGMENT
 from massgraph.cli.commands.validate import VALIDATE
 
 __all__ = ["COMMANDS"]
 
-COMMANDS = (DEMO, VALIDATE, FIT, PREDICT, EXPLAIN, EVALUATE, BENCHMARK)
+COMMANDS = (DEMO, VALIDATE, SEGMENT, FIT, PREDICT, EXPLAIN, EVALUATE, BENCHMARK)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import massgraph as mg
+from massgraph._util.files import atomic_directory
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.options import MODEL, RESULTS, add_output, seed
-from massgraph.cli.outputs import check_output, deletion, summarize_fit
+from massgraph.cli.outputs import check_output, deletion, summarize_fit, summarize_regions
+
+if TYPE_CHECKING:
+    from massgraph.simulation.simulate import Simulation
 
 __all__ = ["DEMO"]
+
+MOST_REGIONS = 8  # there are four; fewer maps than by default are found sooner
+REGIONS = "  regions/               the same of regions that are found without labels"
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,13 +28,25 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> Summary:
+    started = time.monotonic()
+    check_output(arguments)
+    simulation = mg.simulate("demo", random_state=arguments.seed)
+    # The folder appears when both are in it.
+    with atomic_directory(arguments.out, overwrite=arguments.overwrite) as folder:
+        with_labels = _with_labels(arguments, simulation, folder, started)
+        without = _without_labels(arguments, simulation, folder / "regions", started)
+    del with_labels["seconds"]
+    return {**with_labels, **without}
+
+
+def _with_labels(
+    arguments: argparse.Namespace, simulation: Simulation, folder: Path, started: float
+) -> Summary:
+    """Learn from two runs and predict the third."""
     from massgraph.explain.faithfulness import precision_at_k
     from massgraph.report.results import write_results
     from massgraph.simulation.simulate import OFF_TISSUE
 
-    started = time.monotonic()
-    check_output(arguments)
-    simulation = mg.simulate("demo", random_state=arguments.seed)
     # Glass has no class; with it the report would show a frame of guesses.
     tissue = simulation.truth != OFF_TISSUE
     spectra, labels = simulation.spectra[tissue], simulation.labels[tissue]
@@ -35,14 +56,7 @@ def _run(arguments: argparse.Namespace) -> Summary:
     classifier = mg.RGCNClassifier(random_state=arguments.seed).fit(spectra, known)
     segmentation = classifier.segment(spectra, labels)
     curve = deletion(classifier, spectra, segmentation)
-    write_results(
-        segmentation,
-        arguments.out,
-        title="Simulated tissue",
-        model=classifier,
-        deletion=curve,
-        overwrite=arguments.overwrite,
-    )
+    write_results(segmentation, folder, title="Simulated tissue", model=classifier, deletion=curve)
     summary = summarize_fit(arguments, classifier, segmentation, started)
     families = simulation.families
     planted = families.loc[families["discriminates"] != "", "mz"]
@@ -52,10 +66,28 @@ def _run(arguments: argparse.Namespace) -> Summary:
     return summary
 
 
+def _without_labels(
+    arguments: argparse.Namespace, simulation: Simulation, folder: Path, started: float
+) -> Summary:
+    """Find the regions of the same pixels; the truth is compared with afterwards."""
+    from massgraph.report.results import write_results
+
+    spectra = simulation.spectra
+    regions = mg.SpatialRegions(max_regions=MOST_REGIONS, random_state=arguments.seed)
+    found = regions.fit(spectra).segment(spectra, simulation.truth)
+    write_results(found, folder, title="Simulated tissue without labels", model=regions)
+    unlabelled = summarize_regions(arguments, found, started)
+    return {
+        "regions_without_labels": unlabelled["regions"],
+        "regions_agree_with_the_truth": unlabelled["agreement_with_labels"],
+        "seconds": unlabelled["seconds"],
+    }
+
+
 DEMO = Command(
     name="demo",
-    help="Simulate three runs of a tissue, learn from two, predict the third, write the report.",
-    writes=f"{RESULTS}\n{MODEL}",
+    help="Simulate a tissue, segment it with and without labels, and write a report of each.",
+    writes=f"{RESULTS}\n{MODEL}\n{REGIONS}",
     add_arguments=_add_arguments,
     run=_run,
     examples=("demo --out demo/",),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 
+import massgraph as mg
+from massgraph._util.errors import InputError
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.commands.predict import segment
 from massgraph.cli.options import TABLES, add_inputs, add_model, add_output
@@ -24,7 +26,14 @@ def _run(arguments: argparse.Namespace) -> Summary:
 
     started = time.monotonic()
     check_output(arguments)
-    segmentation = segment(arguments)
+    model = mg.load(arguments.model)
+    if isinstance(model, mg.SpatialRegions):
+        msg = (
+            f"{arguments.model} holds regions that were found without labels: massgraph predict "
+            "writes which molecules define them"
+        )
+        raise InputError(msg)
+    segmentation = segment(model, arguments)
     write_explanation(segmentation, arguments.out, overwrite=arguments.overwrite)
     return summarize(arguments, segmentation, started)
 

@@ -1,4 +1,4 @@
-"""``massgraph predict``: classes of new pixels from a fitted model, with reasons."""
+"""``massgraph predict``: classes or regions of new pixels from a fitted model, with reasons."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from massgraph._util.errors import InputError
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.inputs import inputs
 from massgraph.cli.options import BLOCKWISE, RESULTS, add_inputs, add_model, add_output
-from massgraph.cli.outputs import check_output, summarize, title_of
+from massgraph.cli.outputs import check_output, summarize, summarize_regions, title_of
 
 if TYPE_CHECKING:
+    from massgraph.classifier import RGCNClassifier
+    from massgraph.regions import SpatialRegions
     from massgraph.segmentation import Segmentation
 
 __all__ = ["PREDICT", "segment"]
@@ -25,45 +27,47 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
-def segment(arguments: argparse.Namespace) -> Segmentation:
-    """Segment and explain new pixels with a saved model, if they are of its polarity.
+def segment(model: RGCNClassifier | SpatialRegions, arguments: argparse.Namespace) -> Segmentation:
+    """Segment and explain new pixels with a saved model of either kind, if of its polarity.
 
     Parameters
     ----------
+    model
+        What `massgraph.load` made of `model` of the arguments.
     arguments
         With `model`, and as `massgraph.cli.options.add_inputs` makes them.
 
     Raises
     ------
-    FileNotFoundError
-        Where there is no model.
     InputError
-        Where the model or a file cannot be read, or their polarities differ.
+        Where a file cannot be read, or is of the other polarity.
 
     Examples
     --------
     >>> import argparse
     >>> from pathlib import Path
+    >>> import massgraph as mg
     >>> from massgraph.cli.commands.predict import segment
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
     >>> try:
-    ...     segment(argparse.Namespace(model=Path("no") / "model", input=[Path("run.imzML")]))
-    ... except FileNotFoundError as error:
+    ...     segment(clf, argparse.Namespace(model="results/model", input=[Path("run.csv")]))
+    ... except mg.InputError as error:
     ...     print(error)
-    no/model: there is no such model folder
+    run.csv: cannot be read (No such file or directory; known formats: imzML, h5ad)
     """
     from massgraph.data.sources import places
 
-    classifier = mg.load(arguments.model)
     with inputs(arguments) as spectra:
         # Ions of the other polarity are other ions: the answer would look sound and mean nothing.
         polarity = places(spectra).polarity
-        if len({classifier.polarity_, polarity} - {None}) > 1:
+        if len({model.polarity_, polarity} - {None}) > 1:
             msg = (
                 f"{arguments.input[0]} is of {polarity} polarity, but the model in "
-                f"{arguments.model} was fitted to {classifier.polarity_} spectra"
+                f"{arguments.model} was fitted to {model.polarity_} spectra"
             )
             raise InputError(msg)
-        return classifier.segment(spectra)
+        return model.segment(spectra)
 
 
 def _run(arguments: argparse.Namespace) -> Summary:
@@ -71,16 +75,17 @@ def _run(arguments: argparse.Namespace) -> Summary:
 
     started = time.monotonic()
     check_output(arguments)
-    segmentation = segment(arguments)
+    segmentation = segment(mg.load(arguments.model), arguments)
     title = title_of(arguments)
     write_results(segmentation, arguments.out, title=title, overwrite=arguments.overwrite)
-    return summarize(arguments, segmentation, started)
+    summary = summarize if segmentation.findings is None else summarize_regions
+    return summary(arguments, segmentation, started)
 
 
 PREDICT = Command(
     name="predict",
     help="Segment and explain new pixels with a fitted model; write a results folder.",
-    writes=f"{RESULTS}\n\n{BLOCKWISE}",
+    writes=f"{RESULTS}\n\nWith a model of segment, the files that segment writes.\n\n{BLOCKWISE}",
     add_arguments=_add_arguments,
     run=_run,
     examples=("predict results/model other.imzML --out other/",),

@@ -1,0 +1,107 @@
+"""How regions were found, in sentences for the methods of a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from massgraph.segmentation import Segmentation
+
+__all__ = ["methods"]
+
+COVARIANCES = {
+    "shared": "one covariance for all regions",
+    "own": "a covariance for each region",
+    "auto": "one covariance for all regions or one for each, whichever the pixels speak for",
+}
+
+
+def methods(segmentation: Segmentation) -> list[str]:
+    """Paragraphs; the first is left out where the parameters of the fit are not those of regions.
+
+    Parameters
+    ----------
+    segmentation
+        With `SpatialRegions.summary` as its parameters.
+    """
+    parameters = segmentation.parameters
+    found = []
+    if "number_was_given" in parameters:
+        version = segmentation.versions.get("massgraph", "")
+        found.append(" ".join(_fit(parameters, version)))
+    return [*found, " ".join(_tests(segmentation))]
+
+
+def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
+    by_molecule = parameters["features"] == "molecules"
+    what, one = ("molecule", "a molecule") if by_molecule else ("ion", "an ion")
+    named = f"massgraph {version}".strip()
+    yield (
+        f"Regions were found without labels by {named} (SpatialRegions, seed "
+        f"{parameters['random_state']})."
+    )
+    yield f"Peaks were calibrated to {parameters['axis_ions']:,} ions that the spectra share."
+    if by_molecule:
+        yield (
+            "The ions of a molecule, its isotopes and alkali adducts, were added up, which gave "
+            f"{parameters['molecules']:,} molecules."
+        )
+    yield (
+        f"The amount of {one} is log(1 + G s), with s its share in the ion current of these "
+        f"ions in the pixel and G the number of {what}s."
+    )
+    if parameters["off_tissue"]:
+        yield "Pixels with far fewer molecules than the others were set apart as off tissue."
+    if parameters["run_offsets"]:
+        yield "The mean of each run was taken off."
+    yield (
+        "Minimum noise fraction, with the noise estimated from differences of neighbouring pixels, "
+        f"gave {parameters['components']} components. In these, a mixture of normal distributions "
+        "was searched from many starts, with splits and merges, and with "
+        f"{COVARIANCES[parameters['covariance']]}."
+    )
+    yield from _neighbours(parameters)
+    yield _number(parameters)
+
+
+def _neighbours(parameters: dict[str, Any]) -> Iterator[str]:
+    if not parameters["spatial"]:
+        yield "Each pixel was assigned by itself, whatever its neighbours."
+    elif parameters["field_strength"]:
+        reach = f"{parameters['radius']:g} pixel{'s' if parameters['radius'] != 1 else ''}"
+        yield (
+            f"Pixels in doubt were decided by their neighbours, up to {reach} away, through a "
+            f"Potts field of strength {parameters['field_strength']:g}."
+        )
+    else:
+        yield "A field over neighbours was estimated to have no strength, and left out."
+
+
+def _number(parameters: dict[str, Any]) -> str:
+    if parameters["number_was_given"]:
+        return f"The number of regions, {parameters['n_regions']}, was given."
+    return (
+        f"The number of regions was chosen up to {parameters['max_regions']}, where the gain in "
+        "log likelihood by the last region most exceeds the mean gain by the two after it."
+    )
+
+
+def _tests(segmentation: Segmentation) -> Iterator[str]:
+    yield (
+        "Stability of a region is its Jaccard index with the region matched to it in a map of the "
+        "same number of regions that a random half of the molecules made, mean of both halves."
+    )
+    yield (
+        "Each molecule was tested in the map of the half that it is not in, by the absolute "
+        "correlation with the region, against 999 maps that were moved over the image as a whole, "
+        "around its edges and mirrored, each run by itself; false discovery rates are Benjamini "
+        "and Hochberg's over all regions and molecules tested."
+    )
+    yield (
+        "Effects are differences of mean log amounts in deviations within regions; areas under "
+        "the curve, the chance that a pixel of the region holds more of the molecule than one "
+        "elsewhere. Both describe the map and do not test it."
+    )
+    if segmentation.explanation is not None:
+        yield "A classifier was taught the regions afterwards, and explained."
