@@ -16,8 +16,8 @@
 #'   Several values, here or for `r`, make a `ResultsList`.
 #' @param kmax The largest number that is considered where `k` is `NULL`.
 #' @param features `"molecules"`, sums over the ions of a molecule, or `"ions"`, each by itself.
-#' @param covariance Whether the covariance is `"shared"` by all regions or each has its `"own"`;
-#'   `"auto"` lets the data decide.
+#' @param covariance Whether the covariance is `"shared"` by all regions, shared up to a factor of
+#'   each (`"scaled"`), or each has its `"own"`; `"auto"` lets the data decide.
 #' @param spatial Whether neighbours count.
 #' @param run_offsets Whether the mean of each run is taken off first: for runs of similar tissue
 #'   that were measured differently, and never for runs that differ in tissue, such as the cores of
@@ -68,7 +68,7 @@ NULL
 #' @rdname spatialRegions
 #' @export
 setMethod("spatialRegions", "SpectralImagingData", function(x, r = 1, k = NULL, ..., kmax = 15,
-        features = c("molecules", "ions"), covariance = c("auto", "shared", "own"),
+        features = c("molecules", "ions"), covariance = c("auto", "shared", "scaled", "own"),
         spatial = TRUE, run_offsets = FALSE, relations = NULL, init = NULL, polarity = NULL,
         random_state = NULL, verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
         BPPARAM = getCardinalBPPARAM()) {

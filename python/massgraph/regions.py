@@ -25,14 +25,8 @@ from massgraph.estimator import Input, SpectraEstimator
 from massgraph.explain.region_findings import RegionFindings
 from massgraph.explain.regions import describe_regions
 from massgraph.learn.region_origin import RegionOrigin, region_data
-from massgraph.learn.regions import (
-    CHOICES,
-    Look,
-    RegionModel,
-    RegionSettings,
-    fit_regions,
-    labels_of,
-)
+from massgraph.learn.region_search import CHOICES, RegionSettings
+from massgraph.learn.regions import Look, RegionModel, fit_regions, labels_of
 from massgraph.segmentation import Segmentation
 
 __all__ = ["SpatialRegions"]
@@ -64,7 +58,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
     radius
         Reach of the neighbourhood in pixels: 1 takes the eight around a pixel.
     covariance
-        ``"shared"`` by all regions, or each its ``"own"``; ``"auto"`` decides by the data.
+        ``"shared"`` by all regions; ``"scaled"``, shared up to a factor of each; or each its
+        ``"own"``. ``"auto"`` decides by the data.
     run_offsets
         Whether the mean of each run is taken off. On for runs of similar tissue that were measured
         differently; off where runs differ in tissue, as the cores of an array do.
@@ -201,7 +196,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         if look is not None:
             self.probabilities_ = model.map_of(look)
             self.labels_ = labels_of(self.probabilities_)
-            tissue = look.given[look.off < 0.5]
+            tissue = look.given(model.mixture)[look.off < 0.5]
             self.log_likelihood_ = model.mixture.log_likelihood(tissue)
         self.n_parameters_ = model.mixture.n_parameters
 
@@ -368,6 +363,9 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             "axis_ions": len(model.axis),
             "molecules": int(model.group.max()) + 1,
             "components": len(model.components.signal),
+            "covariance_found": model.mixture.kind,
+            "brightness_given": model.mixture.n_covariates > 0,
+            "peaks_kept": None if model.loss is None else round(model.loss.kept, 3),
             "field_strength": model.strength,
             "off_tissue": model.off_tissue is not None,
             "separation": [round(float(d), 3) for d in self.separation_ if np.isfinite(d)],

@@ -26,6 +26,7 @@ Losses of water and ammonia are none of them: most pairs at their distance are o
 
 # Wider, and molecules by chance outnumber the true ones: at 1.6 mDa most of the gain is lost.
 LARGEST_TOLERANCE_DA = 1e-3
+LINEAR = 10.0  # times the average group: up to here amounts are nearly linear
 
 
 def ion_links(
@@ -117,8 +118,9 @@ def log_shares(nodes: IonNodes, group: NDArray[np.int64]) -> sp.csr_matrix:
     r"""How much of each molecule a pixel holds.
 
     With :math:`s_g` the share of a group of ions in the intensity of all known ions of the pixel,
-    and G the number of groups, the value is :math:`\log(1 + G s_g)`: nearly linear for groups below
-    the average, logarithmic above, and zero for what is not there.
+    and G the number of groups, the value is :math:`10 \log(1 + G s_g / 10)`: nearly linear for
+    groups below ten times the average, logarithmic above, and zero for what is not there. More
+    of the logarithm would give weak molecules, which are mostly noise, more to say.
 
     Parameters
     ----------
@@ -142,7 +144,7 @@ def log_shares(nodes: IonNodes, group: NDArray[np.int64]) -> sp.csr_matrix:
     >>> spectra, labels = mg.simulate("tiny", n_runs=1)
     >>> axis = learn_axis(spectra)
     >>> nodes = ion_nodes(axis, axis.calibrate(spectra))
-    >>> amount = np.expm1(log_shares(nodes, np.arange(len(axis))).toarray())
+    >>> amount = 10 * np.expm1(log_shares(nodes, np.arange(len(axis))).toarray() / 10)
     >>> np.allclose(amount.mean(axis=1), 1)
     True
     """
@@ -153,7 +155,7 @@ def log_shares(nodes: IonNodes, group: NDArray[np.int64]) -> sp.csr_matrix:
     total = np.bincount(pixel, intensity, spectra.n_pixels)
     share = intensity / total[pixel] if pixel.size else intensity
     amounts = sp.csr_matrix(
-        (share * n_groups, (pixel, group[nodes.ion])), shape=(spectra.n_pixels, n_groups)
+        (share * n_groups / LINEAR, (pixel, group[nodes.ion])), shape=(spectra.n_pixels, n_groups)
     )
     amounts.sum_duplicates()
-    return amounts.log1p()
+    return LINEAR * amounts.log1p()

@@ -26,6 +26,7 @@ LEAST_NOISE = 0.25  # of the median: a column without noise would outweigh all o
 PRINCIPAL = 60  # directions that are looked at
 FEWEST, MOST = 4, 20
 SIGNAL = 1.25  # variance over noise from which a direction is kept
+EDGE = 0.8  # of the largest such ratio of noise alone, which is larger in small images
 RIDGE = 1e-3  # of the mean noise: keeps directions apart in which nothing differs
 
 
@@ -70,8 +71,9 @@ def learn_components(
 
     Columns are divided by the deviation of their noise, half of the mean square difference of
     neighbours, and reduced to the `PRINCIPAL` directions of most variance. Among these the
-    minimum noise fraction keeps what varies more than 1.25 times as much as its noise, 4 to 20
-    directions of them.
+    minimum noise fraction keeps 4 to 20 directions: those that vary 1.25 times as much as their
+    noise and .8 times as much as noise alone may by chance in an image of this size (the edge of
+    Marchenko and Pastur, Math. USSR Sb. 1, 1967, 457-483; below it signal is mixed with noise).
 
     Parameters
     ----------
@@ -119,7 +121,8 @@ def learn_components(
     noise += RIDGE * (np.trace(noise) / kept or 1.0) * np.eye(kept)
     ratio, directions = scipy.linalg.eigh(signal, noise)
     ratio, directions = ratio[::-1], directions[:, ::-1]
-    count = min(int(np.clip((ratio > SIGNAL).sum(), FEWEST, MOST)), kept)
+    least = max(SIGNAL, EDGE * (1 + np.sqrt(kept / looked_at.shape[0])) ** 2)
+    count = min(int(np.clip((ratio > least).sum(), FEWEST, MOST)), kept)
     loadings = (principal @ directions[:, :count]) / scale[:, None]
     # The sign of an eigenvector is anybody's: the largest loading is positive.
     largest = np.abs(loadings).argmax(axis=0)

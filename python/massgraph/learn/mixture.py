@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax
 
-__all__ = ["Mixture", "fit_mixture", "mixture_of", "mixture_of_labels"]
+__all__ = ["COVARIANCES", "Mixture", "fit_mixture", "mixture_of", "mixture_of_labels"]
 
 Floats = NDArray[np.float64]
+
+COVARIANCES = ("shared", "scaled", "own")
+"""One for all regions; one up to a factor of each region; one of each region."""
 
 RIDGE = 1e-3  # of the variance of each component: keeps covariances of few pixels regular
 SURE = 0.92  # responsibility of the region that a label gives a pixel
 STEADY = 1e-6  # relative gain in likelihood at which a fit ends
+LARGEST_SCALE = 2.0  # further apart, and a region may live on outliers alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,8 @@ class Mixture:
     slope
         What a covariate of 1 adds to the components, shape ``(1 or n_regions, n_covariates,
         n_components)``; default no covariates.
+    scale
+        Factor of the covariance in each region, shape ``(n_regions,)``; default 1.
 
     Examples
     --------
@@ -59,14 +64,24 @@ class Mixture:
     mean: Floats
     covariance: Floats
     slope: Floats = field(default_factory=lambda: np.empty((1, 0, 0)))
+    scale: Floats = field(default_factory=lambda: np.empty(0))
 
     def __post_init__(self) -> None:
+        if self.scale.size == 0:
+            object.__setattr__(self, "scale", np.ones(len(self.weight)))
         if self.slope.shape[1] == 0:
             none = np.empty((len(self.covariance), 0, self.mean.shape[1]))
             object.__setattr__(self, "slope", none)
 
     def __len__(self) -> int:
         return len(self.weight)
+
+    @property
+    def kind(self) -> str:
+        """One of `COVARIANCES`; that of a single region is shared."""
+        if len(self.covariance) > 1:
+            return "own"
+        return "shared" if (self.scale == 1).all() else "scaled"
 
     @property
     def n_covariates(self) -> int:
@@ -78,6 +93,7 @@ class Mixture:
         """Numbers that a fit is free to choose."""
         n_regions, width = self.mean.shape
         covariances = len(self.covariance) * width * (width + 1) // 2
+        covariances += n_regions - 1 if self.kind == "scaled" else 0
         return int(n_regions - 1 + n_regions * width + covariances + self.slope.size)
 
     @cached_property
@@ -102,18 +118,23 @@ class Mixture:
         constant = np.log(self.weight) - 0.5 * self.mean.shape[1] * np.log(2 * np.pi)
         # |W| of a whitener is one over the root of the determinant.
         constant = constant + np.linalg.slogdet(self.whiteners)[1]
+        constant = constant - 0.5 * self.mean.shape[1] * np.log(self.scale)
+        return np.asarray(constant - 0.5 * self._squares(Z) / self.scale)
+
+    def _squares(self, Z: Floats) -> Floats:
+        """Squared distances to the means in deviations, scales left out."""
         if len(self.whiteners) == 1:
             white, mean = self.white(Z), self.mean @ self.whiteners[0]
-            squares = (white**2).sum(axis=1)[:, None] - 2 * white @ mean.T + (mean**2).sum(axis=1)
-        else:
-            means = (m @ white for m, white in zip(self.mean, self.whiteners, strict=True))
-            each = [((self.white(Z, k) - mean) ** 2).sum(axis=1) for k, mean in enumerate(means)]
-            squares = np.stack(each, axis=1)
-        return np.asarray(constant - 0.5 * squares)
+            return np.asarray(
+                (white**2).sum(axis=1)[:, None] - 2 * white @ mean.T + (mean**2).sum(axis=1)
+            )
+        means = (m @ white for m, white in zip(self.mean, self.whiteners, strict=True))
+        each = [((self.white(Z, k) - mean) ** 2).sum(axis=1) for k, mean in enumerate(means)]
+        return np.stack(each, axis=1)
 
     def log_likelihood(self, Z: Floats) -> float:
         """Of all pixels, in nats."""
-        return float(logsumexp(self.log_joint(Z), axis=1).sum())
+        return float(_expected(self.log_joint(Z))[1].sum())
 
     def bic(self, Z: Floats) -> float:
         """Bayesian information criterion (Schwarz, Ann. Stat. 6, 1978, 461-464); low is good."""
@@ -121,23 +142,22 @@ class Mixture:
 
     def responsibility(self, Z: Floats) -> Floats:
         """Probability of each region for each pixel by itself, ``(n_pixels, n_regions)``."""
-        return np.asarray(softmax(self.log_joint(Z), axis=1))
+        return _expected(self.log_joint(Z))[0]
 
     def separation(self) -> Floats:
         """Distance d' of the means of two regions in deviations, ``(n_regions, n_regions)``.
 
         Where covariances differ, by the mean of those of the two, and where the covariates are 0.
         """
-        n = len(self)
         step = self.mean[:, None] - self.mean[None]
-        own = np.broadcast_to(self.covariance, (n, *self.covariance.shape[1:]))
+        own = self.scale[:, None, None] * self.covariance
         joint = (own[:, None] + own[None]) / 2
         solved = np.linalg.solve(joint, step[..., None])[..., 0]
         return np.asarray(np.sqrt(np.maximum((step * solved).sum(axis=-1), 0.0)))
 
 
 def mixture_of(
-    Z: Floats, responsibility: Floats, *, covariates: int = 0, shared: bool = True
+    Z: Floats, responsibility: Floats, *, covariates: int = 0, covariance: str = "shared"
 ) -> Mixture:
     """The mixture of highest likelihood for given responsibilities, with regular covariances.
 
@@ -150,9 +170,9 @@ def mixture_of(
     covariates
         Number of the last columns that are covariates. How components depend on them is learnt
         within regions, so that what differs between regions stays.
-    shared
-        Whether all regions share a covariance. Otherwise each has its own, drawn to the shared one
-        by as much as ``n_components + 2`` pixels weigh.
+    covariance
+        One of `COVARIANCES`. Those of regions, and their factors, which are 1/2 to 2, are drawn to
+        what all share by as much as ``n_components + 2`` pixels weigh.
 
     Examples
     --------
@@ -162,18 +182,37 @@ def mixture_of(
     >>> mixture.mean.round(3).tolist()
     [[1.0], [7.0]]
     """
+    moments = _moments(Z)
+    found = _maximised(Z, responsibility, moments, covariates, covariance)
+    return _scaled(Z, responsibility, moments, found, found) if covariance == "scaled" else found
+
+
+class _Moments(NamedTuple):
+    """What all steps of a fit have in common: ``Z.T @ Z``, and what keeps covariances regular."""
+
+    second: Floats
+    ridge: Floats
+
+
+def _moments(Z: Floats) -> _Moments:
+    variance = Z.var(axis=0)
+    return _Moments(Z.T @ Z, RIDGE * np.diag(np.where(variance > 0, variance, 1.0)))
+
+
+def _maximised(
+    Z: Floats, responsibility: Floats, moments: _Moments, covariates: int, covariance: str
+) -> Mixture:
+    """Parameters and result as for `mixture_of`, all scales 1."""
     n, width = Z.shape
     size = responsibility.sum(axis=0) + 1e-9  # a region may lose all of its pixels
     mean = (responsibility.T @ Z) / size[:, None]
-    within = (Z.T @ Z - (mean.T * size) @ mean) / n
-    variance = Z.var(axis=0)
-    ridge = RIDGE * np.diag(np.where(variance > 0, variance, 1.0))
-    within = (within + within.T) / 2 + ridge
+    within = (moments.second - (mean.T * size) @ mean) / n
+    within = (within + within.T) / 2 + moments.ridge
     # Rounding may take a direction of no variance below zero.
     value, vector = np.linalg.eigh(within)
     within = (vector * np.maximum(value, 1e-6 * value.max())) @ vector.T
-    covariance = within[None]
-    if not shared:
+    each = within[None]
+    if covariance == "own":
         prior = width + 2
         scatter = np.stack(
             [
@@ -181,8 +220,29 @@ def mixture_of(
                 for m, r in zip(mean, responsibility.T, strict=True)
             ]
         )
-        covariance = (scatter + prior * within) / (size + prior)[:, None, None]
-    return _given(size / size.sum(), mean, covariance, width - covariates)
+        each = (scatter + prior * within) / (size + prior)[:, None, None]
+    return _given(size / size.sum(), mean, each, width - covariates)
+
+
+def _scaled(
+    Z: Floats, responsibility: Floats, moments: _Moments, found: Mixture, before: Mixture
+) -> Mixture:
+    """Scales given the covariance of the step before, then the covariance given the scales."""
+    n, width = Z.shape[0], found.mean.shape[1]
+    size = responsibility.sum(axis=0)
+    shape = replace(found, covariance=before.covariance)
+    prior = Z.shape[1] + 2
+    spread = (responsibility * np.maximum(shape._squares(Z), 0)).sum(axis=0)
+    scale = (spread + prior * width) / ((size + prior) * width)
+    typical = np.exp(size @ np.log(scale) / n)
+    scale = np.clip(scale / typical, 1 / LARGEST_SCALE, LARGEST_SCALE)
+    free = Z[:, :width]
+    if found.n_covariates:
+        free = free - Z[:, width:] @ found.slope[0]
+    second = (free * (responsibility @ (1 / scale))[:, None]).T @ free
+    within = (second - (found.mean.T * (size / scale)) @ found.mean) / n
+    covariance = (within + within.T) / 2 + moments.ridge[:width, :width]
+    return replace(found, covariance=covariance[None], scale=scale)
 
 
 def _given(weight: Floats, mean: Floats, covariance: Floats, width: int) -> Mixture:
@@ -224,7 +284,7 @@ def mixture_of_labels(
 
 
 def fit_mixture(
-    Z: Floats, start: Mixture, *, shared: bool = True, steps: int = 100
+    Z: Floats, start: Mixture, *, covariance: str = "shared", steps: int = 100
 ) -> tuple[Mixture, float]:
     """Expectation and maximisation in turns, until the likelihood stays.
 
@@ -234,7 +294,7 @@ def fit_mixture(
         Components and, after them, the covariates of `start`.
     start
         Where to begin.
-    shared
+    covariance
         As for `mixture_of`.
     steps
         How many at most.
@@ -256,13 +316,24 @@ def fit_mixture(
     [-3.0, 3.0]
     """
     mixture, before = start, -np.inf
+    moments = _moments(Z)
     for _ in range(steps):
-        joint = mixture.log_joint(Z)
-        density = logsumexp(joint, axis=1)
+        found, density = _expected(mixture.log_joint(Z))
         score = float(density.sum())
         if score - before < STEADY * abs(score):
             break
         before = score
-        found = np.exp(joint - density[:, None])
-        mixture = mixture_of(Z, found, covariates=mixture.n_covariates, shared=shared)
+        new = _maximised(Z, found, moments, mixture.n_covariates, covariance)
+        if covariance == "scaled":
+            new = _scaled(Z, found, moments, new, new if len(mixture.covariance) > 1 else mixture)
+        mixture = new
     return mixture, score
+
+
+def _expected(log_joint: Floats) -> tuple[Floats, Floats]:
+    """Responsibilities and log densities: softmax and its normalisation from one exponential."""
+    top = log_joint.max(axis=1)
+    found = np.exp(log_joint - top[:, None])
+    total = found.sum(axis=1)
+    found /= total[:, None]
+    return found, top + np.log(total)

@@ -41,7 +41,7 @@ def search_mixture(
     *,
     smooth: Floats | None = None,
     covariates: int = 0,
-    shared: bool = True,
+    covariance: str = "shared",
     extra: Sequence[Mixture] = (),
     judge: Callable[[Mixture], float] | None = None,
 ) -> Mixture:
@@ -57,7 +57,7 @@ def search_mixture(
         Draws the starts.
     smooth
         The same smoothed over neighbours, for further starts.
-    covariates, shared
+    covariates, covariance
         As for `massgraph.learn.mixture.mixture_of`.
     extra
         Mixtures of `n_regions` regions to begin at, too.
@@ -79,26 +79,30 @@ def search_mixture(
     [0.0, 6.0, 12.0]
     """
     if n_regions == 1:
-        return mixture_of(Z, np.ones((len(Z), 1)), covariates=covariates, shared=shared)
+        return mixture_of(Z, np.ones((len(Z), 1)), covariates=covariates, covariance=covariance)
     starts = (*extra, *_starts(Z, n_regions, rng, smooth, covariates))
-    begun = [_fit(Z, start, SHORT, shared) for start in starts]
+    begun = [_fit(Z, start, SHORT, covariance) for start in starts]
     begun.sort(key=lambda found: -found.score)
     moved = [found.mixture for found in begun[:FINALISTS]]
-    if shared:
-        moved = [improved(Z, mixture, rng, smooth) for mixture in moved]
-    ended = [_fit(Z, mixture, LONG, shared) for mixture in moved]
+    if covariance != "own":
+        moved = [improved(Z, mixture, rng, smooth, covariance) for mixture in moved]
+    ended = [_fit(Z, mixture, LONG, covariance) for mixture in moved]
     # Likelihood alone may favour a nuisance that crosses all regions: the judge sees neighbours.
     scores = [found.score if judge is None else judge(found.mixture) for found in ended]
     best = ended[int(np.argmax(scores))].mixture
     order = _largest(best)
     of_each = order if len(best.covariance) > 1 else slice(None)
     return Mixture(
-        best.weight[order], best.mean[order], best.covariance[of_each], best.slope[of_each]
+        best.weight[order],
+        best.mean[order],
+        best.covariance[of_each],
+        best.slope[of_each],
+        best.scale[order],
     )
 
 
-def _fit(Z: Floats, start: Mixture, steps: int, shared: bool = True) -> _Found:
-    return _Found(*fit_mixture(Z, start, steps=steps, shared=shared))
+def _fit(Z: Floats, start: Mixture, steps: int, covariance: str) -> _Found:
+    return _Found(*fit_mixture(Z, start, steps=steps, covariance=covariance))
 
 
 # -------------------------------------------------------------------- starts
@@ -160,7 +164,11 @@ def _k_means(
 
 
 def improved(
-    Z: Floats, mixture: Mixture, rng: np.random.Generator, smooth: Floats | None = None
+    Z: Floats,
+    mixture: Mixture,
+    rng: np.random.Generator,
+    smooth: Floats | None = None,
+    covariance: str = "shared",
 ) -> Mixture:
     """Merge two regions that cost least and split another, as long as that gains.
 
@@ -177,9 +185,10 @@ def improved(
     >>> sorted(abs(improved(Z, mixture_of(Z, wrong), rng).mean).round().ravel().tolist())
     [0.0, 9.0, 18.0]
     """
-    found = _fit(Z, mixture, SHORT)
+    found = _fit(Z, mixture, SHORT, covariance)
     for _ in range(ROUNDS):
-        moved = (_fit(Z, start, SHORT) for start in _moves(Z, found.mixture, rng, smooth))
+        starts = _moves(Z, found.mixture, rng, smooth)
+        moved = (_fit(Z, start, SHORT, covariance) for start in starts)
         better = next((new for new in moved if new.score > found.score + LEAST_GAIN), None)
         if better is None:
             break

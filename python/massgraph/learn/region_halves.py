@@ -16,7 +16,8 @@ from scipy.optimize import linear_sum_assignment
 
 from massgraph._util.errors import InputError
 from massgraph.learn.region_image import RegionImage
-from massgraph.learn.regions import RegionModel, find_regions
+from massgraph.learn.region_search import find_regions
+from massgraph.learn.regions import RegionModel
 
 __all__ = ["HalfMap", "half_maps", "overlaps", "random_halves"]
 

@@ -17,6 +17,7 @@ from massgraph.encode.amounts import log_shares
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.calibration import sample_of_runs
 from massgraph.encode.ions import IonNodes, ion_nodes
+from massgraph.encode.peak_loss import PeakLoss, log_deviations
 from massgraph.learn.field import STRENGTHS, smoothed
 from massgraph.learn.mixture import Mixture
 from massgraph.learn.off_tissue import find_off_tissue
@@ -33,8 +34,9 @@ class RegionImage:
     Parameters
     ----------
     amounts
-        Log shares of molecules or ions (`massgraph.encode.amounts.log_shares`), float32, CSR,
-        ``(n_pixels, n_features)``.
+        Of molecules or ions, float32, CSR, ``(n_pixels, n_features)``: log shares
+        (`massgraph.encode.amounts.log_shares`), or deviations where peaks are lost at random
+        (`massgraph.encode.peak_loss.log_deviations`).
     pairs
         Neighbours, ``(n_pairs, 2)``; none where they do not count.
     run
@@ -49,6 +51,8 @@ class RegionImage:
         Log number of molecules and log intensity of known ions, less their means over the tissue of
         the run, ``(n_pixels, 2)``; 0 without peaks. Of a brighter pixel more weak peaks are above
         the detection limit, so that it differs in all amounts.
+    kept
+        Share of the peaks that are not lost at random.
 
     Examples
     --------
@@ -70,6 +74,7 @@ class RegionImage:
     off: Floats
     inner: NDArray[np.bool_]
     brightness: Floats
+    kept: float = 1.0
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -95,6 +100,7 @@ def read_image(
     axis: MassAxis,
     group: NDArray[np.int64],
     *,
+    loss: PeakLoss | None = None,
     radius: float | None = 1.0,
     one_region: bool = False,
 ) -> RegionImage:
@@ -108,6 +114,8 @@ def read_image(
         The ions.
     group
         Molecule of each ion, or its own number.
+    loss
+        What is known of peaks lost at random; None where none are.
     radius
         Reach of the neighbourhood in pixels; None where neighbours do not count.
     one_region
@@ -117,9 +125,11 @@ def read_image(
     --------
     See `RegionImage`.
     """
-    found = _amounts(axis, group, X)
-    richness = found.richness
-    off_tissue = None if one_region else find_off_tissue(richness[np.isfinite(richness)])
+    found = _amounts(axis, group, X, loss)
+    off_tissue = None
+    if not one_region:
+        known = np.isfinite(found.richness)
+        off_tissue = find_off_tissue(found.richness[known], found.intensity[known])
     return _image(found, places(X), radius, off_tissue)
 
 
@@ -128,6 +138,7 @@ def open_image(
     axis: MassAxis,
     group: NDArray[np.int64],
     *,
+    loss: PeakLoss | None,
     radius: float | None,
     off_tissue: Mixture | None,
 ) -> RegionImage:
@@ -143,11 +154,12 @@ def open_image(
     >>> from massgraph.learn.region_image import open_image
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
     >>> axis = learn_axis(spectra)
-    >>> image = open_image(spectra, axis, np.arange(len(axis)), radius=None, off_tissue=None)
+    >>> group = np.arange(len(axis))
+    >>> image = open_image(spectra, axis, group, loss=None, radius=None, off_tissue=None)
     >>> bool(image.tissue.all()), image.pairs.shape
     (True, (0, 2))
     """
-    return _image(_amounts(axis, group, X), places(X), radius, off_tissue)
+    return _image(_amounts(axis, group, X, loss), places(X), radius, off_tissue)
 
 
 def ion_blocks(axis: MassAxis, X: Pixels, description: str = "reading") -> Iterator[IonNodes]:
@@ -188,26 +200,31 @@ def _calibrated(axis: MassAxis, X: Pixels, description: str) -> Iterator[Calibra
 
 
 class _Amounts(NamedTuple):
-    """Log shares, and logs of the number of molecules and of the intensity of each pixel.
+    """Amounts, and logs of the number of molecules and of the intensity of each pixel.
 
     Minus infinity for pixels without peaks of known ions.
     """
 
-    shares: sp.csr_matrix
+    amounts: sp.csr_matrix
     richness: Floats
     intensity: Floats
+    kept: float
 
 
-def _amounts(axis: MassAxis, group: NDArray[np.int64], X: Pixels) -> _Amounts:
+def _amounts(
+    axis: MassAxis, group: NDArray[np.int64], X: Pixels, loss: PeakLoss | None
+) -> _Amounts:
     found, intensity = [], []
     for nodes in ion_blocks(axis, X):
         # float32: half of the memory, and far more digits than an amount has.
-        found.append(log_shares(nodes, group).astype(np.float32))
+        amounts = log_deviations(nodes, group, loss) if loss else log_shares(nodes, group)
+        found.append(amounts.astype(np.float32))
         spectra = nodes.spectra
         weighted = nodes.weight * spectra.intensity
         intensity.append(np.bincount(spectra.pixel_of_peak, weighted, spectra.n_pixels))
-    shares = sp.csr_matrix(sp.vstack(found, format="csr"))
-    return _Amounts(shares, _log(np.diff(shares.indptr)), _log(np.concatenate(intensity)))
+    whole = sp.csr_matrix(sp.vstack(found, format="csr"))
+    richness = _log(np.diff(whole.indptr))
+    return _Amounts(whole, richness, _log(np.concatenate(intensity)), loss.kept if loss else 1.0)
 
 
 def _log(values: NDArray[Any]) -> Floats:
@@ -224,7 +241,8 @@ def _image(
     inner = _inner_tissue(off, None if radius is None else where)
     brightness = np.column_stack([found.richness, found.intensity])
     brightness = _centred(brightness, where.run, np.asarray(off < 0.5))
-    return RegionImage(found.shares, pairs, where.run, off_tissue, off, inner, brightness)
+    run = where.run
+    return RegionImage(found.amounts, pairs, run, off_tissue, off, inner, brightness, found.kept)
 
 
 def _centred(values: Floats, run: NDArray[np.str_], tissue: NDArray[np.bool_]) -> Floats:

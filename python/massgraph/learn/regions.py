@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -18,63 +16,24 @@ from massgraph.data.neighbours import neighbour_shares, pairs_among
 from massgraph.data.sources import Pixels, places, sample
 from massgraph.encode.amounts import molecule_groups
 from massgraph.encode.axis import MassAxis
+from massgraph.encode.ions import ion_nodes
 from massgraph.encode.learn_axis import learn_axis
-from massgraph.learn.components import Components, learn_components
-from massgraph.learn.field import coherence, field_strength, smoothed
-from massgraph.learn.mixture import Mixture, fit_mixture, mixture_of_labels
-from massgraph.learn.mixture_path import mixture_path, number_of_regions, selection_curve
-from massgraph.learn.mixture_search import search_mixture
+from massgraph.encode.peak_loss import PeakLoss, find_peak_loss
+from massgraph.learn.components import Components
+from massgraph.learn.field import smoothed
+from massgraph.learn.mixture import Mixture
 from massgraph.learn.region_image import RegionImage, open_image, read_image
 from massgraph.learn.region_origin import RegionOrigin
+from massgraph.learn.region_search import Found, RegionSettings, components_of, find_regions
 
 __all__ = [
-    "BRIGHTNESS",
-    "CHOICES",
-    "Found",
     "Look",
     "RegionModel",
-    "RegionSettings",
-    "find_regions",
     "fit_regions",
     "labels_of",
 ]
 
 Floats = NDArray[np.float64]
-
-CHOICES = {"features": ("molecules", "ions"), "covariance": ("auto", "shared", "own")}
-"""Values of those settings that are words."""
-
-SEARCHED = 20_000  # pixels that the search looks at; the mixture it finds is fitted to all
-STEPS = 100
-OWN_GAIN = 1.0  # of BIC for each pixel
-BRIGHTNESS = 2
-"""Number of covariates: the last columns of the pixels that mixtures are fitted to."""
-BEYOND = 2  # further mixtures on the path, which the gain of the last one is compared with
-
-
-@dataclass(frozen=True)
-class RegionSettings:
-    """What is asked of a fit; see `massgraph.SpatialRegions`.
-
-    Examples
-    --------
-    >>> from massgraph.learn.regions import RegionSettings
-    >>> RegionSettings(n_regions=4).features
-    'molecules'
-    """
-
-    n_regions: int | None = None
-    max_regions: int = 15
-    features: str = "molecules"
-    spatial: bool = True
-    radius: float = 1.0
-    covariance: str = "auto"
-    run_offsets: bool = False
-
-    @property
-    def reach(self) -> float | None:
-        """Of the neighbourhood; None where neighbours do not count."""
-        return self.radius if self.spatial else None
 
 
 class Look(NamedTuple):
@@ -108,30 +67,9 @@ class Look(NamedTuple):
     pairs: NDArray[np.int64]
     run: NDArray[np.str_]
 
-    @property
-    def given(self) -> Floats:
-        """Components and, after them, the brightness: the rows that mixtures take."""
-        return np.column_stack([self.components, self.brightness])
-
-
-class Found(NamedTuple):
-    """What a search finds in an image.
-
-    Parameters
-    ----------
-    components, mixture, strength, path, selection
-        As for `RegionModel`.
-
-    Examples
-    --------
-    See `find_regions`.
-    """
-
-    components: Components
-    mixture: Mixture
-    strength: float
-    path: tuple[Mixture, ...]
-    selection: pd.DataFrame | None
+    def given(self, mixture: Mixture) -> Floats:
+        """Components and, where a mixture takes it, the brightness after them."""
+        return np.column_stack([self.components, self.brightness[:, : mixture.n_covariates]])
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +88,8 @@ class RegionModel:
         Molecule of each ion, or its own number, int64, shape ``(n_ions,)``.
     off_tissue
         Pixels poor and rich in molecules (`massgraph.learn.off_tissue`); None where all are tissue.
+    loss
+        What is known of peaks lost at random; None where none are.
     components
         From amounts to components.
     mixture
@@ -168,7 +108,8 @@ class RegionModel:
     --------
     >>> import numpy as np
     >>> import massgraph as mg
-    >>> from massgraph.learn.regions import RegionSettings, fit_regions
+    >>> from massgraph.learn.region_search import RegionSettings
+    >>> from massgraph.learn.regions import fit_regions
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
     >>> relations, rng = mg.default_relations("positive"), np.random.default_rng(0)
     >>> model, _ = fit_regions(spectra, relations, RegionSettings(n_regions=3), rng)
@@ -181,6 +122,7 @@ class RegionModel:
     axis: MassAxis
     group: NDArray[np.int64]
     off_tissue: Mixture | None
+    loss: PeakLoss | None
     components: Components
     mixture: Mixture
     strength: float
@@ -225,11 +167,13 @@ class RegionModel:
             )
             raise InputError(msg)
         reach = self.settings.reach
-        return open_image(X, self.axis, self.group, radius=reach, off_tissue=self.off_tissue)
+        return open_image(
+            X, self.axis, self.group, loss=self.loss, radius=reach, off_tissue=self.off_tissue
+        )
 
     def look_at(self, image: RegionImage) -> Look:
         """What a map needs of an image that was read."""
-        Z = _transform(image, self.components, self.settings.run_offsets)
+        Z = components_of(image, self.components, self.settings)
         return Look(Z, image.brightness, image.off, image.pairs, image.run)
 
     def transform(self, X: Pixels) -> Floats:
@@ -247,7 +191,7 @@ class RegionModel:
         """Probabilities of the regions of pixels that were looked at."""
         known = ~np.isnan(look.off)
         tissue = known & (look.off < 0.5)
-        joint = self.mixture.log_joint(look.given[known])
+        joint = self.mixture.log_joint(look.given(self.mixture)[known])
         found = np.full((len(look.off), len(self.mixture)), np.nan)
         found[known] = softmax(joint, axis=1)
         if self.strength and tissue.any():
@@ -335,7 +279,8 @@ def fit_regions(
     --------
     >>> import numpy as np
     >>> import massgraph as mg
-    >>> from massgraph.learn.regions import RegionSettings, fit_regions
+    >>> from massgraph.learn.region_search import RegionSettings
+    >>> from massgraph.learn.regions import fit_regions
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
     >>> relations, rng = mg.default_relations("positive"), np.random.default_rng(0)
     >>> model, _ = fit_regions(spectra, relations, RegionSettings(max_regions=4), rng)
@@ -351,7 +296,8 @@ def fit_regions(
     by_molecule = settings.features == "molecules"
     group = molecule_groups(axis, relations) if by_molecule else np.arange(len(axis))
     one_region = settings.n_regions == 1
-    image = read_image(X, axis, group, radius=settings.reach, one_region=one_region)
+    loss = find_peak_loss(ion_nodes(axis, axis.calibrate(some)), len(axis))
+    image = read_image(X, axis, group, loss=loss, radius=settings.reach, one_region=one_region)
     known = int(image.known.sum())
     wanted = settings.n_regions or 1
     if known < wanted:
@@ -364,171 +310,10 @@ def fit_regions(
         axis=axis,
         group=group,
         off_tissue=image.off_tissue,
+        loss=loss,
         **found._asdict(),
     )
     return model, model.look_at(image)
-
-
-def find_regions(
-    image: RegionImage,
-    settings: RegionSettings,
-    rng: np.random.Generator,
-    init: NDArray[np.int64] | None = None,
-) -> Found:
-    """Find the regions of an image that was read.
-
-    Parameters and errors as for `fit_regions`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import massgraph as mg
-    >>> from massgraph.encode.learn_axis import learn_axis
-    >>> from massgraph.learn.region_image import read_image
-    >>> from massgraph.learn.regions import RegionSettings, find_regions
-    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
-    >>> axis = learn_axis(spectra)
-    >>> image = read_image(spectra, axis, np.arange(len(axis)))
-    >>> found = find_regions(image, RegionSettings(n_regions=4), np.random.default_rng(0))
-    >>> len(found.mixture)  # and the pixels off tissue
-    3
-    """
-    inner = image.inner
-    beside = pairs_among(image.pairs, inner)
-    shares = neighbour_shares(beside, int(inner.sum()))
-    run = image.run[inner] if settings.run_offsets else None
-    components = learn_components(image.amounts[inner], beside, rng, run)
-    Z = _transform(image, components, settings.run_offsets)
-    Z = np.column_stack([Z, image.brightness])[inner]
-    apart = int(image.off_tissue is not None)
-    wanted = None if settings.n_regions is None else settings.n_regions - apart
-    path: tuple[Mixture, ...] = ()
-    selection = None
-    if init is None:
-        _check_unlike(Z, settings.n_regions or 1)
-        most = max(settings.max_regions - apart, 1)
-        mixture, path, selection = _searched(Z, shares, wanted, most, rng)
-    else:
-        mixture = _begun(Z, _of_tissue(init, image)[inner], wanted)
-    if settings.covariance != "shared":
-        own = fit_mixture(Z, mixture, shared=False, steps=STEPS)[0]
-        if settings.covariance == "own" or _pays(own, mixture, Z):
-            mixture = own if init is not None else _found_own(Z, shares, own, rng)
-            path = tuple(fit_mixture(Z, one, shared=False, steps=STEPS)[0] for one in path)
-            path = tuple(mixture if len(one) == len(mixture) else one for one in path)
-    strength = 0.0
-    if shares.nnz and len(mixture) > 1:
-        strength = field_strength(mixture.log_joint(Z), mixture.weight, shares)
-    if selection is not None:
-        selection["n_regions"] += apart
-    return Found(components, mixture, strength, path, selection)
-
-
-def _searched(
-    Z: Floats,
-    shares: sp.csr_matrix,
-    n_regions: int | None,
-    max_regions: int,
-    rng: np.random.Generator,
-) -> tuple[Mixture, tuple[Mixture, ...], pd.DataFrame | None]:
-    """The mixture of as many regions as were asked for, or as the pixels show."""
-    step = max(len(Z) // SEARCHED, 1)
-    smooth = shares @ Z if shares.nnz else None
-    seen, seen_smooth = Z[::step], None if smooth is None else smooth[::step]
-    path: tuple[Mixture, ...] = ()
-    selection = None
-    if n_regions is None:
-        most = min(max_regions + BEYOND, len(seen))
-        path = mixture_path(seen, most, rng, smooth=seen_smooth, covariates=BRIGHTNESS)
-        selection = selection_curve(path, seen)
-        n_regions = number_of_regions(selection, max_regions)
-        path = path[:max_regions]
-
-    mixture = search_mixture(
-        seen,
-        n_regions,
-        rng,
-        smooth=seen_smooth,
-        covariates=BRIGHTNESS,
-        extra=path[n_regions - 1 : n_regions],
-        judge=_judge(Z, shares),
-    )
-    if step > 1:
-        mixture, _ = fit_mixture(Z, mixture, steps=STEPS)
-    if path:
-        path = (*path[: n_regions - 1], mixture, *path[n_regions:])
-    return mixture, path, selection
-
-
-def _of_tissue(init: NDArray[np.int64], image: RegionImage) -> NDArray[np.int64]:
-    """Less the labels that lie off tissue for the most part: that is a region already."""
-    known = init >= 0
-    size = np.bincount(init[known], minlength=1)
-    inside = np.bincount(init[known & image.tissue], minlength=size.size)
-    return np.where(known & (2 * inside > size)[np.maximum(init, 0)], init, -1)
-
-
-def _begun(Z: Floats, init: NDArray[np.int64], wanted: int | None) -> Mixture:
-    """The mixture that labels lead to."""
-    given, label = np.unique(init[init >= 0], return_inverse=True)
-    if given.size == 0:
-        msg = "init has no label on tissue: give labels to begin at, or leave it out"
-        raise InputError(msg)
-    if wanted not in (None, given.size):
-        msg = f"init has {given.size} labels on tissue, but {wanted} regions of it are asked for"
-        raise InputError(msg)
-    start = mixture_of_labels(Z[init >= 0], label, given.size, covariates=BRIGHTNESS)
-    return fit_mixture(Z, start, steps=STEPS)[0]
-
-
-def _check_unlike(Z: Floats, wanted: int) -> None:
-    if wanted > 1 and len(np.unique(Z.round(6), axis=0)) < wanted - 1:
-        msg = f"the pixels are too much alike to tell {wanted} regions apart"
-        raise InputError(msg)
-
-
-def _transform(image: RegionImage, components: Components, run_offsets: bool) -> Floats:
-    """Components, NaN for pixels without known ions; less the mean of the tissue of each run."""
-    Z = components.transform(image.amounts)
-    Z[~image.known] = np.nan
-    for name in np.unique(image.run) if run_offsets else ():
-        rows = image.run == name
-        if (rows & image.tissue).any():
-            Z[rows] -= Z[rows & image.tissue].mean(axis=0)
-    return Z
-
-
-def _pays(own: Mixture, shared: Mixture, Z: Floats) -> bool:
-    """Whether covariances of their own explain much more of the pixels.
-
-    By the criterion alone they nearly always do: they bend to whatever is not normal within
-    regions, and regions get lost. By `OWN_GAIN` for each pixel they have to be better.
-    """
-    return shared.bic(Z) - own.bic(Z) > OWN_GAIN * len(Z)
-
-
-def _found_own(Z: Floats, shares: sp.csr_matrix, own: Mixture, rng: np.random.Generator) -> Mixture:
-    """The best mixture of as many regions with covariances of their own."""
-    step = max(len(Z) // SEARCHED, 1)
-    smooth = shares @ Z if shares.nnz else None
-    found = search_mixture(
-        Z[::step],
-        len(own),
-        rng,
-        smooth=None if smooth is None else smooth[::step],
-        covariates=BRIGHTNESS,
-        shared=False,
-        extra=(own,),
-        judge=_judge(Z, shares),
-    )
-    return fit_mixture(Z, found, shared=False, steps=STEPS)[0] if step > 1 else found
-
-
-def _judge(Z: Floats, shares: sp.csr_matrix) -> Callable[[Mixture], float] | None:
-    """How well a mixture explains pixels whose neighbours are alike; None without neighbours."""
-    if not shares.nnz:
-        return None
-    return lambda mixture: coherence(mixture.log_joint(Z), mixture.weight, shares)
 
 
 def labels_of(probability: Floats) -> NDArray[np.int64]:

@@ -15,8 +15,8 @@ __all__ = ["best_number", "methods"]
 
 COVARIANCES = {
     "shared": "one covariance for all regions",
+    "scaled": "one covariance for all regions, up to a factor of each",
     "own": "a covariance for each region",
-    "auto": "one covariance for all regions or one for each, whichever the pixels speak for",
 }
 
 
@@ -58,10 +58,17 @@ def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
             "The ions of a molecule, its isotopes and alkali adducts, were added up, which gave "
             f"{parameters['molecules']:,} molecules."
         )
-    yield (
-        f"The amount of {one} is log(1 + G s), with s its share in the ion current of these "
-        f"ions in the pixel and G the number of {what}s."
-    )
+    if parameters["peaks_kept"] is None:
+        yield (
+            f"The amount of {one} is 10 log(1 + G s / 10), with s its share in the ion current of "
+            f"these ions in the pixel and G the number of {what}s."
+        )
+    else:
+        lost = 1 - parameters["peaks_kept"]
+        yield (
+            f"As peaks are lost at random (about {lost:.0%}), the amount of {one} is the mean deviation of the log intensities that are left from their usual "
+            "ones, and neighbours take part in it by the share that is lost."
+        )
     if parameters["off_tissue"]:
         yield "Pixels with far fewer molecules than the others were set apart as off tissue."
     if parameters["run_offsets"]:
@@ -70,8 +77,13 @@ def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
         "Minimum noise fraction, with the noise estimated from differences of neighbouring pixels, "
         f"gave {parameters['components']} components. In these, a mixture of normal distributions "
         "was searched from many starts, with splits and merges, and with "
-        f"{COVARIANCES[parameters['covariance']]}."
+        f"{COVARIANCES[parameters['covariance_found']]}."
     )
+    if parameters["brightness_given"]:
+        yield (
+            "Brightness (log ion current and log number of molecules) changed smoothly over the "
+            "image and was taken as given: what it explains within regions tells none apart."
+        )
     yield from _neighbours(parameters)
 
 

@@ -11,6 +11,12 @@ from massgraph.store.card import as_list, as_table, plain
 
 __all__ = ["region_card"]
 
+COVARIANCES = {
+    "shared": "one for all regions",
+    "scaled": "one for all regions, up to a factor of each",
+    "own": "one for each region",
+}
+
 HEADLINE = "# Model card"
 INTENDED = """\
 The model gives every pixel of a mass spectrometry image one of the regions that were found in other
@@ -134,13 +140,14 @@ def _how_many(model: RegionModel) -> str:
 def _making(model: RegionModel, config: dict[str, Any]) -> str:
     settings, origin = model.settings, model.origin
     versions = origin.data.get("versions", {})
-    each = len(model.mixture.covariance) > 1
     relations = origin.relations
     lines = {
         "seed": "none" if origin.random_state is None else origin.random_state,
         "features": settings.features,
         "components": len(model.components.signal),
-        "covariance": "one for each region" if each else "one for all regions",
+        "covariance": COVARIANCES[model.mixture.kind],
+        "brightness of pixels taken as given": "yes" if model.mixture.n_covariates else "no",
+        "peaks lost at random": "none" if model.loss is None else f"{1 - model.loss.kept:.0%}",
         "strength of the field": f"{model.strength:g}",
         "mean of each run taken off": "yes" if settings.run_offsets else "no",
         "relations": "those of the polarity" if relations is None else ", ".join(relations.names),

@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
+from massgraph.encode.peak_loss import PeakLoss
 from massgraph.learn.components import Components
 from massgraph.learn.mixture import Mixture
 from massgraph.learn.mixture_path import CURVE
 from massgraph.learn.region_origin import RegionOrigin, check_region_data
-from massgraph.learn.regions import BRIGHTNESS, CHOICES, RegionModel, RegionSettings
+from massgraph.learn.region_search import BRIGHTNESS, CHOICES, RegionSettings
+from massgraph.learn.regions import RegionModel
 from massgraph.store.checks import (
     UnknownSettingError,
     axis_layout,
@@ -42,8 +44,9 @@ from massgraph.store.region_card import region_card
 __all__ = ["REGIONS"]
 
 # Arrays of a mixture, and of the map to components.
-PARTS, MAP = ("weight", "mean", "covariance", "slope"), ("centre", "loadings", "signal")
-SIZES = ("n_molecules", "n_components", "mixture", "off_tissue", "path")
+PARTS = ("weight", "mean", "covariance", "slope", "scale")
+MAP = ("centre", "loadings", "signal")
+SIZES = ("n_molecules", "n_components", "n_covariates", "mixture", "off_tissue", "path")
 ROUNDING = 1e-6
 
 
@@ -57,6 +60,8 @@ def _describe(model: RegionModel) -> Content:
         "group": _tensor(model.group),
         **{f"components.{part}": _tensor(getattr(components, part)) for part in MAP},
     }
+    if model.loss is not None:
+        tensors["level"] = _tensor(model.loss.level)
     for name, mixture in _mixtures(model).items():
         tensors |= {f"{name}.{part}": _tensor(getattr(mixture, part)) for part in PARTS}
     return Content(config=_config(model), tensors=tensors, card=partial(region_card, model))
@@ -88,10 +93,12 @@ def _config(model: RegionModel) -> dict[str, Any]:
         "sizes": {
             "n_molecules": len(model.components.centre),
             "n_components": len(model.components.signal),
+            "n_covariates": model.mixture.n_covariates,
             "mixture": _size(model.mixture),
             "off_tissue": None if model.off_tissue is None else _size(model.off_tissue),
             "path": [_size(mixture) for mixture in model.path],
         },
+        "kept": None if model.loss is None else model.loss.kept,
         "strength": float(model.strength),
         "selection": columns_of(model.selection),
     }
@@ -116,6 +123,7 @@ class _Restored:
     n_molecules: int
     mixtures: tuple[str, ...]
     strength: float
+    kept: float | None
     selection: pd.DataFrame | None
 
 
@@ -130,6 +138,9 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
     strength = config["strength"]
     fine = type(strength) in (int, float) and strength >= 0
     check(fine, config, "strength", "no number of zero or more")
+    kept = config["kept"]
+    fine = kept is None or (type(kept) is float and 0 < kept < 1)
+    check(fine, config, "kept", "no share between 0 and 1")
     relations = config["relations"]
     origin = RegionOrigin(
         fingerprint=config["fingerprint"],
@@ -139,6 +150,8 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
         mz=mz_of(config),
     )
     layout = _layout(config["axis"]["n_ions"], config["sizes"], n_tensors)
+    if kept is not None:
+        layout = {**layout, "level": ((config["axis"]["n_ions"],), torch.float64)}
     restored = _Restored(
         settings=settings,
         origin=origin,
@@ -147,6 +160,7 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
         n_molecules=config["sizes"]["n_molecules"],
         mixtures=tuple(_shapes(config["sizes"])),
         strength=float(strength),
+        kept=kept,
         selection=_selection(config["selection"]),
     )
     return restored, layout
@@ -171,17 +185,19 @@ def _settings(values: Any) -> RegionSettings:
 
 def _shapes(sizes: dict[str, Any]) -> dict[str, tuple[int, int, int, int]]:
     """Regions, covariances, components and covariates of each mixture."""
-    width = sizes["n_components"]
-    found = {"mixture": (*sizes["mixture"], width, BRIGHTNESS)}
+    width, given = sizes["n_components"], sizes["n_covariates"]
+    found = {"mixture": (*sizes["mixture"], width, given)}
     if sizes["off_tissue"] is not None:
         found["off_tissue"] = (*sizes["off_tissue"], 1, 0)
-    return found | {f"path.{n}": (*size, width, BRIGHTNESS) for n, size in enumerate(sizes["path"])}
+    return found | {f"path.{n}": (*size, width, given) for n, size in enumerate(sizes["path"])}
 
 
 def _layout(n_ions: int, sizes: Any, n_tensors: int) -> Layout:
     same_names(sizes, set(SIZES), "size")
     for name in ("n_molecules", "n_components"):
         check(type(sizes[name]) is int and sizes[name] > 0, sizes, name, "no number of 1 or more")
+    given = sizes["n_covariates"]
+    check(type(given) is int and given in (0, BRIGHTNESS), sizes, "n_covariates", "not 0 or 2")
     check(isinstance(sizes["path"], list), sizes, "path", "no list of sizes")
     # A name for each would fill the memory before the file was found to be too short.
     check(len(sizes["path"]) <= n_tensors, {"path": "..."}, "path", "longer than there are tensors")
@@ -201,6 +217,7 @@ def _layout(n_ions: int, sizes: Any, n_tensors: int) -> Layout:
             (n_regions, width),
             (n_covariances, *covariance),
             (n_covariances, *slope),
+            (n_regions,),
         )
         layout |= {
             f"{name}.{part}": (shape, torch.float64)
@@ -249,6 +266,7 @@ def _build(restored: _Restored, tensors: Mapping[str, torch.Tensor], _: str) -> 
         axis=axis,
         group=group,
         off_tissue=mixtures.get("off_tissue"),
+        loss=None if restored.kept is None else PeakLoss(restored.kept, arrays["level"]),
         components=Components(*(arrays[f"components.{part}"] for part in MAP)),
         mixture=mixtures["mixture"],
         strength=restored.strength,
@@ -259,9 +277,12 @@ def _build(restored: _Restored, tensors: Mapping[str, torch.Tensor], _: str) -> 
 
 
 def _mixture(name: str, arrays: Mapping[str, Any]) -> Mixture:
-    weight, mean, covariance, slope = (arrays[f"{name}.{part}"] for part in PARTS)
+    weight, mean, covariance, slope, scale = (arrays[f"{name}.{part}"] for part in PARTS)
     if weight.min() <= 0 or abs(weight.sum() - 1) > ROUNDING:
         msg = f"{name}.weight holds {weight.tolist()!r:.80}, which are no shares"
+        raise InputError(msg)
+    if scale.min() <= 0:
+        msg = f"{name}.scale holds {scale.tolist()!r:.80}, which are no factors"
         raise InputError(msg)
     # Of any unit: differences of what is huge would overflow.
     shape = covariance / (np.abs(covariance).max() or 1.0)
@@ -269,7 +290,7 @@ def _mixture(name: str, arrays: Mapping[str, Any]) -> Mixture:
     if not even or np.linalg.eigvalsh(shape).min() <= 0:
         msg = f"{name}.covariance is of no ellipsoid"
         raise InputError(msg)
-    mixture = Mixture(weight, mean, covariance, slope)
+    mixture = Mixture(weight, mean, covariance, slope, scale)
     with np.errstate(over="ignore", invalid="ignore"):
         apart = mixture.separation()
     if not np.isfinite(apart).all():
@@ -294,6 +315,7 @@ REGIONS = Kind(
             "axis",
             "sizes",
             "strength",
+            "kept",
             "selection",
         }
     ),
