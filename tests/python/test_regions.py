@@ -304,12 +304,64 @@ def test_covariances_of_their_own_where_the_data_ask_for_them():
         for covariance in ("auto", "shared")
     }
     score = {name: adjusted_rand_score(inside, fit.labels_) for name, fit in found.items()}
-    assert len(found["auto"].region_model_.mixture.covariance) == 2
+    assert found["auto"].region_model_.mixture.kind != "shared"
     assert score["auto"] > 0.95
     assert score["shared"] < 0.8
 
 
 def test_tissue_like_any_other_shares_its_covariance(fitted):
-    assert len(fitted.region_model_.mixture.covariance) == 1
+    assert fitted.region_model_.mixture.kind == "shared"
     assert np.isfinite(fitted.log_likelihood_)
     assert fitted.n_parameters_ == fitted.region_model_.mixture.n_parameters
+
+
+# -------------------------------------------------------------------- brightness, lost peaks
+
+
+def steps_of(bright, noise, seed=0):
+    """A square image of two halves that differ in one of twelve ions, times a brightness."""
+    rng = np.random.default_rng(seed)
+    place = np.argwhere(np.ones((30, 30)))
+    X = rng.gamma(50, 2, (900, 12))
+    X[place[:, 0] >= 15, 3] *= 2
+    X *= (bright(place) * np.exp(noise * rng.normal(size=900)))[:, None]
+    return mg.Spectra.from_matrix(X, np.linspace(700, 755, 12), coordinates=place), place
+
+
+@pytest.mark.parametrize(
+    ("bright", "noise", "given"),
+    [
+        (lambda place: np.exp(place[:, 1] / 15), 0.02, True),  # a field over the image
+        (lambda place: np.exp(place[:, 1] / 15), 1.0, False),  # pixels by themselves
+        (lambda place: np.where(place[:, 0] >= 15, 5.0, 1.0), 0.02, False),  # it steps
+    ],
+)
+def test_brightness_is_taken_as_given_where_it_is_a_field(bright, noise, given):
+    spectra, place = steps_of(bright, noise)
+    regions = mg.SpatialRegions(2, features="ions").fit(spectra)
+    assert regions.summary()["brightness_given"] is given
+    assert adjusted_rand_score(place[:, 0] >= 15, regions.labels_) > 0.95
+
+
+def test_peaks_lost_at_random(tmp_path):
+    simulation = mg.simulate("regions", random_state=2, keep=0.4)
+    tissue = simulation.truth != "off-tissue"
+    spectra = simulation.spectra[np.flatnonzero(tissue)]
+    truth = simulation.truth[tissue]
+    regions = mg.SpatialRegions(len(set(truth))).fit(spectra)
+    assert regions.summary()["peaks_kept"] == pytest.approx(0.4, abs=0.06)
+    assert adjusted_rand_score(truth, regions.labels_) > 0.4
+    regions.save(tmp_path / "model")
+    again = mg.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict(spectra), regions.labels_)
+
+
+def test_a_pixel_whose_neighbours_are_none_keeps_its_own_components():
+    simulation = mg.simulate("regions", random_state=2, keep=0.4, shape=(16, 16))
+    spectra = simulation.spectra
+    far = spectra[::5]
+    regions = mg.SpatialRegions(3).fit(spectra)
+    model = regions.region_model_
+    alone = mg.SpatialRegions(3, spatial=False).fit(far)
+    assert np.isfinite(alone.probabilities_).all()
+    assert np.isfinite(model.look(far).components[~np.isnan(model.look(far).off)]).all()

@@ -21,6 +21,8 @@ __all__ = ["PeakLoss", "find_peak_loss", "log_deviations"]
 Floats = NDArray[np.float64]
 
 LOST = 0.9  # of the pixels rich in ions: the commonest ion is in more of them unless peaks get lost
+COMMONEST, COMMON = 0.95, 0.75  # quantiles of the ions
+LEVEL = 0.7  # of how often the commonest ions are there: the common ones are, if chance decides
 ROUNDS = 10
 
 
@@ -48,7 +50,9 @@ def find_peak_loss(nodes: IonNodes, n_ions: int) -> PeakLoss | None:
     """Find out whether peaks are lost at random.
 
     However weak most ions are, some are in nearly all of the pixels that are rich in ions. Where
-    even the commonest one is in fewer than 90 % of them, peaks get lost whatever their intensity.
+    even the commonest one is in fewer than 90 % of them, and other common ones are there about as
+    often, peaks get lost whatever their intensity. Where few ions are counted at all, how often
+    one is there grows with its amount up to the commonest.
 
     Parameters
     ----------
@@ -69,7 +73,7 @@ def find_peak_loss(nodes: IonNodes, n_ions: int) -> PeakLoss | None:
     >>> from massgraph.encode.learn_axis import learn_axis
     >>> from massgraph.encode.peak_loss import find_peak_loss
     >>> for keep in (1.0, 0.5):
-    ...     spectra = mg.simulate("regions", size=(20, 20), keep=keep).spectra
+    ...     spectra = mg.simulate("regions", shape=(20, 20), keep=keep).spectra
     ...     axis = learn_axis(spectra)
     ...     loss = find_peak_loss(ion_nodes(axis, axis.calibrate(spectra)), len(axis))
     ...     print(loss is None or round(loss.kept, 1))
@@ -83,8 +87,10 @@ def find_peak_loss(nodes: IonNodes, n_ions: int) -> PeakLoss | None:
     rich = count >= np.median(count[count > 0])
     seen = rich[pixel]
     presence = np.bincount(nodes.ion[seen], nodes.weight[seen], n_ions) / rich.sum()
-    kept = float(presence.max())
-    return None if kept >= LOST else PeakLoss(kept, _levels(nodes, n_ions))
+    common, kept = np.quantile(presence, (COMMON, COMMONEST))
+    if presence.max() >= LOST or common < LEVEL * kept:
+        return None
+    return PeakLoss(float(kept), _levels(nodes, n_ions))
 
 
 def _levels(nodes: IonNodes, n_ions: int) -> Floats:
@@ -142,7 +148,7 @@ def log_deviations(nodes: IonNodes, group: NDArray[np.int64], loss: PeakLoss) ->
     >>> from massgraph.encode.ions import ion_nodes
     >>> from massgraph.encode.learn_axis import learn_axis
     >>> from massgraph.encode.peak_loss import find_peak_loss, log_deviations
-    >>> spectra = mg.simulate("regions", size=(20, 20), keep=0.5).spectra
+    >>> spectra = mg.simulate("regions", shape=(20, 20), keep=0.5).spectra
     >>> axis = learn_axis(spectra)
     >>> nodes = ion_nodes(axis, axis.calibrate(spectra))
     >>> group = np.arange(len(axis))

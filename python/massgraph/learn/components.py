@@ -27,6 +27,8 @@ PRINCIPAL = 60  # directions that are looked at
 FEWEST, MOST = 4, 20
 SIGNAL = 1.25  # variance over noise from which a direction is kept
 EDGE = 0.8  # of the largest such ratio of noise alone, which is larger in small images
+DENSE = 400.0  # steps of a dense product in the time of one of a sparse product
+BLOCK = 4_000  # pixels in a dense product
 RIDGE = 1e-3  # of the mean noise: keeps directions apart in which nothing differs
 
 
@@ -138,7 +140,15 @@ def _some(rng: np.random.Generator, n: int, most: int) -> NDArray[np.int64]:
 
 
 def _second_moment(X: sp.csr_matrix) -> Floats:
-    return np.asarray((X.T @ X).toarray() / max(X.shape[0], 1))
+    n, width = X.shape
+    sparse_steps = float((np.diff(X.indptr).astype(np.float64) ** 2).sum())
+    if n * float(width) ** 2 > DENSE * sparse_steps:
+        return np.asarray((X.T @ X).toarray() / max(n, 1))
+    total = np.zeros((width, width))
+    for start in range(0, n, BLOCK):
+        block = X[start : start + BLOCK].toarray().astype(np.float64)
+        total += block.T @ block
+    return np.asarray(total / max(n, 1))
 
 
 def _between(X: sp.csr_matrix, group: NDArray[Any] | None) -> Floats:

@@ -35,9 +35,10 @@ Floats = NDArray[np.float64]
 CHOICES = {"features": ("molecules", "ions"), "covariance": ("auto", *COVARIANCES)}
 """Values of those settings that are words."""
 
-SEARCHED = 20_000  # pixels that the search looks at; the mixture it finds is fitted to all
+SEARCHED = 10_000  # pixels that the search looks at; the mixture it finds is fitted to all
+POLISHED = 20  # steps of that last fit
 STEPS = 100
-OWN_GAIN = 2.0  # of BIC for each pixel
+OWN_GAIN = 3.5  # of BIC for each pixel
 UNLIKE = 2.0  # times the variance of another region: from here, covariances are scaled
 BRIGHTNESS = 2
 """Number of covariates where brightness is one: the last columns that mixtures are fitted to."""
@@ -135,8 +136,9 @@ def find_regions(
         path, selection = (), None
         mixture = _begun(pixels, _of_tissue(init, image)[inner], wanted)
         mixture = _with_covariance(pixels, mixture, settings.covariance, None)
-    if path and mixture.kind != "shared":
-        path = tuple(fit_mixture(Z, one, covariance=mixture.kind, steps=STEPS)[0] for one in path)
+    if mixture.kind != "shared":
+        path = tuple(pixels.fit(one, mixture.kind) for one in path)
+    mixture = pixels.polished(mixture)
     path = tuple(mixture if len(one) == len(mixture) else one for one in path)
     strength = 0.0
     if shares.nnz and len(mixture) > 1:
@@ -193,32 +195,39 @@ class _Pixels(NamedTuple):
         return coherence(mixture.log_joint(self.Z), mixture.weight, self.shares)
 
     @property
-    def seen(self) -> tuple[Floats, Floats | None]:
-        """What a search looks at, and the same smoothed over neighbours."""
-        step = max(len(self.Z) // SEARCHED, 1)
-        smooth = (self.shares @ self.Z)[::step] if self.shares.nnz else None
-        return self.Z[::step], smooth
+    def seen(self) -> slice:
+        """Pixels that a search looks at."""
+        return slice(None, None, max(len(self.Z) // SEARCHED, 1))
+
+    @property
+    def smooth(self) -> Floats | None:
+        """Means over the neighbours of the pixels that a search looks at."""
+        return (self.shares[self.seen] @ self.Z) if self.shares.nnz else None
 
     def search(
         self, n_regions: int, rng: np.random.Generator, covariance: str, extra: Sequence[Mixture]
     ) -> Mixture:
         """Parameters and result as for `search_mixture`."""
-        seen, smooth = self.seen
-        found = search_mixture(
-            seen,
+        return search_mixture(
+            self.Z[self.seen],
             n_regions,
             rng,
-            smooth=smooth,
+            smooth=self.smooth,
             covariates=self.covariates,
             covariance=covariance,
             extra=extra,
             judge=self.judge if self.shares.nnz else None,
         )
-        return found if len(seen) == len(self.Z) else self.fit(found, covariance)
 
     def fit(self, start: Mixture, covariance: str) -> Mixture:
-        """Parameters and result as for `fit_mixture`."""
-        return fit_mixture(self.Z, start, covariance=covariance, steps=STEPS)[0]
+        """The mixture of the pixels that a search looks at."""
+        return fit_mixture(self.Z[self.seen], start, covariance=covariance, steps=STEPS)[0]
+
+    def polished(self, mixture: Mixture) -> Mixture:
+        """The mixture of all pixels."""
+        if len(self.Z) < 2 * SEARCHED:
+            return mixture
+        return fit_mixture(self.Z, mixture, covariance=mixture.kind, steps=POLISHED)[0]
 
 
 def _is_nuisance(image: RegionImage, beside: NDArray[np.int64]) -> bool:
@@ -248,9 +257,9 @@ def _searched(
     path: tuple[Mixture, ...] = ()
     selection = None
     if n_regions is None:
-        seen, smooth = pixels.seen
+        seen, covariates = pixels.Z[pixels.seen], pixels.covariates
         most = min(max_regions + BEYOND, len(seen))
-        path = mixture_path(seen, most, rng, smooth=smooth, covariates=pixels.covariates)
+        path = mixture_path(seen, most, rng, smooth=pixels.smooth, covariates=covariates)
         selection = selection_curve(path, seen)
         n_regions = number_of_regions(selection, max_regions)
         path = path[:max_regions]
@@ -279,7 +288,8 @@ def _with_covariance(
             mixture = found("scaled", scaled)
     if covariance in ("auto", "own"):
         own = pixels.fit(mixture, "own")
-        gain = (mixture.bic(pixels.Z) - own.bic(pixels.Z)) / len(pixels.Z)
+        Z = pixels.Z[pixels.seen]
+        gain = (mixture.bic(Z) - own.bic(Z)) / len(Z)
         if covariance == "own" or gain > OWN_GAIN:
             mixture = found("own", own)
     return mixture

@@ -66,7 +66,8 @@ def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
     else:
         lost = 1 - parameters["peaks_kept"]
         yield (
-            f"As peaks are lost at random (about {lost:.0%}), the amount of {one} is the mean deviation of the log intensities that are left from their usual "
+            f"As peaks are lost at random (about {lost:.0%}), the amount of {one} is the mean "
+            "deviation of the log intensities that are left from their usual "
             "ones, and neighbours take part in it by the share that is lost."
         )
     if parameters["off_tissue"]:

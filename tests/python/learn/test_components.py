@@ -85,3 +85,21 @@ def test_small_images_give_finite_components(shape):
 def test_a_constant_image_gives_zeros():
     X = np.ones((50, 4))
     assert np.abs(found(X, ROWS[:49]).transform(X)).max() < 1e-9
+
+
+def test_noise_of_a_small_image_is_mostly_left_out():
+    # Of few pixels, directions of noise vary 1.9 times as much as neighbours differ by chance.
+    noise = np.random.default_rng(0).normal(size=(400, 60))
+    assert found(noise).signal.size < 10
+    assert found(noise).signal.min() > 1.5
+
+
+@pytest.mark.parametrize("density", [0.02, 0.5])
+def test_dense_and_sparse_products_are_one(density, monkeypatch):
+    X = sp.random(500, 90, density, format="csr", random_state=1).toarray()
+    pairs = np.column_stack([np.arange(499), np.arange(1, 500)])
+    loadings = []
+    for steps in (0.0, np.inf):
+        monkeypatch.setattr("massgraph.learn.components.DENSE", steps)
+        loadings.append(found(X, pairs).loadings)
+    np.testing.assert_allclose(*loadings, rtol=1e-6, atol=1e-9)

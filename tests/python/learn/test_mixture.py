@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from massgraph.learn.mixture import Mixture, fit_mixture, mixture_of
+from massgraph.learn.mixture import COVARIANCES, Mixture, fit_mixture, mixture_of
 from massgraph.learn.mixture_path import mixture_path, number_of_regions, selection_curve
 from massgraph.learn.mixture_search import improved, joins, search_mixture, splits
 
@@ -24,11 +24,12 @@ def one_hot(label):
     return np.eye(label.max() + 1)[label]
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_density_is_that_of_scipy(shared):
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_density_is_that_of_scipy(covariance):
     Z, label = clouds()
-    mixture = mixture_of(Z, one_hot(label), shared=shared)
-    covariance = np.broadcast_to(mixture.covariance, (4, 3, 3))
+    mixture = mixture_of(Z, one_hot(label), covariance=covariance)
+    assert mixture.kind == covariance
+    covariance = mixture.scale[:, None, None] * mixture.covariance
     each = [
         multivariate_normal(m, c).logpdf(Z) for m, c in zip(mixture.mean, covariance, strict=True)
     ]
@@ -36,14 +37,15 @@ def test_density_is_that_of_scipy(shared):
     np.testing.assert_allclose(mixture.log_joint(Z), expected, rtol=1e-8)
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_every_step_gains(shared):
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_every_step_gains(covariance):
     Z, label = clouds()
-    mixture = mixture_of(Z, one_hot(np.random.default_rng(1).permutation(label)), shared=shared)
+    begun = one_hot(np.random.default_rng(1).permutation(label))
+    mixture = mixture_of(Z, begun, covariance=covariance)
     scores = []
     for _ in range(30):
         scores.append(mixture.log_likelihood(Z))
-        mixture = mixture_of(Z, mixture.responsibility(Z), shared=shared)
+        mixture = mixture_of(Z, mixture.responsibility(Z), covariance=covariance)
     # The ridge, and the prior of covariances of their own, may cost a little of each step.
     assert np.diff(scores).min() > -1e-3 * abs(scores[0])
     assert scores[-1] > scores[0]
@@ -161,9 +163,54 @@ def test_density_given_covariates_is_that_of_all_over_that_of_the_covariates():
     rng = np.random.default_rng(0)
     Z = rng.normal(size=(200, 4)) @ rng.normal(size=(4, 4))
     soft = rng.dirichlet(np.ones(3), 200)
-    for shared in (True, False):
-        given = mixture_of(Z, soft, covariates=2, shared=shared)
-        joint = mixture_of(Z, soft, shared=shared)
+    for covariance in ("shared", "own"):
+        given = mixture_of(Z, soft, covariates=2, covariance=covariance)
+        joint = mixture_of(Z, soft, covariance=covariance)
         rest = Mixture(np.ones(3), joint.mean[:, 2:], joint.covariance[:, 2:, 2:])
         expected = joint.log_joint(Z) - rest.log_joint(Z[:, 2:])
         np.testing.assert_allclose(given.log_joint(Z), expected, atol=1e-8)
+
+
+# -------------------------------------------------------------------- scales
+
+
+def unlike_spreads(seed=0, factor=3.0, n=400):
+    """Two clouds of one shape, the second one wider, and which is which."""
+    rng = np.random.default_rng(seed)
+    shape = np.linalg.cholesky([[1.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, 4.0]])
+    narrow, wide = rng.normal(size=(2, n, 3)) @ shape.T
+    return np.concatenate([narrow, 4 + factor**0.5 * wide]), np.repeat([0, 1], n)
+
+
+def test_scales_are_found():
+    Z, label = unlike_spreads()
+    mixture, _ = fit_mixture(Z, mixture_of(Z, one_hot(label)), covariance="scaled")
+    assert mixture.kind == "scaled"
+    assert mixture.scale[1] / mixture.scale[0] == pytest.approx(3, rel=0.15)
+    assert mixture.n_parameters == mixture_of(Z, one_hot(label)).n_parameters + 1
+
+
+def test_scales_take_less_than_covariances_of_their_own_and_explain_as_much():
+    Z, label = unlike_spreads()
+    fits = {
+        kind: fit_mixture(Z, mixture_of(Z, one_hot(label)), covariance=kind)[0]
+        for kind in COVARIANCES
+    }
+    assert min(fits, key=lambda kind: fits[kind].bic(Z)) == "scaled"
+
+
+def test_no_region_lives_on_outliers_alone():
+    Z, label = unlike_spreads(factor=400.0)
+    mixture, _ = fit_mixture(Z, mixture_of(Z, one_hot(label)), covariance="scaled")
+    assert mixture.scale.max() <= 2
+    assert mixture.scale.min() >= 0.5
+
+
+def test_scales_given_covariates():
+    Z, label = unlike_spreads()
+    bright = np.random.default_rng(1).normal(size=(len(Z), 1))
+    given = np.column_stack([Z + bright, bright])
+    mixture = mixture_of(given, one_hot(label), covariates=1, covariance="scaled")
+    assert mixture.slope[0, 0] == pytest.approx([1, 1, 1], abs=0.2)
+    plain = mixture_of(Z, one_hot(label), covariance="scaled")
+    assert mixture.scale == pytest.approx(plain.scale, rel=0.05)

@@ -394,7 +394,10 @@ def test_methods_say_what_was_done() -> None:
         ({"spatial": False}, "by itself, whatever its neighbours", "Potts"),
         ({"field_strength": 0.0}, "estimated to have no strength", "Potts"),
         ({"number_was_given": True}, "The number of regions, 4, was given", "chosen up to"),
-        ({"covariance": "own"}, "a covariance for each region", "one covariance for all"),
+        ({"peaks_kept": 0.25}, "peaks are lost at random (about 75%)", "log(1 + G s / 10)"),
+        ({"brightness_given": True}, "was taken as given", "§"),
+        ({"covariance_found": "scaled"}, "up to a factor of each", "a covariance for each"),
+        ({"covariance_found": "own"}, "a covariance for each region", "one covariance for all"),
         ({"radius": 2.5}, "up to 2.5 pixels away", "1 pixel away"),
     ],
 )
