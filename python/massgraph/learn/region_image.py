@@ -10,11 +10,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from massgraph._util.executor import Threads
+from massgraph._util.threads import n_threads
 from massgraph.data.neighbours import neighbour_pairs, neighbour_shares, pairs_among
 from massgraph.data.sources import Pixels, batches, parts, places, runs, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.amounts import log_shares
-from massgraph.encode.axis import CalibratedSpectra, MassAxis
+from massgraph.encode.axis import MassAxis
 from massgraph.encode.calibration import sample_of_runs
 from massgraph.encode.ions import IonNodes, ion_nodes
 from massgraph.encode.peak_loss import PeakLoss, log_deviations
@@ -183,20 +185,16 @@ def ion_blocks(axis: MassAxis, X: Pixels, description: str = "reading") -> Itera
     >>> sum(block.spectra.n_pixels for block in ion_blocks(learn_axis(spectra), spectra))
     144
     """
-    for block in _calibrated(axis, X, description):
-        yield ion_nodes(axis, block)
-
-
-def _calibrated(axis: MassAxis, X: Pixels, description: str) -> Iterator[CalibratedSpectra]:
+    threads = Threads(n_threads())
     if isinstance(X, Spectra):
         whole = axis.calibrate(X)
-        for rows in batches(X.offsets):
-            yield whole[rows]
+        yield from threads.map(lambda rows: ion_nodes(axis, whole[rows]), batches(X.offsets))
         return
     # Before the parts: one of few pixels of a run could not tell the mass error of the run.
     errors = axis.run_errors(take(X, sample_of_runs(runs(X))))
-    for part in parts(X, description):
-        yield axis.calibrate(part, errors)
+    yield from threads.map(
+        lambda part: ion_nodes(axis, axis.calibrate(part, errors)), parts(X, description)
+    )
 
 
 class _Amounts(NamedTuple):
