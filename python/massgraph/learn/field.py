@@ -11,13 +11,16 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
-__all__ = ["STRENGTHS", "coherence", "field_strength", "smoothed"]
+__all__ = ["STRENGTHS", "STRONG", "coherence", "field_strength", "smoothed"]
 
 Floats = NDArray[np.float64]
 
 STEPS = 30
 KEPT = 0.4  # of the last step, without which neighbours may take turns for ever
-STRENGTHS = tuple(np.arange(0.0, 4.01, 0.25).tolist())
+STRONG = 4.0
+"""Where none is learnt: of the pixels off tissue, and where mixtures are compared."""
+
+STRENGTHS = tuple(np.arange(0.0, 6.01, 0.25).tolist())
 """Strengths that are tried: log odds that a pixel of one region has all neighbours of it."""
 
 
@@ -78,7 +81,7 @@ def field_strength(log_joint: Floats, weight: Floats, shares: sp.csr_matrix) -> 
     >>> log_joint = np.where(np.arange(2) == row[:, None], 0.0, -6.0)
     >>> beside = np.column_stack([np.arange(119), np.arange(1, 120)])
     >>> field_strength(log_joint, np.array([0.5, 0.5]), neighbour_shares(beside, 120))
-    4.0
+    6.0
     """
     found = softmax(log_joint, axis=1)
     around = shares @ found
@@ -91,7 +94,7 @@ def field_strength(log_joint: Floats, weight: Floats, shares: sp.csr_matrix) -> 
 
 
 def coherence(
-    log_joint: Floats, weight: Floats, shares: sp.csr_matrix, strength: float = STRENGTHS[-1]
+    log_joint: Floats, weight: Floats, shares: sp.csr_matrix, strength: float = STRONG
 ) -> float:
     r"""Log likelihood of the pixels where each expects the regions of its neighbours.
 

@@ -20,7 +20,7 @@ from massgraph.encode.axis import MassAxis
 from massgraph.encode.calibration import sample_of_runs
 from massgraph.encode.ions import IonNodes, ion_nodes
 from massgraph.encode.peak_loss import PeakLoss, log_deviations
-from massgraph.learn.field import STRENGTHS, smoothed
+from massgraph.learn.field import STRONG, smoothed
 from massgraph.learn.mixture import Mixture
 from massgraph.learn.off_tissue import find_off_tissue
 
@@ -261,7 +261,7 @@ def _off_probability(
     if off_tissue is not None and known.any():
         joint = off_tissue.log_joint(richness[known, None])
         shares = neighbour_shares(pairs_among(pairs, known), int(known.sum()))
-        found[known] = smoothed(joint, shares, STRENGTHS[-1])[:, 0]
+        found[known] = smoothed(joint, shares, STRONG)[:, 0]
     return found
 
 
