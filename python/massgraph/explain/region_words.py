@@ -51,7 +51,9 @@ def _verdict(row: object) -> str:
     return "; ".join(words)
 
 
-def cautions(regions: pd.DataFrame, selection: pd.DataFrame | None) -> tuple[str, ...]:
+def cautions(
+    regions: pd.DataFrame, selection: pd.DataFrame | None, kept: float | None = None
+) -> tuple[str, ...]:
     """What makes a map doubtful, one sentence each; none where nothing does.
 
     Parameters
@@ -60,6 +62,8 @@ def cautions(regions: pd.DataFrame, selection: pd.DataFrame | None) -> tuple[str
         As for `verdicts`, with `region` (name) and `run`.
     selection
         `massgraph.learn.mixture_path.selection_curve`, or None.
+    kept
+        Share of the peaks that are left where others are lost at random; None where none are.
 
     Examples
     --------
@@ -75,6 +79,7 @@ def cautions(regions: pd.DataFrame, selection: pd.DataFrame | None) -> tuple[str
         *_of_separation(regions),
         *_of_runs(regions),
         *_of_number(selection),
+        *_of_lost_peaks(kept),
     )
 
 
@@ -133,4 +138,12 @@ def _of_number(selection: pd.DataFrame | None) -> Iterator[str]:
         yield (
             f"The number of regions is not clear: {numbers[0]} and {numbers[1]} explain the image "
             "nearly as well. Look at both maps."
+        )
+
+
+def _of_lost_peaks(kept: float | None) -> Iterator[str]:
+    if kept is not None:
+        yield (
+            f"About {1 - kept:.0%} of the peaks are missing at random, strong ones too: look for "
+            "what left them out, such as a limit on peaks or a picking that came and went."
         )

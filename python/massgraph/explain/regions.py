@@ -87,7 +87,9 @@ def describe_regions(
         images=image.amounts[:, shown].toarray().astype(np.float32),
         balances=balances.table,
         balance_images=balances.images,
-        cautions=cautions(_named(regions, name), model.selection),
+        cautions=cautions(
+            _named(regions, name), model.selection, model.loss.kept if model.loss else None
+        ),
     )
 
 

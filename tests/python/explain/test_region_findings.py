@@ -123,3 +123,4 @@ def test_cautions_name_runs_and_close_numbers():
     assert any("the map shows the runs" in text for text in found)
     assert any("2 and 3 explain the image nearly as well" in text for text in found)
     assert cautions(rows(), None) == ()
+    assert "75% of the peaks are missing at random" in cautions(rows(), None, 0.25)[0]
