@@ -85,7 +85,7 @@ resultOfPython <- function(values, coord, run, names) {
 #'   without peaks of known ions; `uncertainty`, the entropy of the probabilities as a share of the
 #'   largest possible one. They say how well a pixel fits its region among the others, and nothing of
 #'   whether the regions are true,
-#' * `off_tissue`, the class of the pixels that hold far fewer molecules than the others, `NULL`
+#' * `off_tissue`, the class of the pixels that are darker and hold far fewer molecules, `NULL`
 #'   where there are none,
 #' * `regions`, a table with one row per region: its number of pixels, the `run` that holds nearly
 #'   all of it (else missing), `separation`, the distance to the `nearest` other region in deviations

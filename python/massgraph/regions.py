@@ -39,10 +39,10 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
     """Find the regions of an image, or of several, without labels.
 
     Peaks are calibrated to the data's own mass axis, and the ions of a molecule, isotopes and
-    alkali adducts, are added up. Pixels off tissue, which hold far fewer molecules than others, are
-    a region of their own. Minimum noise fraction keeps the directions in which neighbouring
-    pixels are alike; in these a mixture of Gaussians is searched with many starts, splits and
-    merges, and a Potts field decides pixels in doubt by their neighbours.
+    alkali adducts, are added up. Pixels off tissue, which are darker and hold far fewer
+    molecules, are a region of their own. Minimum noise fraction keeps the directions in which
+    neighbouring pixels are alike; in these a mixture of Gaussians is searched with many starts,
+    splits and merges, and a Potts field decides pixels in doubt by their neighbours.
 
     Parameters
     ----------

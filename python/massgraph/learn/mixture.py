@@ -13,8 +13,12 @@ __all__ = ["COVARIANCES", "Mixture", "fit_mixture", "mixture_of", "mixture_of_la
 
 Floats = NDArray[np.float64]
 
-COVARIANCES = ("shared", "scaled", "own")
-"""One for all regions; one up to a factor of each region; one of each region."""
+COVARIANCES = {
+    "shared": "one for all regions",
+    "scaled": "one for all regions, up to a factor of each",
+    "own": "one for each region",
+}
+"""Kinds of covariance, and what each is."""
 
 RIDGE = 1e-3  # of the variance of each component: keeps covariances of few pixels regular
 SURE = 0.92  # responsibility of the region that a label gives a pixel
@@ -187,9 +191,7 @@ def mixture_of(
     >>> mixture.mean.round(3).tolist()
     [[1.0], [7.0]]
     """
-    moments = _moments(Z)
-    found = _maximised(Z, responsibility, moments, covariates, covariance)
-    return _scaled(Z, responsibility, moments, found, found) if covariance == "scaled" else found
+    return _maximised(Z, responsibility, _moments(Z), covariates, covariance)
 
 
 class _Moments(NamedTuple):
@@ -205,9 +207,14 @@ def _moments(Z: Floats) -> _Moments:
 
 
 def _maximised(
-    Z: Floats, responsibility: Floats, moments: _Moments, covariates: int, covariance: str
+    Z: Floats,
+    responsibility: Floats,
+    moments: _Moments,
+    covariates: int,
+    covariance: str,
+    before: Mixture | None = None,
 ) -> Mixture:
-    """Parameters and result as for `mixture_of`, all scales 1."""
+    """Parameters and result as for `mixture_of`; `before` is the mixture of the last step."""
     n, width = Z.shape
     size = responsibility.sum(axis=0) + 1e-9  # a region may lose all of its pixels
     mean = (responsibility.T @ Z) / size[:, None]
@@ -226,7 +233,11 @@ def _maximised(
             ]
         )
         each = (scatter + prior * within) / (size + prior)[:, None, None]
-    return _given(size / size.sum(), mean, each, width - covariates)
+    found = _given(size / size.sum(), mean, each, width - covariates)
+    if covariance != "scaled":
+        return found
+    alike = before is not None and len(before.covariance) == 1
+    return _scaled(Z, responsibility, moments, found, before if before and alike else found)
 
 
 def _scaled(
@@ -328,10 +339,7 @@ def fit_mixture(
         if score - before < STEADY * abs(score):
             break
         before = score
-        new = _maximised(Z, found, moments, mixture.n_covariates, covariance)
-        if covariance == "scaled":
-            new = _scaled(Z, found, moments, new, new if len(mixture.covariance) > 1 else mixture)
-        mixture = new
+        mixture = _maximised(Z, found, moments, mixture.n_covariates, covariance, mixture)
     return mixture, score
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -131,11 +132,11 @@ def find_regions(
         _check_unlike(Z, settings.n_regions or 1)
         most = max(settings.max_regions - apart, 1)
         mixture, path, selection = _searched(pixels, wanted, most, rng)
-        mixture = _with_covariance(pixels, mixture, settings.covariance, rng)
     else:
         path, selection = (), None
         mixture = _begun(pixels, _of_tissue(init, image)[inner], wanted)
-        mixture = _with_covariance(pixels, mixture, settings.covariance, None)
+    searched = rng if init is None else None
+    mixture = _with_covariance(pixels, mixture, settings.covariance, searched)
     if mixture.kind != "shared":
         path = tuple(pixels.fit(one, mixture.kind) for one in path)
     mixture = pixels.polished(mixture)
@@ -183,7 +184,8 @@ def components_of(image: RegionImage, components: Components, settings: RegionSe
     return Z
 
 
-class _Pixels(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Pixels:
     """Components and covariates of the pixels that are learnt from, and their neighbours."""
 
     Z: Floats
@@ -195,21 +197,26 @@ class _Pixels(NamedTuple):
         return coherence(mixture.log_joint(self.Z), mixture.weight, self.shares)
 
     @property
-    def seen(self) -> slice:
-        """Pixels that a search looks at."""
-        return slice(None, None, max(len(self.Z) // SEARCHED, 1))
+    def step(self) -> int:
+        """Of the pixels that a search looks at."""
+        return max(len(self.Z) // SEARCHED, 1)
 
     @property
+    def seen(self) -> Floats:
+        """`Z` of the pixels that a search looks at."""
+        return self.Z[:: self.step]
+
+    @cached_property
     def smooth(self) -> Floats | None:
         """Means over the neighbours of the pixels that a search looks at."""
-        return (self.shares[self.seen] @ self.Z) if self.shares.nnz else None
+        return (self.shares[:: self.step] @ self.Z) if self.shares.nnz else None
 
     def search(
         self, n_regions: int, rng: np.random.Generator, covariance: str, extra: Sequence[Mixture]
     ) -> Mixture:
         """Parameters and result as for `search_mixture`."""
         return search_mixture(
-            self.Z[self.seen],
+            self.seen,
             n_regions,
             rng,
             smooth=self.smooth,
@@ -221,11 +228,11 @@ class _Pixels(NamedTuple):
 
     def fit(self, start: Mixture, covariance: str) -> Mixture:
         """The mixture of the pixels that a search looks at."""
-        return fit_mixture(self.Z[self.seen], start, covariance=covariance, steps=STEPS)[0]
+        return fit_mixture(self.seen, start, covariance=covariance, steps=STEPS)[0]
 
     def polished(self, mixture: Mixture) -> Mixture:
         """The mixture of all pixels."""
-        if len(self.Z) < 2 * SEARCHED:
+        if self.step == 1:
             return mixture
         return fit_mixture(self.Z, mixture, covariance=mixture.kind, steps=POLISHED)[0]
 
@@ -257,9 +264,9 @@ def _searched(
     path: tuple[Mixture, ...] = ()
     selection = None
     if n_regions is None:
-        seen, covariates = pixels.Z[pixels.seen], pixels.covariates
+        seen, smooth = pixels.seen, pixels.smooth
         most = min(max_regions + BEYOND, len(seen))
-        path = mixture_path(seen, most, rng, smooth=pixels.smooth, covariates=covariates)
+        path = mixture_path(seen, most, rng, smooth=smooth, covariates=pixels.covariates)
         selection = selection_curve(path, seen)
         n_regions = number_of_regions(selection, max_regions)
         path = path[:max_regions]
@@ -288,8 +295,7 @@ def _with_covariance(
             mixture = found("scaled", scaled)
     if covariance in ("auto", "own"):
         own = pixels.fit(mixture, "own")
-        Z = pixels.Z[pixels.seen]
-        gain = (mixture.bic(Z) - own.bic(Z)) / len(Z)
+        gain = (mixture.bic(pixels.seen) - own.bic(pixels.seen)) / len(pixels.seen)
         if covariance == "own" or gain > OWN_GAIN:
             mixture = found("own", own)
     return mixture

@@ -35,6 +35,8 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
+LOSS_SEEN = 5_000  # pixels that show whether peaks are lost at random
+
 
 class Look(NamedTuple):
     """What a map needs of pixels.
@@ -296,7 +298,8 @@ def fit_regions(
     by_molecule = settings.features == "molecules"
     group = molecule_groups(axis, relations) if by_molecule else np.arange(len(axis))
     one_region = settings.n_regions == 1
-    loss = find_peak_loss(ion_nodes(axis, axis.calibrate(some)), len(axis))
+    few = some[:: max(some.n_pixels // LOSS_SEEN, 1)]  # `read_image` assigns all peaks
+    loss = find_peak_loss(ion_nodes(axis, axis.calibrate(few)), len(axis))
     image = read_image(X, axis, group, loss=loss, radius=settings.reach, one_region=one_region)
     known = int(image.known.sum())
     wanted = settings.n_regions or 1

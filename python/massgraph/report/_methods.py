@@ -67,11 +67,14 @@ def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
         lost = 1 - parameters["peaks_kept"]
         yield (
             f"As peaks are lost at random (about {lost:.0%}), the amount of {one} is the mean "
-            "deviation of the log intensities that are left from their usual "
-            "ones, and neighbours take part in it by the share that is lost."
+            "deviation of the log intensities that are left from their usual ones, and neighbours "
+            "take part in it by the share that is lost."
         )
     if parameters["off_tissue"]:
-        yield "Pixels with far fewer molecules than the others were set apart as off tissue."
+        yield (
+            "Pixels that are darker and have far fewer molecules than the others were set apart "
+            "as off tissue."
+        )
     if parameters["run_offsets"]:
         yield "The mean of each run was taken off."
     yield (

@@ -6,16 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from massgraph.learn.mixture import COVARIANCES
 from massgraph.learn.regions import RegionModel
 from massgraph.store.card import as_list, as_table, plain
 
 __all__ = ["region_card"]
-
-COVARIANCES = {
-    "shared": "one for all regions",
-    "scaled": "one for all regions, up to a factor of each",
-    "own": "one for each region",
-}
 
 HEADLINE = "# Model card"
 INTENDED = """\
