@@ -167,6 +167,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             data=region_data(look.off, look.run),
             relations=self.relations,
             random_state=seed_number(self.random_state),
+            begun=init is not None,
             mz=None if self.mz is None else np.asarray(self.mz, dtype=np.float64),
         )
         self._keep(replace(model, origin=origin), look)
@@ -370,6 +371,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             "off_tissue": model.off_tissue is not None,
             "separation": [round(float(d), 3) for d in self.separation_ if np.isfinite(d)],
             "polarity": model.polarity,
+            "begun": model.origin.begun,
             "random_state": model.origin.random_state,
         }
 

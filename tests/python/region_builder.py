@@ -27,6 +27,7 @@ PARAMETERS = {
     "components": 5,
     "covariance_found": "shared",
     "brightness_given": False,
+    "begun": False,
     "peaks_kept": None,
     "field_strength": 1.5,
     "off_tissue": True,

@@ -30,6 +30,8 @@ class RegionOrigin:
         Those that were given; None for those of the polarity.
     random_state
         The seed; None for a fresh one.
+    begun
+        Whether the fit began at labels, which leave nothing to search for.
     mz
         m/z of the columns, where the fit was given a matrix.
 
@@ -46,6 +48,7 @@ class RegionOrigin:
     data: dict[str, Any] = field(default_factory=dict)
     relations: Relations | None = None
     random_state: int | None = None
+    begun: bool = False
     mz: NDArray[np.float64] | None = None
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from massgraph._util.errors import InputError
 from massgraph.data.neighbours import neighbour_shares, pairs_among
 from massgraph.learn.components import Components, learn_components
-from massgraph.learn.field import coherence, field_strength
+from massgraph.learn.field import coherence, field_strength, smoothed
+from massgraph.learn.least_apart import clearly_apart, joined_by_separation
 from massgraph.learn.mixture import COVARIANCES, Mixture, fit_mixture, mixture_of_labels
 from massgraph.learn.mixture_path import mixture_path, number_of_regions, selection_curve
 from massgraph.learn.mixture_search import search_mixture
@@ -25,6 +26,7 @@ from massgraph.learn.region_image import RegionImage
 __all__ = [
     "BRIGHTNESS",
     "CHOICES",
+    "MORE",
     "Found",
     "RegionSettings",
     "components_of",
@@ -45,6 +47,9 @@ BRIGHTNESS = 2
 """Number of covariates where brightness is one: the last columns that mixtures are fitted to."""
 SMOOTH = 0.9  # of the variance of brightness is between places that are no neighbours
 STEPPED = 5.0  # deviations between two heaps of values: far more than of a field
+MORE = 2
+"""Further regions that are looked for, and joined again by how far they are apart."""
+FEWEST_PIXELS = 20  # for each of them
 BEYOND = 2  # further mixtures on the path, which the gain of the last one is compared with
 
 
@@ -137,6 +142,8 @@ def find_regions(
         mixture = _begun(pixels, _of_tissue(init, image)[inner], wanted)
     searched = rng if init is None else None
     mixture = _with_covariance(pixels, mixture, settings.covariance, searched)
+    if searched and mixture.kind != "shared":
+        mixture = _clearer(pixels, mixture, settings.covariance, rng)
     if mixture.kind != "shared":
         path = tuple(pixels.fit(one, mixture.kind) for one in path)
     mixture = pixels.polished(mixture)
@@ -299,6 +306,28 @@ def _with_covariance(
         if covariance == "own" or gain > OWN_GAIN:
             mixture = found("own", own)
     return mixture
+
+
+def _clearer(
+    pixels: _Pixels, mixture: Mixture, covariance: str, rng: np.random.Generator
+) -> Mixture:
+    """The mixture, or as many regions that are further apart: two more, and these joined again.
+
+    Only where regions scatter unlike: where all scatter alike, halves of one are never further
+    apart than regions are.
+    """
+    n_regions = len(mixture)
+    if n_regions < 2 or len(pixels.seen) < FEWEST_PIXELS * (n_regions + MORE):
+        return mixture
+    more = pixels.search(n_regions + MORE, rng, "shared", ())
+    more = _with_covariance(pixels, more, covariance, rng)
+    kind = "scaled" if covariance == "auto" else covariance
+    probability = more.log_joint(pixels.Z)
+    strength = field_strength(probability, more.weight, pixels.shares)
+    probability = smoothed(probability, pixels.shares, strength)
+    joined = joined_by_separation(pixels.Z, probability, more, n_regions, kind)
+    joined = pixels.fit(joined, kind)
+    return joined if clearly_apart(joined, len(pixels.Z), mixture) else mixture
 
 
 def _of_tissue(init: NDArray[np.int64], image: RegionImage) -> NDArray[np.int64]:

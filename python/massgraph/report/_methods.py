@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from massgraph.learn.least_apart import CLEAR, FARTHER
 from massgraph.learn.mixture_path import number_of_regions
+from massgraph.learn.region_search import MORE
 
 if TYPE_CHECKING:
     from massgraph.explain.region_findings import RegionFindings
@@ -77,12 +79,23 @@ def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
         )
     if parameters["run_offsets"]:
         yield "The mean of each run was taken off."
+    found = parameters["covariance_found"]
+    search = (
+        "fitted from the labels that were given,"
+        if parameters["begun"]
+        else "searched from many starts, with splits and merges, and"
+    )
     yield (
         "Minimum noise fraction, with the noise estimated from differences of neighbouring pixels, "
         f"gave {parameters['components']} components. In these, a mixture of normal distributions "
-        "was searched from many starts, with splits and merges, and with "
-        f"{COVARIANCES[parameters['covariance_found']]}."
+        f"was {search} with {COVARIANCES[found]}."
     )
+    if found != "shared" and not parameters["begun"]:
+        yield (
+            f"As regions scatter unlike, {MORE} more were searched as well and those least apart "
+            f"joined again; these were taken if they were {CLEAR:g} deviations apart and "
+            f"{FARTHER:g} times as far as those of the search for the number itself."
+        )
     if parameters["brightness_given"]:
         yield (
             "Brightness (log ion current and log number of molecules) changed smoothly over the "
@@ -106,6 +119,8 @@ def _neighbours(parameters: dict[str, Any]) -> Iterator[str]:
 
 def _number(segmentation: Segmentation) -> str:
     parameters, findings = segmentation.parameters, segmentation.findings
+    if parameters["begun"]:
+        return f"The number of regions, {parameters['n_regions']}, is that of these labels."
     if parameters["number_was_given"]:
         return f"The number of regions, {parameters['n_regions']}, was given."
     if findings is not None and best_number(findings) != len(findings.regions):

@@ -85,6 +85,7 @@ def _config(model: RegionModel) -> dict[str, Any]:
         "settings": asdict(model.settings),
         "relations": None if origin.relations is None else origin.relations.to_dict(),
         "random_state": origin.random_state,
+        "begun": origin.begun,
         "mz": None if origin.mz is None else origin.mz.tolist(),
         "polarity": model.polarity,
         "fingerprint": origin.fingerprint,
@@ -131,6 +132,7 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
     settings = _settings(config["settings"])
     check_polarity(config)
     check_seed(config)
+    check(type(config["begun"]) is bool, config, "begun", "neither true nor false")
     if config["fingerprint"] is not None:
         check_digest(config, "fingerprint")
     check_region_data(config["provenance"])
@@ -147,6 +149,7 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
         data=config["provenance"],
         relations=None if relations is None else relations_of(relations),
         random_state=config["random_state"],
+        begun=config["begun"],
         mz=mz_of(config),
     )
     layout = _layout(config["axis"]["n_ions"], config["sizes"], n_tensors)
@@ -308,6 +311,7 @@ REGIONS = Kind(
             "settings",
             "relations",
             "random_state",
+            "begun",
             "mz",
             "polarity",
             "fingerprint",
