@@ -15,6 +15,7 @@
 #'   largest effect either way; `effect` or `auc`, the largest first; or `"none"`.
 #' @param select,col,xlab,ylab As for Cardinal's methods. Unless chosen, pixels off tissue are grey,
 #'   and are left out of plots by m/z.
+#' @param neighbors,weights As for [spatialRegions()]; those of the fit are not kept.
 #' @param verbose,chunkopts,nchunks,BPPARAM As for [spatialRegions()].
 #' @param ... Arguments of Cardinal's plotting functions: `subset`, `superpose`, `layout` and others.
 #'   Elsewhere an argument that is not known is an error.
@@ -68,7 +69,7 @@ evenWhereMissing <- function(probability) {
 #' @rdname SpatialRegions-methods
 #' @export
 setMethod("predict", "SpatialRegions", function(object, newdata, type = c("response", "class"),
-        ..., verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
+        ..., neighbors = NULL, weights = NULL, verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
         BPPARAM = getCardinalBPPARAM()) {
     type <- match.arg(type)
     checkDots(..., also = names(formals()))
@@ -78,6 +79,7 @@ setMethod("predict", "SpatialRegions", function(object, newdata, type = c("respo
     checkImage(newdata)
     checkFeatures(object$mz, newdata, ALIGNMENT_PPM, "ppm", "what is absent counts as zero")
     probability <- callPython("predict_regions", list(x = newdata, state = state,
+        neighbors = neighborPairs(newdata, object$settings$radius, neighbors, weights),
         polarity = object$polarity, pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
     colnames(probability) <- object$classes
     if (type == "class") likeliest(probability) else evenWhereMissing(probability)

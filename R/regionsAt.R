@@ -7,6 +7,7 @@
 #' @param object A [SpatialRegions-class] object of a fit without `k`.
 #' @param k The number of regions.
 #' @param data The image that `object` was fitted to, which holds the peaks.
+#' @param neighbors,weights Those of the fit, where it was given any: see [spatialRegions()].
 #' @param verbose,chunkopts,nchunks,BPPARAM As for [spatialRegions()].
 #' @param ... Not used: an argument that is not known is an error.
 #' @return A [SpatialRegions-class] object with `k` regions. They are numbered anew, while in `$maps`
@@ -26,7 +27,7 @@ NULL
 #' @rdname regionsAt
 #' @export
 setMethod("regionsAt", "SpatialRegions", function(object, k, data, ...,
-        verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
+        neighbors = NULL, weights = NULL, verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
         BPPARAM = getCardinalBPPARAM()) {
     checkDots(..., also = names(formals()))
     checkCounts(k, "k", several = FALSE)
@@ -34,7 +35,9 @@ setMethod("regionsAt", "SpatialRegions", function(object, k, data, ...,
     mapOf(k, object)
     checkImage(data)
     checkSameImage(data, object)
+    beside <- neighborPairs(data, object$settings$radius, neighbors, weights)
     values <- callPython("regions_at", list(x = data, state = modelState(object), k = k,
+        neighbors = beside,
         polarity = object$polarity, pixels_per_block = pixelsPerBlock(data, chunkopts, nchunks)))
     regionsOfImage(values, data)
 })

@@ -14,6 +14,11 @@
 #'   a pixel. How much they count is learnt from the data.
 #' @param k The number of regions; pixels off tissue are one of them. `NULL` finds it in the data.
 #'   Several values, here or for `r`, make a `ResultsList`.
+#' @param neighbors The neighbours of each pixel as `findNeighbors(x)` gives them, a list of indices of
+#'   pixels. The default is `findNeighbors(x, r = r)`: the pixels within `r` of the same run.
+#' @param weights How much each neighbour counts: `NULL`, all alike; `"gaussian"` or `"adaptive"`, as
+#'   for Cardinal's methods; or a list of numbers of the form of `neighbors`, as `spatialWeights()`
+#'   gives it. What two pixels count for each other is averaged.
 #' @param kmax The largest number that is considered where `k` is `NULL`.
 #' @param features `"molecules"`, sums over the ions of a molecule, or `"ions"`, each by itself.
 #' @param covariance Whether the covariance is `"shared"` by all regions, shared up to a factor of
@@ -43,8 +48,8 @@
 #' @param ... Arguments of the methods. One that is not known is an error.
 #'
 #' @details
-#' Cardinal's `neighbors` and `weights` are refused: neighbours are those within `r` in the same run,
-#' and what they count for is one number that the data decide (`$settings$field_strength`).
+#' How much the neighbours of a pixel count together is one number that the data decide
+#' (`$settings$field_strength`); `weights` share it out among them.
 #'
 #' @return A [SpatialRegions-class] object, or for several `r` or `k` a `ResultsList` of them, whose
 #'   `mcols()` are `r`, `k`, `clusters` (the regions that hold pixels), `logLik`, `AIC` and `BIC`.
@@ -67,12 +72,12 @@ NULL
 
 #' @rdname spatialRegions
 #' @export
-setMethod("spatialRegions", "SpectralImagingData", function(x, r = 1, k = NULL, ..., kmax = 15,
+setMethod("spatialRegions", "SpectralImagingData", function(x, r = 1, k = NULL, ...,
+        neighbors = NULL, weights = NULL, kmax = 15,
         features = c("molecules", "ions"), covariance = c("auto", "shared", "scaled", "own"),
         spatial = TRUE, run_offsets = FALSE, relations = NULL, init = NULL, polarity = NULL,
         random_state = NULL, verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
         BPPARAM = getCardinalBPPARAM()) {
-    checkNeighbors(...)
     checkDots(..., also = names(formals()))
     checkImage(x)
     grid <- regionGrid(r, k)
@@ -80,6 +85,12 @@ setMethod("spatialRegions", "SpectralImagingData", function(x, r = 1, k = NULL, 
     checkNumber(k, if (!missing(kmax)) kmax, init)
     checkFlag(spatial, "spatial")
     checkFlag(run_offsets, "run_offsets")
+    if (!spatial && !(is.null(neighbors) && is.null(weights)))
+        stop("'", if (is.null(neighbors)) "weights" else "neighbors", "' do not count where ",
+            "'spatial = FALSE': give one of the two", call. = FALSE)
+    if (nrow(grid) > length(unique(grid$k)) && !is.null(neighbors))
+        stop("'r' has several values, which 'neighbors' takes the place of: give one of the two",
+            call. = FALSE)
     if (!missing(r) && !spatial)
         stop("'r' is the reach of neighbours, which 'spatial = FALSE' leaves out: give one of the ",
             "two", call. = FALSE)
@@ -92,8 +103,12 @@ setMethod("spatialRegions", "SpectralImagingData", function(x, r = 1, k = NULL, 
         relations = relationsTable(relations), random_state = seedOf(random_state))
     if (verbose)
         message("finding regions of ", numberOfPixels(x), " pixels")
-    values <- callPython("fit_regions", list(x = x, grid = grid, settings = settings, init = init,
+    fitted <- function(rows) callPython("fit_regions", list(x = x, grid = rows, init = init,
+        settings = settings, neighbors = neighborPairs(x, rows$r[1L], neighbors, weights),
         polarity = polarity, pixels_per_block = pixelsPerBlock(x, chunkopts, nchunks)))
+    # Weights are of the neighbors within one reach.
+    values <- unlist(lapply(split(grid, factor(grid$r, unique(grid$r))), fitted), recursive = FALSE,
+        use.names = FALSE)
     fits <- lapply(values, regionsOfImage, x = x)
     if (verbose)
         lapply(fits, tellRegions)
@@ -112,12 +127,41 @@ setMethod("spatialRegions", "ANY", function(x, ..., mz, coord = NULL, run = NULL
 
 # ---- what is asked for --------------------------------------------------------------------------
 
-# Arguments that every label-free method of Cardinal's has.
-checkNeighbors <- function(...) {
-    given <- intersect(c("neighbors", "weights"), ...names())
-    if (length(given) > 0L)
-        stop("'", given[1L], "' is not taken: neighbours are the pixels within 'r' of the same ",
-            "run, and what they count for is learnt from the data", call. = FALSE)
+# Pairs of pixels and how much the second counts for the first; NULL for those within 'r', alike.
+neighborPairs <- function(x, r, neighbors, weights) {
+    if (is.null(neighbors) && is.null(weights))
+        return(NULL)
+    if (is.null(neighbors))
+        neighbors <- findNeighbors(x, r = r)
+    checkNeighbors(neighbors, numberOfPixels(x))
+    weight <- neighborWeights(x, r, neighbors, weights)
+    list(of = rep.int(seq_along(neighbors), lengths(neighbors)),
+        to = as.integer(unlist(neighbors)), weight = as.double(unlist(weight)))
+}
+
+checkNeighbors <- function(neighbors, n) {
+    if (!is.list(neighbors) || length(neighbors) != n)
+        stop("'neighbors' must be a list with the neighbors of each of the ", n, " pixels, as ",
+            "findNeighbors(x) gives it", call. = FALSE)
+    index <- unlist(neighbors)
+    if (!is.numeric(index) || anyNA(index) || any(index < 1 | index > n | index != round(index)))
+        stop("'neighbors' must hold indices of pixels, 1 to ", n, call. = FALSE)
+}
+
+neighborWeights <- function(x, r, neighbors, weights) {
+    if (is.null(weights))
+        return(rep.int(1, sum(lengths(neighbors))))
+    if (length(weights) == 1L && weights %in% c("gaussian", "adaptive"))
+        weights <- spatialWeights(x, r = r, neighbors = neighbors, weights = weights,
+            verbose = FALSE)
+    if (!is.list(weights) || !identical(as.integer(lengths(weights)),
+            as.integer(lengths(neighbors))))
+        stop("'weights' must be \"gaussian\", \"adaptive\", or a list with a number for each ",
+            "neighbor", call. = FALSE)
+    value <- unlist(weights)
+    if (!is.numeric(value) || any(!is.finite(value) | value < 0))
+        stop("'weights' must be numbers, 0 or more", call. = FALSE)
+    weights
 }
 
 # All combinations of reach and number, the number NA where it is to be found.

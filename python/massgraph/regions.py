@@ -19,6 +19,7 @@ from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
 from massgraph.data.class_labels import seed_number, seed_of
+from massgraph.data.neighbours import Neighbours, given_neighbours
 from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
 from massgraph.estimator import Input, SpectraEstimator
@@ -56,7 +57,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
     spatial
         Whether neighbours count. Without, no coordinates are needed.
     radius
-        Reach of the neighbourhood in pixels: 1 takes the eight around a pixel.
+        Reach of the neighbourhood in pixels: 1 takes the eight around a pixel. Methods that take
+        `neighbours` use those instead.
     covariance
         ``"shared"`` by all regions; ``"scaled"``, shared up to a factor of each; or each its
         ``"own"``. ``"auto"`` decides by the data.
@@ -139,7 +141,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         self.init = init
         self.random_state = random_state
 
-    def fit(self, X: Input, y: object = None) -> SpatialRegions:
+    def fit(self, X: Input, y: object = None, *, neighbours: Any = None) -> SpatialRegions:
         """Find the regions.
 
         Parameters
@@ -148,26 +150,32 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             Pixels; where `spatial`, with coordinates.
         y
             Not used: there for scikit-learn.
+        neighbours
+            How much each pixel counts for each other one, 0 for no neighbours, sparse or an array,
+            ``(n_pixels, n_pixels)``, such as ``adata.obsp["spatial_connectivities"]`` of squidpy.
+            The mean of both directions is taken. Default: the pixels within `radius`, all alike.
 
         Raises
         ------
         InputError
             For a setting out of its range, pixels without coordinates where `spatial`, without
-            peaks, or fewer or more alike than there are regions to be found, and where `init` does
-            not fit the pixels or the number of regions.
+            peaks, or fewer or more alike than there are regions to be found, and where `init` or
+            `neighbours` do not fit the pixels, the number of regions, or each other.
         """
         settings = self._settings()
         pixels = X if is_source(X) else self._as_spectra(X, fitting=True)
+        beside = _given(neighbours, pixels, settings)
         seed = seed_of(self.random_state)
         rng = np.random.default_rng(seed)
         init = None if self.init is None else _codes(self.init, places(pixels).n_pixels)
-        model, look = fit_regions(pixels, self.relations, settings, rng, init)
+        model, look = fit_regions(pixels, self.relations, settings, rng, init, beside)
         origin = RegionOrigin(
             fingerprint=pixels.fingerprint() if isinstance(pixels, Spectra) else None,
             data=region_data(look.off, look.run),
             relations=self.relations,
             random_state=seed_number(self.random_state),
             begun=init is not None,
+            neighbours_given=beside is not None,
             mz=None if self.mz is None else np.asarray(self.mz, dtype=np.float64),
         )
         self._keep(replace(model, origin=origin), look)
@@ -283,12 +291,25 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
 
     # ---------------------------------------------------------------- prediction
 
-    def predict(self, X: Input) -> NDArray[np.int64]:
-        """Region of each pixel, as `labels_`; where `spatial`, of whole runs."""
-        return labels_of(self.predict_proba(X))
+    def predict(self, X: Input, *, neighbours: Any = None) -> NDArray[np.int64]:
+        """Region of each pixel, as `labels_`; where `spatial`, of whole runs.
 
-    def predict_proba(self, X: Input) -> NDArray[np.float64]:
+        Parameters
+        ----------
+        X
+            Pixels.
+        neighbours
+            As for `fit`, which does not keep them: without, those within `radius`.
+        """
+        return labels_of(self.predict_proba(X, neighbours=neighbours))
+
+    def predict_proba(self, X: Input, *, neighbours: Any = None) -> NDArray[np.float64]:
         """Probabilities of the regions, as `probabilities_`.
+
+        Parameters
+        ----------
+        X, neighbours
+            As for `predict`.
 
         Raises
         ------
@@ -296,17 +317,22 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             For pixels of the other polarity, or without coordinates where `spatial`.
         """
         check_is_fitted(self, "region_model_")
-        return self.region_model_.probability(self._as_pixels(X))
+        return self.region_model_.probability(*self._read(X, neighbours))
 
-    def transform(self, X: Input) -> NDArray[np.float64]:
+    def transform(self, X: Input, *, neighbours: Any = None) -> NDArray[np.float64]:
         """Components of the minimum noise fraction, ``(n_pixels, n_components)``.
 
         Their noise has unit variance. NaN for pixels without peaks of known ions.
+
+        Parameters
+        ----------
+        X, neighbours
+            As for `predict`.
         """
         check_is_fitted(self, "region_model_")
-        return self.region_model_.transform(self._as_pixels(X))
+        return self.region_model_.transform(*self._read(X, neighbours))
 
-    def findings(self, X: Input) -> RegionFindings:
+    def findings(self, X: Input, *, neighbours: Any = None) -> RegionFindings:
         """How sure the regions of an image are, and which molecules define them.
 
         Stability and false discovery rates come from maps that either half of the molecules makes
@@ -316,12 +342,22 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         ----------
         X
             Pixels, of the fit or others; where `spatial`, whole runs.
+        neighbours
+            As for `predict`.
         """
         check_is_fitted(self, "region_model_")
-        return describe_regions(self.region_model_, self._as_pixels(X), self.region_model_.names)
+        pixels, beside = self._read(X, neighbours)
+        return describe_regions(
+            self.region_model_, pixels, self.region_model_.names, neighbours=beside
+        )
 
     def segment(
-        self, X: Input, reference: ArrayLike | None = None, *, explain: bool = True
+        self,
+        X: Input,
+        reference: ArrayLike | None = None,
+        *,
+        explain: bool = True,
+        neighbours: Any = None,
     ) -> Segmentation:
         """Regions of the pixels, for all that shows and writes results.
 
@@ -333,15 +369,17 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             Labels to compare with, missing where unlabelled.
         explain
             Whether to add `findings`.
+        neighbours
+            As for `predict`.
         """
         check_is_fitted(self, "region_model_")
-        pixels = self._as_pixels(X)
+        pixels, beside = self._read(X, neighbours)
         return Segmentation.from_probability(
             pixels if isinstance(pixels, Spectra) else places(pixels),
             self.region_model_.names,
-            self.region_model_.probability(pixels),
+            self.region_model_.probability(pixels, beside),
             reference=reference,
-            findings=self.findings(pixels) if explain else None,
+            findings=self.findings(pixels, neighbours=neighbours) if explain else None,
             parameters=self.summary(),
         )
 
@@ -350,8 +388,10 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         """Polarity of the pixels of the fit."""
         return self.region_model_.polarity
 
-    def _as_pixels(self, X: Any) -> Pixels:
-        return X if is_source(X) else self._as_spectra(X)
+    def _read(self, X: Any, neighbours: Any) -> tuple[Pixels, Neighbours | None]:
+        """Pixels, and their neighbours where these are given."""
+        pixels = X if is_source(X) else self._as_spectra(X)
+        return pixels, _given(neighbours, pixels, self.region_model_.settings)
 
     def summary(self) -> dict[str, Any]:
         """Settings and what the fit found out, as values that JSON can hold."""
@@ -372,8 +412,22 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             "separation": [round(float(d), 3) for d in self.separation_ if np.isfinite(d)],
             "polarity": model.polarity,
             "begun": model.origin.begun,
+            "neighbours_given": model.origin.neighbours_given,
             "random_state": model.origin.random_state,
         }
+
+
+def _given(neighbours: Any, pixels: Pixels, settings: RegionSettings) -> Neighbours | None:
+    if neighbours is None:
+        return None
+    if not settings.spatial:
+        msg = "neighbours do not count with spatial=False: give one of the two"
+        raise InputError(msg)
+    where = places(pixels)
+    if where.coordinates is None:
+        msg = "the pixels have no coordinates, which tell where tissue ends: give them, too"
+        raise InputError(msg)
+    return given_neighbours(neighbours, where.n_pixels)
 
 
 def _at_least_one(name: str, value: Any, other: str = "") -> int:

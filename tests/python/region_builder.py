@@ -28,6 +28,7 @@ PARAMETERS = {
     "covariance_found": "shared",
     "brightness_given": False,
     "begun": False,
+    "neighbours_given": False,
     "peaks_kept": None,
     "field_strength": 1.5,
     "off_tissue": True,

@@ -387,6 +387,43 @@ test_that("pixels without peaks are in no region, and no row of the response is 
     expect_identical(which(is.na(predict(fit, x, type = "class"))), c(3L, 80L))
 })
 
+test_that("neighbors and weights are those of Cardinal", {
+    skip_without_engine()
+    x <- section()
+    near <- findNeighbors(x, r = 1)
+    found <- function(...) spatialRegions(x, k = 4, random_state = 1, verbose = FALSE, ...)
+    fit <- found()
+    given <- found(neighbors = near)
+    expect_equal(given$probability, fit$probability, tolerance = 1e-9)
+    expect_true(given$settings$neighbours_given)
+    expect_false(fit$settings$neighbours_given)
+    for (weights in c("gaussian", "adaptive")) {
+        named <- found(weights = weights)
+        ready <- found(neighbors = near,
+            weights = spatialWeights(x, r = 1, neighbors = near, weights = weights))
+        expect_identical(named$probability, ready$probability)
+        expect_false(identical(named$probability, fit$probability))
+        expect_gt(agreement(named$class == "off-tissue", fit$class == "off-tissue"), 0.9)
+    }
+    again <- predict(named, x, weights = "adaptive")
+    expect_equal(unname(again), unname(named$probability), tolerance = 1e-9)
+    several <- spatialRegions(x, r = 1:2, k = 3:4, random_state = 1, weights = "gaussian",
+        verbose = FALSE)
+    expect_identical(mcols(several)$r, c(1, 1, 2, 2))
+    expect_identical(several[[2L]]$probability, found(weights = "gaussian")$probability)
+    expect_false(identical(several[[2L]]$probability, several[[4L]]$probability))
+})
+
+test_that("a map of another number has the neighbors of the fit", {
+    skip_without_engine()
+    x <- section()
+    near <- findNeighbors(x, r = 2)
+    fit <- spatialRegions(x, kmax = 4, random_state = 1, neighbors = near, verbose = FALSE)
+    three <- regionsAt(fit, 3, x, neighbors = near, verbose = FALSE)
+    expect_identical(nlevels(three$class), 3L)
+    expect_gt(agreement(three$class, fit$maps[["3"]]), 0.999)
+})
+
 test_that("what cannot be done is said in one line", {
     skip_without_engine()
     x <- section()
@@ -394,9 +431,21 @@ test_that("what cannot be done is said in one line", {
         error <- expect_error(spatialRegions(...), message)
         expect_false(grepl("\n", conditionMessage(error)))
     }
-    refused("'neighbors' is not taken: neighbours are the pixels within 'r'", x,
-        neighbors = findNeighbors(x))
-    refused("'weights' is not taken", x, weights = "gaussian")
+    near <- findNeighbors(x)
+    refused("'neighbors' must be a list with the neighbors of each of the", x, neighbors = near[-1])
+    refused("'neighbors' must be a list", x, neighbors = "queen")
+    refused("must hold indices of pixels, 1 to ", x,
+        neighbors = replace(near, 1L, list(c(1L, ncol(x) + 1L))))
+    refused("'weights' must be \"gaussian\", \"adaptive\", or a list", x, weights = "none")
+    refused("'weights' must be .* a list with a number for each", x, weights = list(1))
+    refused("'weights' must be numbers, 0 or more", x, neighbors = near,
+        weights = lapply(near, function(i) -i))
+    refused("'neighbors' do not count where 'spatial = FALSE'", x, neighbors = near,
+        spatial = FALSE)
+    refused("'weights' do not count where 'spatial = FALSE'", x, weights = "gaussian",
+        spatial = FALSE)
+    refused("'r' has several values, which 'neighbors' takes the place of", x, neighbors = near,
+        r = 1:2)
     refused("'k' must be one or more whole numbers, at least 1, not 0", x, k = 0)
     refused("'k' must be .* not c\\(2, 2.5\\)", x, k = c(2, 2.5))
     refused("'k' must be .* not \"two\"", x, k = "two")

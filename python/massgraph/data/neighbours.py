@@ -2,19 +2,123 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from massgraph._util.errors import InputError
+from massgraph._util.errors import InputError, InputTypeError
 from massgraph.data.spectra import Spectra
 from massgraph.data.splits import raster_pitch
 
-__all__ = ["AROUND", "neighbour_pairs", "neighbour_shares", "neighbours_around", "pairs_among"]
+__all__ = [
+    "AROUND",
+    "Neighbours",
+    "given_neighbours",
+    "neighbour_pairs",
+    "neighbour_shares",
+    "neighbours_around",
+    "pairs_among",
+]
 
 AROUND = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
 """Steps (x, y) to the eight around a pixel, in their order on a circle: four on is opposite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Pairs of pixels that are neighbours, and how much each counts.
+
+    Parameters
+    ----------
+    pairs
+        int64, ``(n_pairs, 2)``, each pair once.
+    weight
+        Positive, ``(n_pairs,)``; None where all count alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.neighbours import Neighbours
+    >>> beside = Neighbours(np.array([[0, 1], [1, 2]]), np.array([1.0, 3.0]))
+    >>> (beside.shares(3) @ np.array([8.0, 0.0, 4.0])).tolist()
+    [0.0, 5.0, 0.0]
+    >>> beside.among(np.array([False, True, True])).pairs.tolist()
+    [[0, 1]]
+    """
+
+    pairs: NDArray[np.int64]
+    weight: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @classmethod
+    def within(cls, spectra: Spectra, radius: float | None) -> Neighbours:
+        """Those that `neighbour_pairs` finds; nobody has any where `radius` is None."""
+        if radius is None:
+            return cls(np.empty((0, 2), dtype=np.int64))
+        return cls(neighbour_pairs(spectra, radius))
+
+    def among(self, kept: NDArray[np.bool_]) -> Neighbours:
+        """Those of which both pixels are kept, by their places among the kept ones."""
+        weight = self.weight
+        both = None if weight is None else weight[kept[self.pairs].all(axis=1)]
+        return Neighbours(pairs_among(self.pairs, kept), both)
+
+    def shares(self, n_pixels: int) -> sp.csr_matrix:
+        """Matrix that takes values of pixels to the means over their neighbours.
+
+        Shape ``(n_pixels, n_pixels)``; rows sum to one, those of lonely pixels to zero.
+        """
+        return neighbour_shares(self.pairs, n_pixels, self.weight)
+
+
+def given_neighbours(matrix: Any, n_pixels: int) -> Neighbours:
+    """Neighbours that somebody else found, such as squidpy or Cardinal.
+
+    Parameters
+    ----------
+    matrix
+        How much each pixel counts for each other one, 0 for no neighbours, sparse or an array,
+        ``(n_pixels, n_pixels)``. What it says for both directions is averaged, and the diagonal
+        left out.
+    n_pixels
+        Number of pixels.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        For what is no such matrix, has another shape, or holds values that are negative or not
+        finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.neighbours import given_neighbours
+    >>> beside = given_neighbours(np.array([[1, 1, 0], [1, 1, 2], [0, 2, 1]]), 3)
+    >>> beside.pairs.tolist(), beside.weight.tolist()
+    ([[0, 1], [1, 2]], [1.0, 2.0])
+    """
+    try:
+        found = sp.csr_matrix(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        msg = f"neighbours is a {type(matrix).__name__}, need a matrix of pixels by pixels"
+        raise InputTypeError(msg) from None
+    if found.shape != (n_pixels, n_pixels):
+        msg = f"neighbours has the shape {found.shape}, need {(n_pixels, n_pixels)} for the pixels"
+        raise InputError(msg)
+    if not (np.isfinite(found.data).all() and (found.data >= 0).all()):
+        msg = "neighbours holds values that are negative or not finite: a weight is 0 or more"
+        raise InputError(msg)
+    both = sp.triu((found + found.T) / 2, k=1).tocoo()
+    there = both.data > 0
+    pairs = np.column_stack([both.row[there], both.col[there]]).astype(np.int64)
+    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return Neighbours(pairs[order], both.data[there][order])
 
 
 def neighbour_pairs(spectra: Spectra, radius: float = 1.0) -> NDArray[np.int64]:
@@ -98,7 +202,9 @@ def pairs_among(pairs: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np
     return np.asarray(place[pairs[kept[pairs].all(axis=1)]])
 
 
-def neighbour_shares(pairs: NDArray[np.int64], n_pixels: int) -> sp.csr_matrix:
+def neighbour_shares(
+    pairs: NDArray[np.int64], n_pixels: int, weight: NDArray[np.float64] | None = None
+) -> sp.csr_matrix:
     """Matrix that takes values of pixels to the means over their neighbours.
 
     Parameters
@@ -107,6 +213,8 @@ def neighbour_shares(pairs: NDArray[np.int64], n_pixels: int) -> sp.csr_matrix:
         As `neighbour_pairs` gives them.
     n_pixels
         Number of pixels.
+    weight
+        How much each pair counts, ``(n_pairs,)``; None where all count alike.
 
     Returns
     -------
@@ -122,9 +230,11 @@ def neighbour_shares(pairs: NDArray[np.int64], n_pixels: int) -> sp.csr_matrix:
     [5.0, 3.0, 5.0, 0.0]
     """
     first, second = np.concatenate([pairs, pairs[:, ::-1]]).T
-    beside = sp.csr_matrix((np.ones(first.size), (first, second)), shape=(n_pixels, n_pixels))
-    counts = np.maximum(np.asarray(beside.sum(axis=1)).ravel(), 1.0)
-    return sp.csr_matrix(sp.diags(1.0 / counts) @ beside)
+    values = np.ones(first.size) if weight is None else np.tile(weight, 2)
+    beside = sp.csr_matrix((values, (first, second)), shape=(n_pixels, n_pixels))
+    total = np.asarray(beside.sum(axis=1)).ravel()
+    total[total == 0] = 1.0
+    return sp.csr_matrix(sp.diags(1.0 / total) @ beside)
 
 
 def neighbours_around(spectra: Spectra) -> NDArray[np.int64]:

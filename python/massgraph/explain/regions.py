@@ -9,7 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from massgraph.data.neighbours import neighbour_shares
+from massgraph.data.neighbours import Neighbours
 from massgraph.data.sources import Pixels, places
 from massgraph.encode.amounts import EXCHANGES, ion_links
 from massgraph.explain.balances import adduct_balances
@@ -32,7 +32,11 @@ OF_ONE_RUN = 0.95  # share of a region's pixels in one run from which it follows
 
 
 def describe_regions(
-    model: RegionModel, X: Pixels, names: Sequence[str], seed: int = 0
+    model: RegionModel,
+    X: Pixels,
+    names: Sequence[str],
+    seed: int = 0,
+    neighbours: Neighbours | None = None,
 ) -> RegionFindings:
     """Find out how sure the regions of an image are, and what defines them.
 
@@ -46,6 +50,8 @@ def describe_regions(
         Of the regions, in the order of their labels.
     seed
         Of the halves of the molecules and of the tests.
+    neighbours
+        Those that are given, in place of those within the radius of the fit.
 
     Examples
     --------
@@ -57,7 +63,7 @@ def describe_regions(
     >>> found.regions["region"].tolist()
     ['cortex', 'medulla', 'outside']
     """
-    image = model.read(X)
+    image = model.read(X, neighbours)
     look = model.look_at(image)
     probability = model.map_of(look)
     label = labels_of(probability)
@@ -73,7 +79,7 @@ def describe_regions(
     name = np.asarray(names, dtype=object)
     regions["nearest"] = [None if k < 0 else name[k] for k in regions["nearest"]]
     shown = _shown(molecules)
-    shares = neighbour_shares(image.pairs, len(label))
+    shares = image.neighbours.shares(len(label))
     balances = adduct_balances(
         ion_blocks(model.axis, X, "adduct balances"), model.axis, model.relations, shares
     )

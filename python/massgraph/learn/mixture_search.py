@@ -156,6 +156,9 @@ def _scaled(Z: Floats) -> Floats:
 def _k_means(
     view: Floats, n_regions: int, rng: np.random.Generator, n_init: int
 ) -> NDArray[np.int64]:
+    # Of fewer points than clusters, which smoothing can leave, scikit-learn warns.
+    if len(np.unique(view[:, 0])) < n_regions:
+        n_regions = min(n_regions, len(np.unique(view, axis=0)))
     means = KMeans(n_regions, n_init=n_init, random_state=int(rng.integers(2**31)))
     return np.asarray(means.fit_predict(view), dtype=np.int64)
 

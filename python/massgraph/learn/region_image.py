@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from massgraph._util.executor import Threads
 from massgraph._util.threads import n_threads
-from massgraph.data.neighbours import neighbour_pairs, neighbour_shares, pairs_among
+from massgraph.data.neighbours import Neighbours
 from massgraph.data.sources import Pixels, batches, parts, places, runs, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.amounts import log_shares
@@ -39,8 +39,8 @@ class RegionImage:
         Of molecules or ions, float32, CSR, ``(n_pixels, n_features)``: log shares
         (`massgraph.encode.amounts.log_shares`), or deviations where peaks are lost at random
         (`massgraph.encode.peak_loss.log_deviations`).
-    pairs
-        Neighbours, ``(n_pairs, 2)``; none where they do not count.
+    neighbours
+        Of the pixels; none where they do not count.
     run
         Name of the run of each pixel.
     off_tissue
@@ -70,7 +70,7 @@ class RegionImage:
     """
 
     amounts: sp.csr_matrix
-    pairs: NDArray[np.int64]
+    neighbours: Neighbours
     run: NDArray[np.str_]
     off_tissue: Mixture | None
     off: Floats
@@ -94,7 +94,7 @@ class RegionImage:
 
     def shares_among(self, kept: NDArray[np.bool_]) -> sp.csr_matrix:
         """Means over neighbours, among the pixels that are kept."""
-        return neighbour_shares(pairs_among(self.pairs, kept), int(kept.sum()))
+        return self.neighbours.among(kept).shares(int(kept.sum()))
 
 
 def read_image(
@@ -104,6 +104,7 @@ def read_image(
     *,
     loss: PeakLoss | None = None,
     radius: float | None = 1.0,
+    neighbours: Neighbours | None = None,
     one_region: bool = False,
 ) -> RegionImage:
     """Read an image and find out which of its pixels are off tissue.
@@ -120,6 +121,8 @@ def read_image(
         What is known of peaks lost at random; None where none are.
     radius
         Reach of the neighbourhood in pixels; None where neighbours do not count.
+    neighbours
+        Those that were given, in place of those within the reach.
     one_region
         Whether all pixels are to be one region, those off tissue, too.
 
@@ -132,7 +135,7 @@ def read_image(
     if not one_region:
         known = np.isfinite(found.richness)
         off_tissue = find_off_tissue(found.richness[known], found.intensity[known])
-    return _image(found, places(X), radius, off_tissue)
+    return _image(found, places(X), radius, neighbours, off_tissue)
 
 
 def open_image(
@@ -142,6 +145,7 @@ def open_image(
     *,
     loss: PeakLoss | None,
     radius: float | None,
+    neighbours: Neighbours | None = None,
     off_tissue: Mixture | None,
 ) -> RegionImage:
     """Read an image where it is known what pixels off tissue look like.
@@ -158,10 +162,10 @@ def open_image(
     >>> axis = learn_axis(spectra)
     >>> group = np.arange(len(axis))
     >>> image = open_image(spectra, axis, group, loss=None, radius=None, off_tissue=None)
-    >>> bool(image.tissue.all()), image.pairs.shape
+    >>> bool(image.tissue.all()), image.neighbours.pairs.shape
     (True, (0, 2))
     """
-    return _image(_amounts(axis, group, X, loss), places(X), radius, off_tissue)
+    return _image(_amounts(axis, group, X, loss), places(X), radius, neighbours, off_tissue)
 
 
 def ion_blocks(axis: MassAxis, X: Pixels, description: str = "reading") -> Iterator[IonNodes]:
@@ -232,15 +236,21 @@ def _log(values: NDArray[Any]) -> Floats:
 
 
 def _image(
-    found: _Amounts, where: Spectra, radius: float | None, off_tissue: Mixture | None
+    found: _Amounts,
+    where: Spectra,
+    radius: float | None,
+    given: Neighbours | None,
+    off_tissue: Mixture | None,
 ) -> RegionImage:
-    pairs = np.empty((0, 2), dtype=np.int64) if radius is None else neighbour_pairs(where, radius)
-    off = _off_probability(off_tissue, found.richness, pairs)
+    neighbours = Neighbours.within(where, radius) if given is None else given
+    off = _off_probability(off_tissue, found.richness, neighbours)
     inner = _inner_tissue(off, None if radius is None else where)
     brightness = np.column_stack([found.richness, found.intensity])
     brightness = _centred(brightness, where.run, np.asarray(off < 0.5))
     run = where.run
-    return RegionImage(found.amounts, pairs, run, off_tissue, off, inner, brightness, found.kept)
+    return RegionImage(
+        found.amounts, neighbours, run, off_tissue, off, inner, brightness, found.kept
+    )
 
 
 def _centred(values: Floats, run: NDArray[np.str_], tissue: NDArray[np.bool_]) -> Floats:
@@ -254,13 +264,13 @@ def _centred(values: Floats, run: NDArray[np.str_], tissue: NDArray[np.bool_]) -
 
 
 def _off_probability(
-    off_tissue: Mixture | None, richness: Floats, pairs: NDArray[np.int64]
+    off_tissue: Mixture | None, richness: Floats, neighbours: Neighbours
 ) -> Floats:
     known = np.isfinite(richness)
     found = np.where(known, 0.0, np.nan)
     if off_tissue is not None and known.any():
         joint = off_tissue.log_joint(richness[known, None])
-        shares = neighbour_shares(pairs_among(pairs, known), int(known.sum()))
+        shares = neighbours.among(known).shares(int(known.sum()))
         found[known] = smoothed(joint, shares, STRONG)[:, 0]
     return found
 
@@ -271,7 +281,7 @@ def _inner_tissue(off: Floats, where: Spectra | None) -> NDArray[np.bool_]:
     if where is None or tissue.sum() == (off >= 0).sum():
         return tissue
     # A pixel at the edge is tissue in part: left in, edges become a region of their own.
-    pairs = neighbour_pairs(where, 1)
-    edge = neighbour_shares(pairs, len(off)) @ np.asarray(off >= 0.5, dtype=np.float64) > 0
+    near = Neighbours.within(where, 1).shares(len(off))
+    edge = near @ np.asarray(off >= 0.5, dtype=np.float64) > 0
     inner = np.asarray(tissue & ~edge)
     return inner if 2 * inner.sum() >= tissue.sum() else tissue

@@ -32,6 +32,8 @@ class RegionOrigin:
         The seed; None for a fresh one.
     begun
         Whether the fit began at labels, which leave nothing to search for.
+    neighbours_given
+        Whether neighbours were given, in place of those within the radius.
     mz
         m/z of the columns, where the fit was given a matrix.
 
@@ -49,6 +51,7 @@ class RegionOrigin:
     relations: Relations | None = None
     random_state: int | None = None
     begun: bool = False
+    neighbours_given: bool = False
     mz: NDArray[np.float64] | None = None
 
 

@@ -13,7 +13,6 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
-from massgraph.data.neighbours import neighbour_shares, pairs_among
 from massgraph.learn.components import Components, learn_components
 from massgraph.learn.field import coherence, field_strength, smoothed
 from massgraph.learn.least_apart import clearly_apart, joined_by_separation
@@ -123,8 +122,8 @@ def find_regions(
     3
     """
     inner = image.inner
-    beside = pairs_among(image.pairs, inner)
-    shares = neighbour_shares(beside, int(inner.sum()))
+    neighbours = image.neighbours.among(inner)
+    beside, shares = neighbours.pairs, neighbours.shares(int(inner.sum()))
     run = image.run[inner] if settings.run_offsets else None
     components = learn_components(image.amounts[inner], beside, rng, run)
     Z = components_of(image, components, settings)[inner]

@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from massgraph._util.errors import InputError
 from massgraph.chem.relations import Relations, default_relations
-from massgraph.data.neighbours import neighbour_shares, pairs_among
+from massgraph.data.neighbours import Neighbours
 from massgraph.data.sources import Pixels, places, sample
 from massgraph.encode.amounts import molecule_groups
 from massgraph.encode.axis import MassAxis
@@ -49,8 +49,8 @@ class Look(NamedTuple):
         As for `massgraph.learn.region_image.RegionImage`.
     off
         Probability that the pixel is off tissue; NaN where components are.
-    pairs
-        Neighbours, ``(n_pairs, 2)``; none where they do not count.
+    neighbours
+        Of the pixels; none where they do not count.
     run
         Name of the run of each pixel.
 
@@ -66,7 +66,7 @@ class Look(NamedTuple):
     components: Floats
     brightness: Floats
     off: Floats
-    pairs: NDArray[np.int64]
+    neighbours: Neighbours
     run: NDArray[np.str_]
 
     def given(self, mixture: Mixture) -> Floats:
@@ -148,12 +148,19 @@ class RegionModel:
         # Of the two kinds of pixels, on and off tissue, the latter are a region.
         return np.concatenate([least[0], *(found[:1] for found in least[1:])])
 
-    def look(self, X: Pixels) -> Look:
+    def look(self, X: Pixels, neighbours: Neighbours | None = None) -> Look:
         """Read pixels: all that is needed of them for maps."""
-        return self.look_at(self.read(X))
+        return self.look_at(self.read(X, neighbours))
 
-    def read(self, X: Pixels) -> RegionImage:
+    def read(self, X: Pixels, neighbours: Neighbours | None = None) -> RegionImage:
         """Read an image by the ions and molecules of the fit.
+
+        Parameters
+        ----------
+        X
+            Spectra in memory or a source.
+        neighbours
+            Those that are given, in place of those within the radius of the fit.
 
         Raises
         ------
@@ -170,24 +177,30 @@ class RegionModel:
             raise InputError(msg)
         reach = self.settings.reach
         return open_image(
-            X, self.axis, self.group, loss=self.loss, radius=reach, off_tissue=self.off_tissue
+            X,
+            self.axis,
+            self.group,
+            loss=self.loss,
+            radius=reach,
+            neighbours=neighbours,
+            off_tissue=self.off_tissue,
         )
 
     def look_at(self, image: RegionImage) -> Look:
         """What a map needs of an image that was read."""
         Z = components_of(image, self.components, self.settings)
-        return Look(Z, image.brightness, image.off, image.pairs, image.run)
+        return Look(Z, image.brightness, image.off, image.neighbours, image.run)
 
-    def transform(self, X: Pixels) -> Floats:
+    def transform(self, X: Pixels, neighbours: Neighbours | None = None) -> Floats:
         """Components, ``(n_pixels, n_components)``; NaN for pixels without known ions."""
-        return self.look(X).components
+        return self.look(X, neighbours).components
 
-    def probability(self, X: Pixels) -> Floats:
+    def probability(self, X: Pixels, neighbours: Neighbours | None = None) -> Floats:
         """Probabilities of the regions, ``(n_pixels, n_regions)``; NaN where components are.
 
         Regions of tissue from the largest to the smallest, then the pixels off tissue, if any.
         """
-        return self.map_of(self.look(X))
+        return self.map_of(self.look(X, neighbours))
 
     def map_of(self, look: Look) -> Floats:
         """Probabilities of the regions of pixels that were looked at."""
@@ -197,7 +210,7 @@ class RegionModel:
         found = np.full((len(look.off), len(self.mixture)), np.nan)
         found[known] = softmax(joint, axis=1)
         if self.strength and tissue.any():
-            shares = neighbour_shares(pairs_among(look.pairs, tissue), int(tissue.sum()))
+            shares = look.neighbours.among(tissue).shares(int(tissue.sum()))
             found[tissue] = smoothed(joint[tissue[known]], shares, self.strength)
         if self.off_tissue is None:
             return found
@@ -251,6 +264,7 @@ def fit_regions(
     settings: RegionSettings,
     rng: np.random.Generator,
     init: NDArray[np.int64] | None = None,
+    neighbours: Neighbours | None = None,
 ) -> tuple[RegionModel, Look]:
     """Find the regions of pixels.
 
@@ -266,6 +280,8 @@ def fit_regions(
         Draws the starts of the search.
     init
         Codes of labels to begin at in place of a search, -1 for none, int64, ``(n_pixels,)``.
+    neighbours
+        Those that are given, in place of those within the radius.
 
     Returns
     -------
@@ -300,7 +316,15 @@ def fit_regions(
     one_region = settings.n_regions == 1
     few = some[:: max(some.n_pixels // LOSS_SEEN, 1)]  # `read_image` assigns all peaks
     loss = find_peak_loss(ion_nodes(axis, axis.calibrate(few)), len(axis))
-    image = read_image(X, axis, group, loss=loss, radius=settings.reach, one_region=one_region)
+    image = read_image(
+        X,
+        axis,
+        group,
+        loss=loss,
+        radius=settings.reach,
+        neighbours=neighbours,
+        one_region=one_region,
+    )
     known = int(image.known.sum())
     wanted = settings.n_regions or 1
     if known < wanted:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from massgraph.data.sources import Pixels
@@ -21,13 +22,17 @@ __all__ = ["REGION_CALLS"]
 
 
 def fit_regions(arguments: Arguments) -> list[dict[str, Any]]:
-    """Regions for each row of `grid` (`r`, and `k`, NA to find it); arguments as in R."""
+    """Regions for each row of `grid` (`r`, and `k`, NA to find it); arguments as in R.
+
+    `neighbors` is a list of the pixels `of` and `to`, from 1, and their `weight`.
+    """
     from massgraph.regions import SpatialRegions
 
     source, pixels = opened(arguments), pixels_of(arguments)
     given = settings_of(arguments["settings"])
     relations = given["relations"]
     init = from_r(arguments["init"])
+    neighbours = _neighbours(arguments, source.n_pixels)
     found = []
     for row in from_r(arguments["grid"]).itertuples():
         regions = SpatialRegions(
@@ -41,23 +46,31 @@ def fit_regions(arguments: Arguments) -> list[dict[str, Any]]:
             relations=None if relations is None else relations_of(relations),
             random_state=given["random_state"],
             init=init,
-        ).fit(pixels)
-        found.append(_explained(regions, pixels, source.axis))
+        ).fit(pixels, neighbours=neighbours)
+        found.append(_explained(regions, pixels, neighbours, source.axis))
     return found
 
 
 def predict_regions(arguments: Arguments) -> NDArray[np.float64]:
     """Probabilities of the regions of all pixels of `x` by the model `state`."""
-    return _model(arguments).probability(opened(arguments))
+    from massgraph.regions import SpatialRegions
+
+    pixels = opened(arguments)
+    neighbours = _neighbours(arguments, pixels.n_pixels)
+    return SpatialRegions.of(_model(arguments)).predict_proba(pixels, neighbours=neighbours)
 
 
 def regions_at(arguments: Arguments) -> dict[str, Any]:
     """The regions of `x` by the map of `k` regions of the model `state`."""
+    from massgraph.data.neighbours import given_neighbours
     from massgraph.regions import SpatialRegions
 
-    model, pixels = _model(arguments), pixels_of(arguments)
-    regions = SpatialRegions.of(model, model.look(pixels)).at(whole(as_scalar(arguments["k"])))
-    return _explained(regions, pixels, opened(arguments).axis)
+    model, pixels, source = _model(arguments), pixels_of(arguments), opened(arguments)
+    neighbours = _neighbours(arguments, source.n_pixels)
+    given = None if neighbours is None else given_neighbours(neighbours, source.n_pixels)
+    look = model.look(pixels, given)
+    regions = SpatialRegions.of(model, look).at(whole(as_scalar(arguments["k"])))
+    return _explained(regions, pixels, neighbours, source.axis)
 
 
 def write_regions_h5ad(arguments: Arguments) -> None:
@@ -87,9 +100,21 @@ def _model(arguments: Arguments) -> RegionModel:
     return cast("RegionModel", model_from_bytes(from_r(arguments["state"])))
 
 
+def _neighbours(arguments: Arguments, n_pixels: int) -> sp.csr_matrix | None:
+    given = from_r(arguments["neighbors"])
+    if given is None:
+        return None
+    of, to, weight = (np.atleast_1d(given[name]) for name in ("of", "to", "weight"))
+    places = (of.astype(np.int64) - 1, to.astype(np.int64) - 1)
+    return sp.csr_matrix((weight.astype(np.float64), places), shape=(n_pixels, n_pixels))
+
+
 def _explained(
-    regions: SpatialRegions, pixels: Pixels, axis: NDArray[np.float64] | None
+    regions: SpatialRegions,
+    pixels: Pixels,
+    neighbours: sp.csr_matrix | None,
+    axis: NDArray[np.float64] | None,
 ) -> dict[str, Any]:
     from massgraph.r.region_results import region_values
 
-    return region_values(regions.segment(pixels), regions, axis)
+    return region_values(regions.segment(pixels, neighbours=neighbours), regions, axis)

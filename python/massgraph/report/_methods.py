@@ -109,8 +109,9 @@ def _neighbours(parameters: dict[str, Any]) -> Iterator[str]:
         yield "Each pixel was assigned by itself, whatever its neighbours."
     elif parameters["field_strength"]:
         reach = f"{parameters['radius']:g} pixel{'s' if parameters['radius'] != 1 else ''}"
+        which = "as given" if parameters["neighbours_given"] else f"up to {reach} away"
         yield (
-            f"Pixels in doubt were decided by their neighbours, up to {reach} away, through a "
+            f"Pixels in doubt were decided by their neighbours, {which}, through a "
             f"Potts field of strength {parameters['field_strength']:g}."
         )
     else:

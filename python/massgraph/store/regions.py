@@ -86,6 +86,7 @@ def _config(model: RegionModel) -> dict[str, Any]:
         "relations": None if origin.relations is None else origin.relations.to_dict(),
         "random_state": origin.random_state,
         "begun": origin.begun,
+        "neighbours_given": origin.neighbours_given,
         "mz": None if origin.mz is None else origin.mz.tolist(),
         "polarity": model.polarity,
         "fingerprint": origin.fingerprint,
@@ -132,7 +133,8 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
     settings = _settings(config["settings"])
     check_polarity(config)
     check_seed(config)
-    check(type(config["begun"]) is bool, config, "begun", "neither true nor false")
+    for name in ("begun", "neighbours_given"):
+        check(type(config[name]) is bool, config, name, "neither true nor false")
     if config["fingerprint"] is not None:
         check_digest(config, "fingerprint")
     check_region_data(config["provenance"])
@@ -150,6 +152,7 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
         relations=None if relations is None else relations_of(relations),
         random_state=config["random_state"],
         begun=config["begun"],
+        neighbours_given=config["neighbours_given"],
         mz=mz_of(config),
     )
     layout = _layout(config["axis"]["n_ions"], config["sizes"], n_tensors)
@@ -312,6 +315,7 @@ REGIONS = Kind(
             "relations",
             "random_state",
             "begun",
+            "neighbours_given",
             "mz",
             "polarity",
             "fingerprint",

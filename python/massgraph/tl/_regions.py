@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from massgraph._util.errors import InputTypeError
+from massgraph._util.errors import InputError, InputTypeError
 from massgraph.io.anndata import from_anndata
 from massgraph.io.h5ad import findings_per_pixel, findings_tables
 from massgraph.learn.regions import RegionModel
@@ -32,6 +32,7 @@ def regions(
     batch_key: str | None = None,
     coordinates: str | None = "auto",
     polarity: str | None = None,
+    neighbours_key: str | None = None,
     explain: bool = True,
     return_model: bool = False,
     **settings: Any,
@@ -51,6 +52,9 @@ def regions(
     batch_key
         Column of `obs` with the run of each pixel, `run` of `massgraph.from_anndata`. Regions are
         those of all runs together.
+    neighbours_key
+        Matrix of `obsp` with how much each pixel counts for each other one, such as
+        ``"spatial_connectivities"`` of squidpy. Default: the pixels within `radius`, all alike.
     explain
         Whether to test which molecules define the regions, and how sure these are, which takes
         about twice as long as finding them.
@@ -117,10 +121,16 @@ def regions(
     spectra = from_anndata(
         adata, layer=layer, mz=mz, run=batch_key, coordinates=coordinates, polarity=polarity
     )
-    estimator.fit(spectra)
-    segmentation = estimator.segment(spectra, explain=explain)
+    neighbours = None
+    if neighbours_key is not None:
+        if neighbours_key not in adata.obsp:
+            msg = f"obsp has no {neighbours_key!r}: there are {sorted(adata.obsp)}"
+            raise InputError(msg)
+        neighbours = adata.obsp[neighbours_key]
+    estimator.fit(spectra, neighbours=neighbours)
+    segmentation = estimator.segment(spectra, explain=explain, neighbours=neighbours)
     molecule = _molecules(estimator.region_model_, adata.var[mz].to_numpy(dtype=np.float64))
-    components = estimator.transform(spectra)
+    components = estimator.transform(spectra, neighbours=neighbours)
     # All is known before the first of it is written: an object is never changed by halves.
     _write_obs(adata, segmentation, key_added)
     adata.obsm[f"X_{key_added}"] = components

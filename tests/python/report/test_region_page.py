@@ -401,6 +401,7 @@ def test_methods_say_what_was_done() -> None:
         ({"covariance_found": "scaled", "begun": True}, "of these labels", "more were searched"),
         ({"begun": True}, "fitted from the labels that were given, with one", "many starts"),
         ({"covariance_found": "own"}, "a covariance for each region", "one covariance for all"),
+        ({"neighbours_given": True}, "neighbours, as given, through", "away"),
         ({"radius": 2.5}, "up to 2.5 pixels away", "1 pixel away"),
     ],
 )

@@ -311,6 +311,7 @@ def test_half_a_model(folder: Path, name: str) -> None:
         (lambda c: c.update(relations={}), "relations need the fields"),
         (lambda c: c.update(random_state=-1), "random_state is no whole number"),
         (lambda c: c.update(begun=1), "begun is neither true nor false: 1"),
+        (lambda c: c.update(neighbours_given=None), "neighbours_given is neither true nor false"),
         (lambda c: c.update(mz=["500"]), "mz is no list of numbers"),
         (lambda c: c.update(mz=[2.0, 1.0]), "does not ascend"),
         (lambda c: c.update(polarity="neutral"), "polarity is none of"),
