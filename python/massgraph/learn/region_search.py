@@ -141,7 +141,7 @@ def find_regions(
         mixture = _begun(pixels, _of_tissue(init, image)[inner], wanted)
     searched = rng if init is None else None
     mixture = _with_covariance(pixels, mixture, settings.covariance, searched)
-    if searched and mixture.kind != "shared":
+    if searched is not None and mixture.kind != "shared":
         mixture = _clearer(pixels, mixture, settings.covariance, rng)
     if mixture.kind != "shared":
         path = tuple(pixels.fit(one, mixture.kind) for one in path)
@@ -312,8 +312,8 @@ def _clearer(
 ) -> Mixture:
     """The mixture, or as many regions that are further apart: two more, and these joined again.
 
-    Only where regions scatter unlike: where all scatter alike, halves of one are never further
-    apart than regions are.
+    Only where regions scatter unlike: elsewhere none is wide enough for the likelihood to favour
+    its halves, and joining two was worse wherever it changed a map.
     """
     n_regions = len(mixture)
     if n_regions < 2 or len(pixels.seen) < FEWEST_PIXELS * (n_regions + MORE):

@@ -14,6 +14,7 @@ import massgraph as mg
 from cli_runs import Run, assert_refused, tree
 from imzml_builder import Builder, Pixel
 from massgraph.cli import inputs, main
+from massgraph.learn.region_search import CHOICES
 from massgraph.simulation.simulate import Simulation
 
 run, simulation, data = cli_runs.run, cli_runs.simulation, cli_runs.data
@@ -231,6 +232,16 @@ def test_wrong_words(
         main(["segment", str(data / "run1.imzML"), "--out", str(tmp_path / "out"), *words])
     assert exit_.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["features", "covariance"])
+def test_the_words_of_an_option_are_those_of_python(
+    option: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["segment", str(data / "run1.imzML"), "--out", str(tmp_path), f"--{option}", "none"])
+    said = capsys.readouterr().err.rsplit("choose from", 1)[1]
+    assert [word.strip(" ')\n") for word in said.split(",")] == list(CHOICES[option])
 
 
 def test_more_regions_than_pixels(run: Run, data: Path, tmp_path: Path) -> None:

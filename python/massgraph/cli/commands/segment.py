@@ -51,9 +51,10 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--covariance",
-        choices=("auto", "shared", "own"),
+        choices=("auto", "shared", "scaled", "own"),
         default="auto",
-        help="whether regions scatter alike, or each in its own way (auto: what the data show)",
+        help="whether regions scatter alike, by more or less each, or each in its own way "
+        "(auto: what the data show)",
     )
     parser.add_argument(
         "--radius", type=radius, default=1.0, help="reach of the neighbourhood in pixels (1)"
