@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from massgraph.learn.mixture import Mixture, mixture_of
 
-__all__ = ["CLEAR", "FARTHER", "clearly_apart", "joined_by_separation"]
+__all__ = ["CLEAR", "FARTHER", "LEAST_SHARE", "clearly_apart", "joined_by_separation"]
 
 Floats = NDArray[np.float64]
 
@@ -19,6 +19,9 @@ CLEAR = 5.0
 """Deviations between regions: one pixel in 161 lies nearer to the other of two."""
 FARTHER = 1.1
 """Times as far apart: less is within what two fits differ by."""
+FEWEST_PIXELS = 3  # for each component: fewer are outliers, which are further away than anything
+LEAST_SHARE = 0.03
+"""Of the pixels, for each region: many outliers are outliers, too."""
 
 
 def joined_by_separation(
@@ -68,22 +71,23 @@ def joined_by_separation(
 def clearly_apart(mixture: Mixture, n_pixels: int, other: Mixture) -> bool:
     """Whether the regions of a mixture are clearly apart, and more so than those of another.
 
-    The two that are least apart count. A region of fewer pixels than there are components is no
-    region: outliers are further away than anything else.
+    The two that are least apart count. A region of fewer than three pixels for each component, or
+    than 3 % of all, is none.
 
     Examples
     --------
     >>> import numpy as np
     >>> from massgraph.learn.least_apart import clearly_apart
     >>> from massgraph.learn.mixture import mixture_of
-    >>> Z = np.array([[0.0], [0.2], [1.0], [1.2], [9.0], [9.2]])
-    >>> halves = mixture_of(Z, np.eye(2)[[0, 0, 1, 1, 1, 1]])
-    >>> clearly_apart(mixture_of(Z, np.eye(2)[[0, 0, 0, 0, 1, 1]]), 6, halves)
+    >>> Z = np.array([0.0, 0.1, 0.2, 1.0, 1.1, 1.2, 9.0, 9.1, 9.2])[:, None]
+    >>> halves = mixture_of(Z, np.eye(2)[np.repeat([0, 1], [3, 6])])
+    >>> clearly_apart(mixture_of(Z, np.eye(2)[np.repeat([0, 1], [6, 3])]), 9, halves)
     True
     """
     least = _least(mixture)
     smallest = mixture.weight.min() * n_pixels
-    return bool(least >= max(CLEAR, FARTHER * _least(other)) and smallest >= mixture.mean.shape[1])
+    enough = smallest >= max(FEWEST_PIXELS * mixture.mean.shape[1], LEAST_SHARE * n_pixels)
+    return bool(enough and least >= max(CLEAR, FARTHER * _least(other)))
 
 
 def _least(mixture: Mixture) -> float:

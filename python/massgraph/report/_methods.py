@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from massgraph.learn.least_apart import CLEAR, FARTHER
+from massgraph.learn.least_apart import CLEAR, FARTHER, LEAST_SHARE
 from massgraph.learn.mixture_path import number_of_regions
 from massgraph.learn.region_search import MORE
 
@@ -94,7 +94,8 @@ def _fit(parameters: dict[str, Any], version: str) -> Iterator[str]:
         yield (
             f"As regions scatter unlike, {MORE} more were searched as well and those least apart "
             f"joined again; these were taken if they were {CLEAR:g} deviations apart and "
-            f"{FARTHER:g} times as far as those of the search for the number itself."
+            f"{FARTHER:g} times as far as those of the search for the number itself, and none had "
+            f"less than {LEAST_SHARE:.0%} of the pixels."
         )
     if parameters["brightness_given"]:
         yield (

@@ -86,3 +86,21 @@ def test_small_shapes_are_told_apart_rather_than_a_background_halved():
     spectra, truth = shapes_on_noise(0)
     found = mg.SpatialRegions(3, random_state=0).fit_predict(spectra)
     assert adjusted_rand_score(truth, found) > 0.95
+
+
+@pytest.mark.parametrize(("n_few", "taken"), [(4, False), (8, False), (40, True)])
+def test_a_few_pixels_that_are_far_away_are_no_region(n_few, taken):
+    # 8 are too few for 3 components, and 8 of 400 less than 3 %.
+    Z = np.random.default_rng(1).normal(size=(400, 3))
+    Z[:n_few] += 40.0
+    few = np.arange(400) >= n_few
+    halves = mixture_of(Z, np.eye(2)[(Z[:, 0] > 0).astype(int)])
+    assert clearly_apart(mixture_of(Z, np.eye(2)[few.astype(int)]), 400, halves) is taken
+
+
+def test_many_outliers_of_a_large_image_are_no_region():
+    Z = np.random.default_rng(1).normal(size=(5000, 3))
+    Z[:100] += 40.0
+    far = (np.arange(5000) >= 100).astype(int)
+    halves = mixture_of(Z, np.eye(2)[(Z[:, 0] > 0).astype(int)])
+    assert not clearly_apart(mixture_of(Z, np.eye(2)[far]), 5000, halves)
