@@ -69,8 +69,8 @@ evenWhereMissing <- function(probability) {
 #' @rdname SpatialRegions-methods
 #' @export
 setMethod("predict", "SpatialRegions", function(object, newdata, type = c("response", "class"),
-        ..., neighbors = NULL, weights = NULL, verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
-        BPPARAM = getCardinalBPPARAM()) {
+        ..., neighbors = NULL, weights = NULL, verbose = getCardinalVerbose(),
+        chunkopts = list(), nchunks = NULL, BPPARAM = getCardinalBPPARAM()) {
     type <- match.arg(type)
     checkDots(..., also = names(formals()))
     if (missing(newdata))

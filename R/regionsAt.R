@@ -27,8 +27,8 @@ NULL
 #' @rdname regionsAt
 #' @export
 setMethod("regionsAt", "SpatialRegions", function(object, k, data, ...,
-        neighbors = NULL, weights = NULL, verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
-        BPPARAM = getCardinalBPPARAM()) {
+        neighbors = NULL, weights = NULL, verbose = getCardinalVerbose(),
+        chunkopts = list(), nchunks = NULL, BPPARAM = getCardinalBPPARAM()) {
     checkDots(..., also = names(formals()))
     checkCounts(k, "k", several = FALSE)
     checkPixels(object)

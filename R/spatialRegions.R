@@ -103,11 +103,11 @@ setMethod("spatialRegions", "SpectralImagingData", function(x, r = 1, k = NULL, 
         relations = relationsTable(relations), random_state = seedOf(random_state))
     if (verbose)
         message("finding regions of ", numberOfPixels(x), " pixels")
-    fitted <- function(rows) callPython("fit_regions", list(x = x, grid = rows, init = init,
+    fitRows <- function(rows) callPython("fit_regions", list(x = x, grid = rows, init = init,
         settings = settings, neighbors = neighborPairs(x, rows$r[1L], neighbors, weights),
         polarity = polarity, pixels_per_block = pixelsPerBlock(x, chunkopts, nchunks)))
     # Weights are of the neighbors within one reach.
-    values <- unlist(lapply(split(grid, factor(grid$r, unique(grid$r))), fitted), recursive = FALSE,
+    values <- unlist(lapply(split(grid, factor(grid$r, unique(grid$r))), fitRows), recursive = FALSE,
         use.names = FALSE)
     fits <- lapply(values, regionsOfImage, x = x)
     if (verbose)

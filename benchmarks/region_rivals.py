@@ -28,7 +28,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import kneighbors_graph
 
 import massgraph as mg
-from massgraph.data.neighbours import neighbour_pairs, neighbour_shares
+from massgraph.data.neighbours import Neighbours
 
 DIMENSIONS = (5, 10, 15, 30)
 RADII = (1, 2)
@@ -63,14 +63,14 @@ def centred(X: Floats, spectra: mg.Spectra) -> Floats:
 
 def smooth(X: Floats, spectra: mg.Spectra, radius: int) -> Floats:
     """Mean over a pixel and its neighbours, the step of NichePCA."""
-    pairs = neighbour_pairs(spectra, radius)
-    counts = np.bincount(pairs.ravel(), minlength=len(X))[:, None]
-    return np.asarray((X + counts * (neighbour_shares(pairs, len(X)) @ X)) / (1 + counts))
+    beside = Neighbours.within(spectra, radius)
+    counts = np.bincount(beside.pairs.ravel(), minlength=len(X))[:, None]
+    return np.asarray((X + counts * (beside.shares() @ X)) / (1 + counts))
 
 
 def beside(X: Floats, spectra: mg.Spectra, weight: float) -> Floats:
     """Scaled features and those of the neighbourhood, weighted as BANKSY does."""
-    around = neighbour_shares(neighbour_pairs(spectra, 2), len(X)) @ X
+    around = Neighbours.within(spectra, 2).shares() @ X
     scaled = [Y / np.maximum(Y.std(axis=0), 1e-9) for Y in (X, around)]
     return np.hstack([np.sqrt(1 - weight) * scaled[0], np.sqrt(weight) * scaled[1]])
 

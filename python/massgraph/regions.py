@@ -346,10 +346,11 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             As for `predict`.
         """
         check_is_fitted(self, "region_model_")
-        pixels, beside = self._read(X, neighbours)
-        return describe_regions(
-            self.region_model_, pixels, self.region_model_.names, neighbours=beside
-        )
+        return self._describe(*self._read(X, neighbours))
+
+    def _describe(self, pixels: Pixels, beside: Neighbours | None) -> RegionFindings:
+        model = self.region_model_
+        return describe_regions(model, pixels, model.names, neighbours=beside)
 
     def segment(
         self,
@@ -379,7 +380,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             self.region_model_.names,
             self.region_model_.probability(pixels, beside),
             reference=reference,
-            findings=self.findings(pixels, neighbours=neighbours) if explain else None,
+            findings=self._describe(pixels, beside) if explain else None,
             parameters=self.summary(),
         )
 

@@ -49,7 +49,7 @@ def test_only_ratios_of_weights_count(spectra):
 
 def test_weights_share_out_what_neighbours_say():
     beside = given_neighbours(np.array([[0, 3, 1], [3, 0, 0], [1, 0, 0]]), 3)
-    np.testing.assert_allclose(beside.shares(3).toarray()[0], [0, 0.75, 0.25])
+    np.testing.assert_allclose(beside.shares().toarray()[0], [0, 0.75, 0.25])
     kept = beside.among(np.array([True, False, True]))
     assert kept.pairs.tolist() == [[0, 1]]
     assert kept.weight.tolist() == [1.0]
@@ -133,7 +133,7 @@ def test_pixels_without_places_are_refused(spectra):
 def test_nobody_has_neighbours():
     lonely = given_neighbours(np.zeros((4, 4)), 4)
     assert len(lonely) == 0
-    assert lonely.shares(4).nnz == 0
+    assert lonely.shares().nnz == 0
     assert len(Neighbours.within(mg.simulate("tiny", n_runs=1).spectra, None)) == 0
 
 

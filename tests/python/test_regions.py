@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 
 import massgraph as mg
-from massgraph.data.neighbours import neighbour_pairs, neighbour_shares
+from massgraph.data.neighbours import Neighbours
 
 
 def tissue(**settings):
@@ -101,7 +101,7 @@ def test_components_have_unit_noise(image, fitted):
     place = image[0].coordinates
     # Of the edge, where off-tissue pixels are neighbours, nothing was learnt.
     off = (fitted.labels_ == fitted.off_tissue_).astype(float)
-    inner = (neighbour_shares(neighbour_pairs(image[0]), len(off)) @ off + off) == 0
+    inner = (Neighbours.within(image[0], 1).shares() @ off + off) == 0
     beside = (np.diff(place[:, 0]) == 1) & inner[1:] & inner[:-1]
     assert np.diff(Z, axis=0)[beside].var() / 2 == pytest.approx(1.0, abs=0.2)
 

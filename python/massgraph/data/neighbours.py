@@ -19,9 +19,7 @@ __all__ = [
     "Neighbours",
     "given_neighbours",
     "neighbour_pairs",
-    "neighbour_shares",
     "neighbours_around",
-    "pairs_among",
 ]
 
 AROUND = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
@@ -36,6 +34,8 @@ class Neighbours:
     ----------
     pairs
         int64, ``(n_pairs, 2)``, each pair once.
+    n_pixels
+        Number of pixels, with neighbours or without.
     weight
         Positive, ``(n_pairs,)``; None where all count alike.
 
@@ -43,14 +43,15 @@ class Neighbours:
     --------
     >>> import numpy as np
     >>> from massgraph.data.neighbours import Neighbours
-    >>> beside = Neighbours(np.array([[0, 1], [1, 2]]), np.array([1.0, 3.0]))
-    >>> (beside.shares(3) @ np.array([8.0, 0.0, 4.0])).tolist()
-    [0.0, 5.0, 0.0]
-    >>> beside.among(np.array([False, True, True])).pairs.tolist()
+    >>> beside = Neighbours(np.array([[0, 1], [1, 2]]), 4)
+    >>> (beside.shares() @ np.array([2.0, 5.0, 4.0, 7.0])).tolist()
+    [5.0, 3.0, 5.0, 0.0]
+    >>> beside.among(np.array([False, True, True, True])).pairs.tolist()
     [[0, 1]]
     """
 
     pairs: NDArray[np.int64]
+    n_pixels: int
     weight: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
@@ -59,22 +60,28 @@ class Neighbours:
     @classmethod
     def within(cls, spectra: Spectra, radius: float | None) -> Neighbours:
         """Those that `neighbour_pairs` finds; nobody has any where `radius` is None."""
-        if radius is None:
-            return cls(np.empty((0, 2), dtype=np.int64))
-        return cls(neighbour_pairs(spectra, radius))
+        nobody = np.empty((0, 2), dtype=np.int64)
+        pairs = nobody if radius is None else neighbour_pairs(spectra, radius)
+        return cls(pairs, spectra.n_pixels)
 
     def among(self, kept: NDArray[np.bool_]) -> Neighbours:
         """Those of which both pixels are kept, by their places among the kept ones."""
-        weight = self.weight
-        both = None if weight is None else weight[kept[self.pairs].all(axis=1)]
-        return Neighbours(pairs_among(self.pairs, kept), both)
+        both = kept[self.pairs].all(axis=1)
+        place = np.cumsum(kept) - 1
+        weight = None if self.weight is None else self.weight[both]
+        return Neighbours(place[self.pairs[both]], int(kept.sum()), weight)
 
-    def shares(self, n_pixels: int) -> sp.csr_matrix:
+    def shares(self) -> sp.csr_matrix:
         """Matrix that takes values of pixels to the means over their neighbours.
 
-        Shape ``(n_pixels, n_pixels)``; rows sum to one, those of lonely pixels to zero.
+        float64, shape ``(n_pixels, n_pixels)``; rows sum to one, those of lonely pixels to zero.
         """
-        return neighbour_shares(self.pairs, n_pixels, self.weight)
+        first, second = np.concatenate([self.pairs, self.pairs[:, ::-1]]).T
+        values = np.ones(first.size) if self.weight is None else np.tile(self.weight, 2)
+        beside = sp.csr_matrix((values, (first, second)), shape=(self.n_pixels, self.n_pixels))
+        total = np.asarray(beside.sum(axis=1)).ravel()
+        total[total == 0] = 1.0
+        return sp.csr_matrix(sp.diags(1.0 / total) @ beside)
 
 
 def given_neighbours(matrix: Any, n_pixels: int) -> Neighbours:
@@ -118,7 +125,7 @@ def given_neighbours(matrix: Any, n_pixels: int) -> Neighbours:
     there = both.data > 0
     pairs = np.column_stack([both.row[there], both.col[there]]).astype(np.int64)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return Neighbours(pairs[order], both.data[there][order])
+    return Neighbours(pairs[order], n_pixels, both.data[there][order])
 
 
 def neighbour_pairs(spectra: Spectra, radius: float = 1.0) -> NDArray[np.int64]:
@@ -185,56 +192,6 @@ def _pairs_of_run(grid: NDArray[np.float64], radius: float) -> NDArray[np.int64]
     # A tenth of a pixel of slack: stages are not exact.
     pairs = cKDTree(grid).query_pairs(radius + 0.1, p=np.inf, output_type="ndarray")
     return np.sort(pairs.astype(np.int64), axis=1)
-
-
-def pairs_among(pairs: NDArray[np.int64], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The pairs of which both pixels are kept, by their places among the kept ones.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from massgraph.data.neighbours import pairs_among
-    >>> kept = np.array([True, False, True, True])
-    >>> pairs_among(np.array([[0, 1], [2, 3]]), kept).tolist()
-    [[1, 2]]
-    """
-    place = np.cumsum(kept) - 1
-    return np.asarray(place[pairs[kept[pairs].all(axis=1)]])
-
-
-def neighbour_shares(
-    pairs: NDArray[np.int64], n_pixels: int, weight: NDArray[np.float64] | None = None
-) -> sp.csr_matrix:
-    """Matrix that takes values of pixels to the means over their neighbours.
-
-    Parameters
-    ----------
-    pairs
-        As `neighbour_pairs` gives them.
-    n_pixels
-        Number of pixels.
-    weight
-        How much each pair counts, ``(n_pairs,)``; None where all count alike.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix
-        float64, shape ``(n_pixels, n_pixels)``; rows sum to one, those of lonely pixels to zero.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from massgraph.data.neighbours import neighbour_shares
-    >>> shares = neighbour_shares(np.array([[0, 1], [1, 2]]), 4)
-    >>> (shares @ np.array([2.0, 5.0, 4.0, 7.0])).tolist()
-    [5.0, 3.0, 5.0, 0.0]
-    """
-    first, second = np.concatenate([pairs, pairs[:, ::-1]]).T
-    values = np.ones(first.size) if weight is None else np.tile(weight, 2)
-    beside = sp.csr_matrix((values, (first, second)), shape=(n_pixels, n_pixels))
-    total = np.asarray(beside.sum(axis=1)).ravel()
-    total[total == 0] = 1.0
-    return sp.csr_matrix(sp.diags(1.0 / total) @ beside)
 
 
 def neighbours_around(spectra: Spectra) -> NDArray[np.int64]:

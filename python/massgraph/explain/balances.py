@@ -67,13 +67,13 @@ def adduct_balances(
     Examples
     --------
     >>> import massgraph as mg
-    >>> from massgraph.data.neighbours import neighbour_pairs, neighbour_shares
+    >>> from massgraph.data.neighbours import Neighbours
     >>> from massgraph.encode.learn_axis import learn_axis
     >>> from massgraph.explain.balances import adduct_balances
     >>> from massgraph.learn.region_image import ion_blocks
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
     >>> axis, relations = learn_axis(spectra), mg.default_relations("positive")
-    >>> shares = neighbour_shares(neighbour_pairs(spectra), spectra.n_pixels)
+    >>> shares = Neighbours.within(spectra, 1).shares()
     >>> found = adduct_balances(ion_blocks(axis, spectra), axis, relations, shares)
     >>> found.table["relation"].tolist(), found.images.shape[0]
     (['Na-H', 'K-H', 'K-Na'], 144)

@@ -79,7 +79,7 @@ def describe_regions(
     name = np.asarray(names, dtype=object)
     regions["nearest"] = [None if k < 0 else name[k] for k in regions["nearest"]]
     shown = _shown(molecules)
-    shares = image.neighbours.shares(len(label))
+    shares = image.neighbours.shares()
     balances = adduct_balances(
         ion_blocks(model.axis, X, "adduct balances"), model.axis, model.relations, shares
     )

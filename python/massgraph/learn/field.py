@@ -35,17 +35,17 @@ def smoothed(log_joint: Floats, shares: sp.csr_matrix, strength: float) -> Float
     log_joint
         ``(n_pixels, n_regions)``, of the mixture.
     shares
-        `massgraph.data.neighbours.neighbour_shares`.
+        `massgraph.data.neighbours.Neighbours.shares`.
     strength
         0 leaves each pixel to itself.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from massgraph.data.neighbours import neighbour_shares
+    >>> from massgraph.data.neighbours import Neighbours
     >>> from massgraph.learn.field import smoothed
     >>> doubtful = np.array([[2.0, 0.0], [-0.2, 0.0], [2.0, 0.0]])  # the one in the middle
-    >>> shares = neighbour_shares(np.array([[0, 1], [1, 2]]), 3)
+    >>> shares = Neighbours(np.array([[0, 1], [1, 2]]), 3).shares()
     >>> [smoothed(doubtful, shares, b).argmax(axis=1).tolist() for b in (0.0, 2.0)]
     [[0, 1, 0], [0, 0, 0]]
     """
@@ -75,12 +75,12 @@ def field_strength(log_joint: Floats, weight: Floats, shares: sp.csr_matrix) -> 
     Examples
     --------
     >>> import numpy as np
-    >>> from massgraph.data.neighbours import neighbour_shares
+    >>> from massgraph.data.neighbours import Neighbours
     >>> from massgraph.learn.field import field_strength
     >>> row = np.repeat([0, 1, 0], 40)  # three stretches
     >>> log_joint = np.where(np.arange(2) == row[:, None], 0.0, -6.0)
     >>> beside = np.column_stack([np.arange(119), np.arange(1, 120)])
-    >>> field_strength(log_joint, np.array([0.5, 0.5]), neighbour_shares(beside, 120))
+    >>> field_strength(log_joint, np.array([0.5, 0.5]), Neighbours(beside, 120).shares())
     6.0
     """
     found = softmax(log_joint, axis=1)
@@ -109,10 +109,10 @@ def coherence(
     Examples
     --------
     >>> import numpy as np
-    >>> from massgraph.data.neighbours import neighbour_shares
+    >>> from massgraph.data.neighbours import Neighbours
     >>> from massgraph.learn.field import coherence
     >>> halves, checks = np.repeat([0, 1], 20), np.tile([0, 1], 20)
-    >>> shares = neighbour_shares(np.column_stack([np.arange(39), np.arange(1, 40)]), 40)
+    >>> shares = Neighbours(np.column_stack([np.arange(39), np.arange(1, 40)]), 40).shares()
     >>> one, other = (np.where(np.arange(2) == x[:, None], 0.0, -6.0) for x in (halves, checks))
     >>> even = np.array([0.5, 0.5])
     >>> coherence(one, even, shares) > coherence(other, even, shares)

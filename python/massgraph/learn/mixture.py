@@ -14,9 +14,9 @@ __all__ = ["COVARIANCES", "Mixture", "fit_mixture", "mixture_of", "mixture_of_la
 Floats = NDArray[np.float64]
 
 COVARIANCES = {
-    "shared": "one for all regions",
-    "scaled": "one for all regions, up to a factor of each",
-    "own": "one for each region",
+    "shared": "one covariance for all regions",
+    "scaled": "one covariance for all regions, up to a factor of each",
+    "own": "a covariance for each region",
 }
 """Kinds of covariance, and what each is."""
 
@@ -236,8 +236,8 @@ def _maximised(
     found = _given(size / size.sum(), mean, each, width - covariates)
     if covariance != "scaled":
         return found
-    alike = before is not None and len(before.covariance) == 1
-    return _scaled(Z, responsibility, moments, found, before if before and alike else found)
+    start = found if before is None or len(before.covariance) > 1 else before
+    return _scaled(Z, responsibility, moments, found, start)
 
 
 def _scaled(

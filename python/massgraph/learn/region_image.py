@@ -92,10 +92,6 @@ class RegionImage:
         """The same pixels by some of the features."""
         return replace(self, amounts=self.amounts[:, columns])
 
-    def shares_among(self, kept: NDArray[np.bool_]) -> sp.csr_matrix:
-        """Means over neighbours, among the pixels that are kept."""
-        return self.neighbours.among(kept).shares(int(kept.sum()))
-
 
 def read_image(
     X: Pixels,
@@ -270,8 +266,7 @@ def _off_probability(
     found = np.where(known, 0.0, np.nan)
     if off_tissue is not None and known.any():
         joint = off_tissue.log_joint(richness[known, None])
-        shares = neighbours.among(known).shares(int(known.sum()))
-        found[known] = smoothed(joint, shares, STRONG)[:, 0]
+        found[known] = smoothed(joint, neighbours.among(known).shares(), STRONG)[:, 0]
     return found
 
 
@@ -281,7 +276,7 @@ def _inner_tissue(off: Floats, where: Spectra | None) -> NDArray[np.bool_]:
     if where is None or tissue.sum() == (off >= 0).sum():
         return tissue
     # A pixel at the edge is tissue in part: left in, edges become a region of their own.
-    near = Neighbours.within(where, 1).shares(len(off))
+    near = Neighbours.within(where, 1).shares()
     edge = near @ np.asarray(off >= 0.5, dtype=np.float64) > 0
     inner = np.asarray(tissue & ~edge)
     return inner if 2 * inner.sum() >= tissue.sum() else tissue

@@ -123,7 +123,7 @@ def find_regions(
     """
     inner = image.inner
     neighbours = image.neighbours.among(inner)
-    beside, shares = neighbours.pairs, neighbours.shares(int(inner.sum()))
+    beside, shares = neighbours.pairs, neighbours.shares()
     run = image.run[inner] if settings.run_offsets else None
     components = learn_components(image.amounts[inner], beside, rng, run)
     Z = components_of(image, components, settings)[inner]
@@ -177,7 +177,7 @@ def components_of(image: RegionImage, components: Components, settings: RegionSe
     Z = components.transform(image.amounts)
     tissue = image.tissue
     if image.kept < 1:
-        shares = image.shares_among(tissue)
+        shares = image.neighbours.among(tissue).shares()
         beside = np.diff(shares.indptr) > 0
         around = shares @ Z[tissue]
         rows = np.flatnonzero(tissue)[beside]
@@ -321,9 +321,9 @@ def _clearer(
     more = pixels.search(n_regions + MORE, rng, "shared", ())
     more = _with_covariance(pixels, more, covariance, rng)
     kind = "scaled" if covariance == "auto" else covariance
-    probability = more.log_joint(pixels.Z)
-    strength = field_strength(probability, more.weight, pixels.shares)
-    probability = smoothed(probability, pixels.shares, strength)
+    log_joint = more.log_joint(pixels.Z)
+    strength = field_strength(log_joint, more.weight, pixels.shares)
+    probability = smoothed(log_joint, pixels.shares, strength)
     joined = joined_by_separation(pixels.Z, probability, more, n_regions, kind)
     joined = pixels.fit(joined, kind)
     return joined if clearly_apart(joined, len(pixels.Z), mixture) else mixture

@@ -210,7 +210,7 @@ class RegionModel:
         found = np.full((len(look.off), len(self.mixture)), np.nan)
         found[known] = softmax(joint, axis=1)
         if self.strength and tissue.any():
-            shares = look.neighbours.among(tissue).shares(int(tissue.sum()))
+            shares = look.neighbours.among(tissue).shares()
             found[tissue] = smoothed(joint[tissue[known]], shares, self.strength)
         if self.off_tissue is None:
             return found

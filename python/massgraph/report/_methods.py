@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from massgraph.learn.least_apart import CLEAR, FARTHER, LEAST_SHARE
+from massgraph.learn.mixture import COVARIANCES
 from massgraph.learn.mixture_path import number_of_regions
 from massgraph.learn.region_search import MORE
 
@@ -14,12 +15,6 @@ if TYPE_CHECKING:
     from massgraph.segmentation import Segmentation
 
 __all__ = ["best_number", "methods"]
-
-COVARIANCES = {
-    "shared": "one covariance for all regions",
-    "scaled": "one covariance for all regions, up to a factor of each",
-    "own": "a covariance for each region",
-}
 
 
 def best_number(findings: RegionFindings) -> int | None:

@@ -9,8 +9,8 @@ import massgraph as mg
 from massgraph._util.errors import InputError
 from massgraph.data.neighbours import (
     AROUND,
+    Neighbours,
     neighbour_pairs,
-    neighbour_shares,
     neighbours_around,
 )
 
@@ -68,12 +68,12 @@ def test_order_of_pixels_does_not_matter():
 def test_one_pixel_has_none():
     pairs = neighbour_pairs(image([[1, 1]]))
     assert pairs.shape == (0, 2)
-    assert neighbour_shares(pairs, 1).toarray().tolist() == [[0.0]]
+    assert Neighbours(pairs, 1).shares().toarray().tolist() == [[0.0]]
 
 
 def test_shares_are_means():
     place = grid(3, 3)
-    shares = neighbour_shares(neighbour_pairs(image(place)), 9)
+    shares = Neighbours.within(image(place), 1).shares()
     np.testing.assert_allclose(shares @ np.ones(9), 1)
     assert (shares @ np.arange(9.0))[4] == pytest.approx(4.0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from massgraph.data.neighbours import neighbour_shares
+from massgraph.data.neighbours import Neighbours
 from massgraph.learn.field import STRENGTHS, coherence, field_strength, smoothed
 
 
@@ -23,7 +23,7 @@ def noisy(truth, seed=0, distance=2.0):
 
 
 HALVES = np.repeat([[0] * 15 + [1] * 15], 20, axis=0)
-SHARES = neighbour_shares(pairs_of(HALVES.shape), HALVES.size)
+SHARES = Neighbours(pairs_of(HALVES.shape), HALVES.size).shares()
 
 
 def test_neighbours_mend_what_noise_broke():
@@ -45,7 +45,7 @@ def test_a_layer_of_one_pixel_survives():
 
 def test_pixels_without_neighbours_are_left_alone():
     joint = noisy(HALVES)
-    empty = neighbour_shares(np.empty((0, 2), dtype=np.int64), HALVES.size)
+    empty = Neighbours(np.empty((0, 2), dtype=np.int64), HALVES.size).shares()
     np.testing.assert_array_equal(smoothed(joint, empty, 4.0), smoothed(joint, empty, 0.0))
 
 
