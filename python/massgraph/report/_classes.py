@@ -75,6 +75,7 @@ def _summary(segmentation: Segmentation) -> dict[str, Any]:
 
     counts = segmentation.counts()
     total = max(segmentation.n_pixels, 1)
+    decided = segmentation.by_neighbours
     return {
         **measured(segmentation),
         "classes": [
@@ -82,6 +83,7 @@ def _summary(segmentation: Segmentation) -> dict[str, Any]:
             for (name, n), colour in zip(counts.items(), class_colours(len(counts)), strict=True)
         ],
         "labelled": bool(_labelled(segmentation)),
+        "by_neighbours": 0 if decided is None else int(decided.sum()),
         "accuracy": _accuracy(segmentation),
         "chance": decimal(1 / len(segmentation.classes), 2),
     }

@@ -289,6 +289,17 @@ def test_unseen_pixels_come_first(fitted: Segmentation, tmp_path: Path) -> None:
     assert sum(number(row[-2]) for row in rows) == unseen.sum()
 
 
+def test_pixels_that_neighbours_decided_are_said(fitted: Segmentation, tmp_path: Path) -> None:
+    decided = np.arange(fitted.n_pixels) < 3
+    said = "3 pixels got the class of the neighbourhood"
+    assert said in page(replace(fitted, by_neighbours=decided), tmp_path).text("summary")
+    none = replace(fitted, by_neighbours=np.zeros(fitted.n_pixels, dtype=bool))
+    for number_, found in enumerate([none, replace(fitted, by_neighbours=None)]):
+        folder = tmp_path / str(number_)
+        folder.mkdir()
+        assert "neighbourhood" not in page(found, folder).text("summary")
+
+
 def test_model_trained_on_other_pixels(fitted: Segmentation, tmp_path: Path) -> None:
     shown = page(without_explanation(fitted, training=None, validation=None), tmp_path)
     text = shown.text("summary")
