@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import massgraph as mg
 from massgraph.data.neighbours import Neighbours
+from massgraph.simulation.simulate import OFF_TISSUE
 
 
 def tissue(**settings):
@@ -196,6 +198,20 @@ def test_runs_that_differ_by_measurement():
         together = mg.SpatialRegions(n_regions=4, run_offsets=True).fit(spectra)
     score = [adjusted_rand_score(truth.astype(str), found.labels_) for found in (apart, together)]
     assert score[1] > 0.8 > score[0]
+
+
+def test_runs_that_are_of_different_tissue(image):
+    # The cores of an array: each run is one class, and taking its mean off would take that away.
+    spectra, truth = image
+    tissue_ = np.flatnonzero(truth != OFF_TISSUE)
+    name = np.asarray(truth[tissue_], dtype=str)
+    names, codes = np.unique(name, return_inverse=True)
+    cores = replace(spectra[tissue_], run_names=tuple(names.tolist()), run_codes=codes)
+    with pytest.warns(UserWarning, match="lies in one run"):
+        found = mg.SpatialRegions(n_regions=len(set(name))).fit(cores)
+    assert adjusted_rand_score(name, found.labels_) > 0.95
+    offset = mg.SpatialRegions(n_regions=len(set(name)), run_offsets=True).fit(cores)
+    assert adjusted_rand_score(name, offset.labels_) < 0.1
 
 
 # -------------------------------------------------------------------- like an enemy
