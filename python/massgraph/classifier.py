@@ -57,11 +57,18 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     preset
         ``"default"``, or ``"published"``: the network and the training of La Rocca et al. (JASMS
         2025, 10.1021/jasms.5c00055), unchanged.
+    effort
+        ``"fast"``: the branches in closed form, ``"axis"`` and ``"family"``. ``"default"``: the
+        nets, ``"relational"`` and ``"peak"``, too, where 100 pixels of each class or more are
+        labelled and a first net tells held-out pixels better. ``"thorough"``: all four. Settings
+        of nets, `hidden`, `batch_norm` and `augment` to `weight_decay`, matter only where nets are
+        trained; ``fitted_.origin.left_out`` and the report name those that were not.
     branches
-        Parts of the sum, of ``"axis"``, ``"family"``, ``"relational"``, ``"peak"`` (all four).
+        Parts of the sum, of the four, in place of an effort; all that are named are fitted.
     folds
-        Number of nets per branch, each trained on all labelled pixels but those of one fold (3);
-        1 for a single net, which holds out `validation_fraction` to stop its training.
+        Number of parts of the labelled pixels that are held out in turn, to weigh the branches;
+        there is one net for each (3, or up to 10 of few pixels without nets). 1 for a single part,
+        which holds out `validation_fraction` to stop the training of a net.
     spatial
         Whether the neighbours of a pixel are asked for its class, too: ``"auto"`` where that tells
         labelled pixels that were held out better, and there are coordinates and folds; True always;
@@ -164,6 +171,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         self,
         *,
         preset: str = "default",
+        effort: str | None = None,
         branches: Sequence[str] | None = None,
         folds: int | None = None,
         spatial: bool | str | None = None,
@@ -192,6 +200,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     ) -> None:
         # Kept as given and checked by `fit`: scikit-learn's clones compare them to the very object.
         self.preset = preset
+        self.effort = effort
         self.branches = branches
         self.folds = folds
         self.spatial = spatial
@@ -361,6 +370,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             given=self._given(),
             random_state=seed_number(self.random_state),
             mz=None if self.mz is None else np.asarray(self.mz, dtype=np.float64),
+            left_out=learnt.left_out,
         )
         return FittedModel(
             encoder=learnt.encoder,

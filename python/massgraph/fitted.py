@@ -26,6 +26,7 @@ from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.calibration import sample_of_runs
 from massgraph.encode.encoder import PeakEncoder
+from massgraph.learn.cross_fit import LeftOut
 from massgraph.learn.inference import model_output, torch_device
 from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.settings import Settings
@@ -93,6 +94,8 @@ class Origin:
         The seed; None for a fresh one.
     mz
         m/z of the columns, where the fit was given a matrix.
+    left_out
+        Branches that the effort of the fit left out, and why.
 
     Examples
     --------
@@ -116,6 +119,7 @@ class Origin:
     given: tuple[str, ...] = ()
     random_state: int | None = None
     mz: NDArray[np.float64] | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     def among(self, rows: NDArray[np.int64], n_pixels: int) -> Origin:
         """The origin of a fit that read some pixels of a source, with masks over all of them."""
@@ -245,7 +249,7 @@ class FittedModel:
         network = self.network
         if not isinstance(network, BranchModel):
             return self.logits(X)[:, None, :]
-        return self.per_pixel(X, lambda b: network.weights[:, None] * network.branch_logits(b))
+        return self.per_pixel(X, network.branch_logits)
 
     def embed(self, X: Pixels) -> NDArray[np.float32]:
         """What the heads of the model read of each pixel, ``(n_pixels, width)``."""
@@ -331,6 +335,7 @@ class FittedModel:
             "polarity": origin.polarity,
             "n_training_pixels": int(origin.training.sum()),
             "n_validation_pixels": int(origin.validation.sum()),
+            "left_out": [one._asdict() for one in origin.left_out],
             "epochs_run": 0 if origin.history is None else len(origin.history),
             "field_strength": 0.0 if self.field is None else self.field.strength,
             **_of_axis(self.encoder.axis),
@@ -504,7 +509,7 @@ def _part_outputs(
     activations: list[NDArray[np.float64]] = []
     for block in batches(part.calibrated.spectra.offsets):
         calibrated = part.calibrated[block]
-        graphs = model.encoder.encode(calibrated)
+        graphs = model.encoder.encode(calibrated, edges=model.network.reads_edges)
         given = partial(
             model_output, model.network, graphs, np.arange(len(graphs)), model.torch_device
         )

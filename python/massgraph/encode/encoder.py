@@ -13,11 +13,10 @@ from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.calibration import RunErrors
 from massgraph.encode.features import feature_names, node_features
-from massgraph.encode.ions import context, ion_nodes, relative_intensity, spread
-from massgraph.encode.molecules import molecule_amounts
+from massgraph.encode.ions import IonNodes, context, ion_nodes, relative_intensity, spread
 from massgraph.encode.settings import EncoderSettings
 from massgraph.graph.batch import PeakGraphs
-from massgraph.graph.builder import Graph, build_graph, build_messages
+from massgraph.graph.builder import Graph, build_graph, build_messages, check_tolerance
 from massgraph.graph.messages import CompactMessages, Messages
 
 __all__ = ["UNIT_OF_MEDIAN", "PeakEncoder", "preprocess"]
@@ -65,9 +64,16 @@ class PeakEncoder:
 
     @classmethod
     def learn(
-        cls, spectra: Spectra, settings: EncoderSettings, axis: MassAxis | None = None
+        cls,
+        given: Spectra | CalibratedSpectra,
+        settings: EncoderSettings,
+        axis: MassAxis | None = None,
     ) -> PeakEncoder:
-        """Feature range and standardisation from preprocessed training spectra."""
+        """Feature range and standardisation from preprocessed training spectra.
+
+        Calibrated ones save that, where there is an axis.
+        """
+        spectra = given if isinstance(given, Spectra) else given.spectra
         if settings.mz_range is not None:
             low, high = settings.mz_range
         else:
@@ -77,7 +83,8 @@ class PeakEncoder:
         mean, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
         nodes, unit = spectra, 1.0
         if axis is not None:
-            ions = ion_nodes(axis, axis.calibrate(spectra))
+            calibrated = axis.calibrate(given) if isinstance(given, Spectra) else given
+            ions = ion_nodes(axis, calibrated)
             nodes = ions.spectra
             if nodes.n_peaks:
                 unit = UNIT_OF_MEDIAN * float(np.median(relative_intensity(axis, ions)))
@@ -133,29 +140,37 @@ class PeakEncoder:
         names = ("tolerance", "tolerance_unit", "rule", "directed")
         return {name: getattr(self.settings, name) for name in names}
 
-    def encode(self, spectra: Spectra | CalibratedSpectra) -> PeakGraphs:
+    def encode(self, spectra: Spectra | CalibratedSpectra, *, edges: bool = True) -> PeakGraphs:
         """Graphs and standardised features of preprocessed spectra.
 
         Where there is an axis, the nodes are the ions of each pixel (`massgraph.encode.ions`), what
         the axis says of them (`massgraph.encode.ions.context`) is among the features, and
         the columns of `massgraph.graph.addresses` follow them: the amount of the ion, its place
-        in the axis, how far it is there, and how much of its molecule there is
-        (`massgraph.encode.molecules`, two columns). Otherwise the nodes are the peaks.
+        in the axis, and how far it is there. Otherwise the nodes are the peaks.
+
+        Edges are left out where nothing reads them, to save their search.
         """
         calibrated = self._calibrated(spectra)
         if self.axis is None:
             peaks = calibrated.spectra
             return PeakGraphs(self._features(peaks), peaks.offsets, self._messages(peaks))
-        ions = ion_nodes(self.axis, calibrated)
-        messages = self._messages(ions.spectra)
-        relative = relative_intensity(self.axis, ions)
-        usual = np.exp(self.axis.level)[ions.ion]
-        molecule = molecule_amounts(
-            ions, relative, usual, messages, self.settings.relations, self.unit
-        )
-        amount = np.log1p(relative / self.unit)
-        address = np.column_stack([amount, ions.ion, ions.weight, *molecule]).astype(np.float32)
+        return self.encode_ions(ion_nodes(self.axis, calibrated), edges=edges)
+
+    def encode_ions(self, ions: IonNodes, *, edges: bool = True) -> PeakGraphs:
+        """As `encode`, of ions that are known; for encoders that have an axis."""
+        if self.axis is None:
+            msg = "an encoder without an axis knows no ions: use `encode`"
+            raise ValueError(msg)
+        amount = np.log1p(relative_intensity(self.axis, ions) / self.unit)
+        address = np.column_stack([amount, ions.ion, ions.weight]).astype(np.float32)
         known = self._features(ions.spectra), context(self.axis, ions), address
+        if edges:
+            messages: Messages | CompactMessages = self._messages(ions.spectra)
+        else:
+            settings = self.settings
+            tolerance = settings.tolerance, settings.tolerance_unit
+            check_tolerance(ions.spectra, settings.relations, *tolerance)
+            messages = CompactMessages.none(ions.spectra.n_pixels)
         return PeakGraphs(np.concatenate(known, axis=1), ions.spectra.offsets, messages)
 
     def _messages(self, nodes: Spectra) -> Messages | CompactMessages:

@@ -59,6 +59,18 @@ class IonNodes:
     weight: Floats
     part: sp.csr_matrix
 
+    def kept(self, which: NDArray[np.bool_]) -> IonNodes:
+        """Some of the nodes, by a mask."""
+        spectra = self.spectra
+        before = np.concatenate([[0], np.cumsum(which)])
+        kept = spectra._derive(
+            mz=spectra.mz[which],
+            intensity=spectra.intensity[which],
+            offsets=before[spectra.offsets],
+            axis=None,
+        )
+        return IonNodes(kept, self.ion[which], self.weight[which], self.part[which])
+
 
 def ion_nodes(axis: MassAxis, calibrated: CalibratedSpectra) -> IonNodes:
     r"""Merge the peaks of each pixel per ion.

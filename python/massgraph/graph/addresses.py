@@ -14,22 +14,19 @@ __all__ = ["ADDRESS_WIDTH", "Addresses", "addresses"]
 class Addresses(NamedTuple):
     """What is known of each node by its ion, each of shape ``(n_nodes,)``.
 
-    `amount` of the ion, `ion` its place in the axis (int64), `weight` how far it is there,
-    `molecule` the amount of its molecule and `surplus` how much more of it there is than is usual
-    (`massgraph.encode.molecules`).
+    `amount` of the ion, ``log(1 + I / u)`` of its intensity over the brightness of the pixel, `ion`
+    its place in the axis (int64), and `weight` how far it is there (`massgraph.encode.ions`).
 
     Examples
     --------
     >>> from massgraph.graph.addresses import Addresses
     >>> Addresses._fields
-    ('amount', 'ion', 'weight', 'molecule', 'surplus')
+    ('amount', 'ion', 'weight')
     """
 
     amount: torch.Tensor
     ion: torch.Tensor
     weight: torch.Tensor
-    molecule: torch.Tensor
-    surplus: torch.Tensor
 
 
 ADDRESS_WIDTH = len(Addresses._fields)
@@ -45,11 +42,11 @@ def addresses(batch: PeakBatch) -> Addresses:
     >>> from massgraph.graph.addresses import addresses
     >>> from massgraph.graph.batch import PeakGraphs
     >>> from massgraph.graph.messages import CompactMessages
-    >>> features = np.array([[0.5, 2.0, 7.0, 1.0, 3.0, 0.1]], np.float32)
+    >>> features = np.array([[0.5, 2.0, 7.0, 1.0]], np.float32)
     >>> graphs = PeakGraphs(features, np.array([0, 1]), CompactMessages.none(1))
     >>> addresses(graphs.batch(np.array([0]))).ion
     tensor([7])
     """
     # Ions are numbers below 2**24: float32 holds them exactly among the other features.
-    amount, ion, weight, molecule, surplus = batch.features[:, -ADDRESS_WIDTH:].unbind(dim=1)
-    return Addresses(amount, ion.long(), weight, molecule, surplus)
+    amount, ion, weight = batch.features[:, -ADDRESS_WIDTH:].unbind(dim=1)
+    return Addresses(amount, ion.long(), weight)

@@ -22,7 +22,7 @@ from massgraph.graph.search import RULES, allowed_deviation, find_edges
 if TYPE_CHECKING:
     from torch_geometric.data import Batch
 
-__all__ = ["Graph", "build_graph", "build_messages"]
+__all__ = ["Graph", "build_graph", "build_messages", "check_tolerance"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,7 +229,7 @@ def build_graph(
     """
     spectra = in_memory(spectra)
     _check_rule(rule)
-    _check_tolerance(spectra, relations, tolerance, tolerance_unit)
+    check_tolerance(spectra, relations, tolerance, tolerance_unit)
     allowed = allowed_deviation(spectra.mz, tolerance, tolerance_unit)
     edges = build_edges(spectra, relations.masses, allowed, rule)
     if edges is None:
@@ -269,7 +269,7 @@ def build_messages(
     ([0, 1], [1, 0], 2)
     """
     _check_rule(rule)
-    _check_tolerance(spectra, relations, tolerance, tolerance_unit)
+    check_tolerance(spectra, relations, tolerance, tolerance_unit)
     allowed = allowed_deviation(spectra.mz, tolerance, tolerance_unit)
     found = build_compact(spectra, relations.masses, allowed, rule, directed=directed)
     if found is not None:  # made without edges on the way
@@ -291,7 +291,16 @@ def _check_rule(rule: str) -> None:
         raise InputError(msg)
 
 
-def _check_tolerance(spectra: Spectra, relations: Relations, tolerance: float, unit: str) -> None:
+def check_tolerance(spectra: Spectra, relations: Relations, tolerance: float, unit: str) -> None:
+    """Refuse a tolerance that would take one relation for another; InputError says how wide it is.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.graph.builder import check_tolerance
+    >>> spectra = mg.Spectra.from_peaks([([300.0], [1.0])])
+    >>> check_tolerance(spectra, mg.default_relations("positive"), 5.0, "ppm")
+    """
     # ppm are widest at the heaviest peak; where there is none, at what spectra usually end with.
     heaviest = spectra.mz.max() if spectra.n_peaks else 1000.0
     widest = float(tolerance_in_da(np.array([heaviest]), tolerance, unit)[0])

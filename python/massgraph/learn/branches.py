@@ -24,6 +24,7 @@ __all__ = [
     "branch",
     "branch_names",
     "branch_titles",
+    "closed_form_branches",
     "default_branches",
     "forget_branch",
     "register_branch",
@@ -124,8 +125,8 @@ class Branch:
     >>> make, fit = branch("axis").make, branch("axis").fit
     >>> mine = Branch("mine", "my ions", make, usual_weight=1.0, reads_relations=False, fit=fit)
     >>> shape = PartShape(n_features=4, n_kinds=2, n_outputs=3, n_ions=5)
-    >>> tuple(mine.new_part(shape, seed=0).usual.shape)
-    (5,)
+    >>> tuple(mine.new_part(shape, seed=0).weight.shape)
+    (5, 7, 3)
     """
 
     name: str
@@ -161,7 +162,7 @@ _BRANCHES: dict[str, Branch] = {
             "axis",
             "axis",
             lambda shape: AxisBranch(shape.n_ions or 0, shape.n_outputs),
-            usual_weight=1.0,
+            usual_weight=0.2,
             reads_relations=False,
             fit=fit_discriminants,
             is_default=True,
@@ -175,8 +176,8 @@ _BRANCHES: dict[str, Branch] = {
             fit=fit_discriminants,
             is_default=True,
         ),
-        Branch("relational", "relations", _relational, 0.35, reads_relations=True, is_default=True),
-        Branch("peak", "peaks", _peak, 0.1, reads_relations=False, is_default=True),
+        Branch("relational", "relations", _relational, 0.2, reads_relations=True, is_default=True),
+        Branch("peak", "peaks", _peak, 0.05, reads_relations=False, is_default=True),
     )
 }
 
@@ -235,6 +236,18 @@ def default_branches() -> tuple[str, ...]:
     ('axis', 'family', 'relational', 'peak')
     """
     return tuple(one.name for one in _BRANCHES.values() if one.is_default)
+
+
+def closed_form_branches() -> tuple[str, ...]:
+    """Names of the default branches that are fitted in closed form.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import closed_form_branches
+    >>> closed_form_branches()
+    ('axis', 'family')
+    """
+    return tuple(name for name in default_branches() if _BRANCHES[name].fit is not None)
 
 
 def register_branch(new: Branch) -> None:

@@ -110,8 +110,8 @@ def fit_identity(
     >>> settings = resolve_settings("default", "positive", {})
     >>> options = {"random_state": 0, "device": "cpu"}
     >>> identity = fit_identity(simulation.spectra, classes, codes, None, settings, **options)
-    >>> identity["data"] == simulation.spectra.fingerprint(), identity["folds"]
-    (True, 3)
+    >>> identity["data"] == simulation.spectra.fingerprint(), identity["epochs"]
+    (True, 24)
     """
     places = spectra.coordinates
     return {

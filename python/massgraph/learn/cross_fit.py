@@ -17,7 +17,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from massgraph._util.errors import InputError
 from massgraph._util.executor import Executor, Serial
+from massgraph.data.splits import split_by_group
 from massgraph.learn.branches import PartShape, branch
 from massgraph.learn.checkpoints import Checkpoint, Checkpoints
 from massgraph.learn.inference import model_output
@@ -27,12 +29,14 @@ from massgraph.learn.settings import Settings
 from massgraph.learn.targets import Targets
 from massgraph.learn.training import train
 from massgraph.learn.versions import Versions
-from massgraph.learn.weights import weigh
+from massgraph.learn.weights import is_better, weigh
 from massgraph.nn.branch_model import BranchModel
+from massgraph.nn.completeness import Completeness
 
-__all__ = ["CrossFit", "cross_fit", "fit_single"]
+__all__ = ["CrossFit", "LeftOut", "cross_fit", "fit_single"]
 
 Floats = NDArray[np.float64]
+STOPPING_SHARE = 0.2  # of the pixels that a net learns from, held out to stop its training
 MakeObjective = Callable[[Samples, Samples], Objective]
 
 
@@ -55,6 +59,21 @@ class _Fitted:
     held_out: Floats
 
 
+class LeftOut(NamedTuple):
+    """A branch that is not in the model: its name, why, and how many epochs that saved.
+
+    Examples
+    --------
+    >>> from massgraph.learn.cross_fit import LeftOut
+    >>> LeftOut("peak", "too few labelled pixels", 72).epochs
+    72
+    """
+
+    branch: str
+    reason: str
+    epochs: int
+
+
 class CrossFit(NamedTuple):
     """What `cross_fit` returns.
 
@@ -68,18 +87,21 @@ class CrossFit(NamedTuple):
         One row per branch and one for all: see `RGCNClassifier.contributions_`.
     by_fold
         For each fold the model of the parts that were fitted without it, at the same weights.
+    left_out
+        Branches that were tried and not kept.
 
     Examples
     --------
     >>> from massgraph.learn.cross_fit import CrossFit
     >>> CrossFit._fields
-    ('model', 'history', 'contributions', 'by_fold')
+    ('model', 'history', 'contributions', 'by_fold', 'left_out')
     """
 
     model: BranchModel
     history: pd.DataFrame | None
     contributions: pd.DataFrame
     by_fold: tuple[BranchModel, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def cross_fit(
@@ -91,11 +113,15 @@ def cross_fit(
     *,
     device: torch.device,
     seeds: list[np.random.SeedSequence],
+    groups: NDArray[np.int64] | None = None,
     checkpoints: Checkpoints | None = None,
     objective: MakeObjective = CrossEntropy,
     executor: Executor | None = None,
 ) -> CrossFit:
-    """Fit all branches on all folds, and the weights of their sum.
+    """Fit branches on all folds, and the weights of their sum.
+
+    With ``settings.effort == "default"`` one net of a branch is tried first; where it does not tell
+    the pixels of its fold better, the branch is left out.
 
     Parameters
     ----------
@@ -111,6 +137,9 @@ def cross_fit(
         Where nets are trained.
     seeds
         One for each branch of each fold: ``len(settings.branches) * n_folds``.
+    groups
+        Group of each pixel, never split between those that train a net and those that stop it (each
+        pixel by itself).
     checkpoints
         Where the state of each net is kept.
     objective
@@ -131,7 +160,7 @@ def cross_fit(
     >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
     >>> _, rows, targets = Labels(labels).encode(spectra.n_pixels).targets(spectra.peak_counts > 0)
     >>> seed, cpu = np.random.SeedSequence(0), torch.device("cpu")
-    >>> versions = encode_versions(clf.encoder_, spectra[rows], targets.codes, seed, n_copies=0)
+    >>> versions = encode_versions(clf.encoder_, spectra[rows], seed, n_copies=0)
     >>> shape = PartShape.of(clf.settings_, 3, len(clf.encoder_.axis), "auto")
     >>> fold, seeds = np.arange(len(rows)) % 2, seed.spawn(2)
     >>> found = cross_fit(versions, targets, fold, clf.settings_, shape, device=cpu, seeds=seeds)
@@ -139,39 +168,84 @@ def cross_fit(
     (('axis',), ['axis', 'all'], 2)
     """
     n_folds = int(fold.max()) + 1
+    groups = np.arange(len(fold)) if groups is None else groups
     # A partial of a function of this module, not a closure: executors may have to pickle it.
-    work = partial(_fit_part, versions, targets, fold, settings, shape, device, objective)
+    work = partial(_fit_part, versions, targets, fold, groups, settings, shape, device, objective)
     tasks = _tasks(settings, seeds, n_folds, checkpoints)
-    found = list((executor or Serial()).map(work, tasks, name=_name))
-    first = versions.weighing
+
+    def run(some: list[_Task]) -> list[_Fitted]:
+        return list((executor or Serial()).map(work, some, name=_name))
+
+    sure = [task for task in tasks if not _is_tried(task.branch, settings)]
+    found: dict[str, list[_Fitted]] = {}
+    for task, fitted in zip(sure, run(sure), strict=True):
+        found.setdefault(task.branch, []).append(fitted)
+    left_out: list[LeftOut] = []
+    for name in filter(partial(_is_tried, settings=settings), settings.branches):
+        first, *others = [task for task in tasks if task.branch == name]
+        tried = run([first])
+        if _gains({**found, name: tried}, name, targets, fold):
+            found[name] = tried + run(others)
+        else:
+            epochs = len(tried[0].history) if tried[0].history is not None else 0
+            left_out.append(LeftOut(name, "told held-out pixels no better", len(others) * epochs))
+    names = tuple(name for name in settings.branches if name in found)
     # What is never held out, fold -1, stays NaN, and `weigh` leaves it out.
-    held_out = np.full((len(first), len(settings.branches), len(fold), targets.n_classes), np.nan)
+    shape_ = len(versions.weighing), len(names), len(fold), targets.n_classes
+    held_out = np.full(shape_, np.nan)
     parts: dict[str, list[Any]] = {}
-    for number, name in enumerate(settings.branches):
-        of_branch = found[number * n_folds : (number + 1) * n_folds]
-        for k, fitted in enumerate(of_branch):
+    for number, name in enumerate(names):
+        for k, fitted in enumerate(found[name]):
             held_out[:, number, fold == k] = fitted.held_out
-        parts[name] = [fitted.part for fitted in of_branch]
+        parts[name] = [fitted.part for fitted in found[name]]
         closed_form = branch(name).fit
         if closed_form is not None:  # one of all pixels in place of one per fold
-            rng = np.random.default_rng(seeds[number * n_folds])
+            rng = np.random.default_rng(seeds[settings.branches.index(name) * n_folds])
             of_all = deepcopy(parts[name][0])
             closed_form(of_all, versions, targets, np.arange(len(fold)), rng)
             parts[name] = [of_all]
-    usual = np.array([branch(name).usual_weight for name in settings.branches])
-    weights, table = weigh(held_out, targets, settings.branches, usual)
-    by_fold = [
-        {name: [found[number * n_folds + k].part] for number, name in enumerate(settings.branches)}
-        for k in range(n_folds)
-    ]
-    model, *of_folds = (_weighted(each, weights, device) for each in (parts, *by_fold))
-    history = _mean_history([one.history for one in found if one.history is not None])
-    return CrossFit(model, history, table, tuple(of_folds))
+    usual = np.array([branch(name).usual_weight for name in names])
+    # What is in closed form knows what lost peaks do; a net knows the copies that it was shown.
+    nets = np.array([branch(name).fit is None for name in names])
+    weights, offsets, table = weigh(held_out, targets, names, usual, nets)
+    by_fold = [{name: [found[name][k].part] for name in names} for k in range(n_folds)]
+    model, *of_folds = (
+        _weighted(each, weights, offsets, versions.completeness, device)
+        for each in (parts, *by_fold)
+    )
+    every = [one.history for name in names for one in found[name] if one.history is not None]
+    return CrossFit(model, _mean_history(every), table, tuple(of_folds), tuple(left_out))
 
 
-def _weighted(parts: dict[str, list[Any]], weights: Floats, device: torch.device) -> BranchModel:
-    model = BranchModel(parts).to(device).eval()
+def _is_tried(name: str, settings: Settings) -> bool:
+    """Whether one net of a branch is tried before the others are trained."""
+    return settings.effort == "default" and branch(name).fit is None
+
+
+def _gains(
+    found: dict[str, list[_Fitted]], name: str, targets: Targets, fold: NDArray[np.int64]
+) -> bool:
+    """Whether a branch tells the pixels of the first fold better than the others do without it."""
+    pixels = np.flatnonzero(fold == 0)
+    judged = targets.subset(pixels)
+    logits = np.stack([fitted[0].held_out[0] for fitted in found.values()], axis=1)
+    usual = np.array([branch(one).usual_weight for one in found])
+    rest = np.array([one != name for one in found])
+    return is_better(logits[:, rest], logits, judged, usual[rest], usual)
+
+
+def _weighted(
+    parts: dict[str, list[Any]],
+    weights: Floats,
+    offsets: Floats,
+    completeness: Completeness,
+    device: torch.device,
+) -> BranchModel:
+    sizes = len(completeness.expected), offsets.shape[2]
+    model = BranchModel(parts, *sizes).to(device).eval()
     model.weights.copy_(torch.from_numpy(weights))
+    model.offsets.copy_(torch.from_numpy(offsets))
+    model.completeness.load_state_dict(completeness.state_dict())
     return model
 
 
@@ -203,6 +277,7 @@ def _fit_part(
     versions: Versions,
     targets: Targets,
     fold: NDArray[np.int64],
+    groups: NDArray[np.int64],
     settings: Settings,
     shape: PartShape,
     device: torch.device,
@@ -218,20 +293,29 @@ def _fit_part(
         closed_form(part, versions, targets, inside, rng)
         where = torch.device("cpu")  # it is solved there, and moves with the whole model later
     else:
-        n = versions.n_training
+        # Pixels that stop a net are none of those that it is judged by, and it weighs.
+        stops = _stopping(targets.codes[inside], groups[inside], rng)
         # Copies are held out with their pixels, but training is stopped by the pixels as measured.
         made = objective(
-            Samples(versions.graphs, targets, targets.of(inside), n),
-            Samples(versions.graphs, targets, targets.of(outside), 1),
+            Samples(versions.graphs, targets, targets.of(inside[~stops]), versions.n_training),
+            Samples(versions.graphs, targets, targets.of(inside[stops]), 1),
         )
         history = train(
             part.to(device), made, settings, device=device, rng=rng, checkpoint=task.checkpoint
         )
-    held_out = [
-        model_output(part, versions.graphs, start + outside, where, part.forward)
-        for start in versions.weighing
-    ]
-    return _Fitted(part, history, np.stack(held_out))
+    rows = (versions.weighing[:, None] + outside).ravel()
+    held_out = model_output(part, versions.graphs, rows, where, part.forward)
+    return _Fitted(part, history, held_out.reshape(len(versions.weighing), outside.size, -1))
+
+
+def _stopping(
+    codes: NDArray[np.int64], groups: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Pixels that stop the training of a net, in whole groups where there are enough."""
+    try:
+        return split_by_group(codes, groups, STOPPING_SHARE, rng)
+    except InputError:  # too few groups
+        return split_by_group(codes, np.arange(len(codes)), STOPPING_SHARE, rng)
 
 
 def fit_single(
@@ -279,7 +363,7 @@ def fit_single(
     >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
     >>> _, rows, targets = Labels(labels).encode(spectra.n_pixels).targets(spectra.peak_counts > 0)
     >>> seed, cpu = np.random.SeedSequence(0), torch.device("cpu")
-    >>> versions = encode_versions(clf.encoder_, spectra[rows], targets.codes, seed, n_copies=0)
+    >>> versions = encode_versions(clf.encoder_, spectra[rows], seed, n_copies=0)
     >>> shape = PartShape.of(clf.settings_, 3, len(clf.encoder_.axis), "auto")
     >>> held_out, seeds = Samples(versions.graphs, targets), tuple(seed.spawn(2))
     >>> model, history = fit_single(
@@ -306,7 +390,9 @@ def fit_single(
             rng=rng,
             checkpoint=checkpoints.net(1) if checkpoints else None,
         )
-    model = part if published else BranchModel({name: [part]})
+    model = (
+        part if published else BranchModel({name: [part]}, len(versions.level), targets.n_classes)
+    )
     return model.to(device).eval(), history
 
 

@@ -23,7 +23,7 @@ from massgraph.learn.targets import Targets
 
 __all__ = ["CrossEntropy", "Evaluate", "Objective", "PublishedCrossEntropy", "Samples"]
 
-SMALLEST_EPOCH = 256  # draws per epoch at least: few pixels need as many steps as more pixels
+SMALLEST_EPOCH = 256  # draws per epoch at least, where there are as many graphs to draw from
 
 Drawn = NDArray[np.int64]
 Evaluate: TypeAlias = Callable[[PeakGraphs, NDArray[np.int64]], NDArray[Any]]
@@ -202,7 +202,7 @@ class CrossEntropy(Objective):
     >>> halves = [np.arange(start, targets.n_pixels, 2) for start in (0, 1)]
     >>> training, held_out = (Samples(graphs, targets, targets.of(half)) for half in halves)
     >>> CrossEntropy(training, held_out).epoch_size
-    256
+    144
     """
 
     train_columns = ("train_balanced_accuracy",)
@@ -214,7 +214,10 @@ class CrossEntropy(Objective):
     @property
     def epoch_size(self) -> int:
         """See `Objective`."""
-        return max(self.training.targets.n_pixels, SMALLEST_EPOCH)
+        samples = self.training
+        n_versions = samples.n_versions or len(samples.graphs) // samples.targets.n_pixels
+        n_graphs = len(np.unique(samples.targets.pixel[samples.entries])) * n_versions
+        return max(samples.targets.n_pixels, min(n_graphs, SMALLEST_EPOCH))
 
     def draw(self, n: int, rng: np.random.Generator) -> Drawn:
         """See `Objective`."""

@@ -13,9 +13,13 @@ from massgraph._util.errors import InputError, InputTypeError
 from massgraph.chem.relations import Relations, default_relations, published_relations
 from massgraph.encode.features import PUBLISHED_FEATURES
 from massgraph.encode.settings import EncoderSettings, check_encoder_settings
-from massgraph.learn.branches import branch_names, default_branches
+from massgraph.learn.branches import branch_names, closed_form_branches, default_branches
 
-__all__ = ["PRESETS", "Settings", "check_settings", "resolve_settings"]
+__all__ = ["EFFORTS", "PRESETS", "Settings", "check_settings", "resolve_settings"]
+
+
+EFFORTS = ("fast", "default", "thorough")
+"""Which branches are fitted: those in closed form, nets too where they pay, or all of them."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Settings(EncoderSettings):
     """
 
     branches: tuple[str, ...] = default_branches()
-    folds: int = 3
+    folds: int | str = "auto"
+    effort: str = "default"
     spatial: bool | str = "auto"
     hidden: tuple[int, ...] = (8, 16)
     batch_norm: bool = True
@@ -110,9 +115,25 @@ def resolve_settings(preset: str, polarity: str | None, given: dict[str, Any]) -
     for name in ("branches", "features", "hidden", "mz_range"):
         if isinstance(chosen.get(name), list):
             chosen[name] = tuple(chosen[name])
+    chosen |= _branches_of(chosen, preset, given)
     settings = Settings(**chosen)
     check_settings(settings)
     return settings
+
+
+def _branches_of(chosen: dict[str, Any], preset: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Branches that the effort stands for; those that are named are all fitted."""
+    effort = given.get("effort")
+    if effort is not None and effort not in EFFORTS:
+        msg = f"effort {effort!r} is none of {EFFORTS}"
+        raise InputError(msg)
+    if "branches" in chosen:
+        if effort is not None:
+            why = "the published preset" if "branches" not in given else "branches"
+            msg = f"effort {effort!r} chooses branches, and so does {why}: give one of the two"
+            raise InputError(msg)
+        return {"effort": "thorough"}
+    return {"branches": closed_form_branches()} if effort == "fast" else {}
 
 
 def _plain(value: Any) -> Any:
@@ -145,7 +166,7 @@ TYPES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
     ),
     "a whole number": (
         _is_whole,
-        ("max_peaks", "augment", "epochs", "patience", "batch_size", "folds"),
+        ("max_peaks", "augment", "epochs", "patience", "batch_size"),
     ),
     "True or False": (
         lambda value: isinstance(value, bool),
@@ -155,7 +176,8 @@ TYPES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
         lambda value: isinstance(value, bool) or value == "auto",
         ("spatial",),
     ),
-    "text": (lambda value: isinstance(value, str), ("tolerance_unit", "rule")),
+    'a whole number or "auto"': (lambda value: _is_whole(value) or value == "auto", ("folds",)),
+    "text": (lambda value: isinstance(value, str), ("tolerance_unit", "rule", "effort")),
     "a list of names": (_all(lambda value: isinstance(value, str)), ("branches", "features")),
     "a list of whole numbers": (_all(_is_whole), ("hidden",)),
     "a list of numbers": (_all(_is_number), ("mz_range",)),
@@ -183,7 +205,7 @@ def _check_branches(settings: Settings) -> None:
     if unknown or not branches or len(set(branches)) < len(branches):
         msg = f"branches {branches} must be one or more of {branch_names()}, each once"
         raise InputError(msg)
-    if settings.folds < 1:
+    if isinstance(settings.folds, int) and settings.folds < 1:
         msg = f"folds {settings.folds} is below 1"
         raise InputError(msg)
     if settings.folds == 1 and len(branches) > 1:

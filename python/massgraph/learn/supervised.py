@@ -20,19 +20,23 @@ from massgraph.encode.axis import MassAxis
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.learn_axis import learn_axis
 from massgraph.encode.tolerance import difference_tolerance
-from massgraph.learn.branches import PartShape
+from massgraph.learn.branches import PartShape, branch
 from massgraph.learn.checkpoints import Checkpoints
-from massgraph.learn.cross_fit import cross_fit, fit_single
+from massgraph.learn.cross_fit import LeftOut, cross_fit, fit_single
 from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.objectives import Samples
 from massgraph.learn.settings import Settings
 from massgraph.learn.surroundings import Surroundings, field_of_surroundings
 from massgraph.learn.targets import Targets
 from massgraph.learn.versions import encode_versions
+from massgraph.nn.completeness import N_EXPERTS
 
 __all__ = ["Learnt", "fit_classes"]
 
-WEIGHING_COPIES = 2
+FOLDS, MOST_FOLDS = 3, 10
+FOLDS_TIMES_PIXELS = 500  # folds where there are no nets: 10 of 50 pixels, 3 from 170 on
+NETS_PIXELS = 100  # labelled pixels of each class from which on nets are tried
+MOST_SUMMED = 9000  # pixels that discriminants are fitted to: bounds their memory
 # Measured: what a fit holds of each version of a labelled peak, features and messages.
 BYTES_PER_PEAK = 135
 LARGE_SHARE = 0.5  # of the machine's memory: a fit that needs more warns
@@ -52,6 +56,8 @@ class Learnt:
         As for `massgraph.fitted.Origin`.
     field
         What neighbours say; None where they do not count.
+    left_out
+        Branches that are not in the model, and why.
 
     Examples
     --------
@@ -80,6 +86,7 @@ class Learnt:
     contributions: pd.DataFrame | None
     n_nets: int
     field: NeighbourField | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def fit_classes(
@@ -143,12 +150,32 @@ def fit_classes(
     if axis is not None and find_tolerance:
         found = difference_tolerance(axis.mz, settings.relations)
         settings = replace(settings, tolerance=found)
+    settings, left_out = _within_means(settings, targets)
     # Four streams: the split, the faults of copies, first weights, and what training draws.
     seeds = np.random.SeedSequence(seed).spawn(4)
     fit = _Fit(
         labelled, targets, groups, settings, axis, around, seeds, backend, device, checkpoints
     )
-    return fit.by_folds(executor) if settings.folds > 1 else fit.at_once()
+    learnt = fit.by_folds(executor) if settings.folds != 1 else fit.at_once()
+    return replace(learnt, left_out=left_out + learnt.left_out)
+
+
+def _within_means(settings: Settings, targets: Targets) -> tuple[Settings, tuple[LeftOut, ...]]:
+    """Settings with as many folds and as few nets as the labelled pixels call for."""
+    smallest = int(np.bincount(targets.codes, minlength=targets.n_classes).min())
+    left_out: tuple[LeftOut, ...] = ()
+    if settings.effort == "default" and smallest < NETS_PIXELS:
+        nets = [name for name in settings.branches if branch(name).fit is None]
+        reason = f"fewer than {NETS_PIXELS} labelled pixels of a class"
+        left_out = tuple(LeftOut(name, reason, FOLDS * settings.epochs) for name in nets)
+        kept = tuple(name for name in settings.branches if name not in nets)
+        settings = replace(settings, branches=kept)
+    if settings.folds == "auto":
+        has_nets = any(branch(name).fit is None for name in settings.branches)
+        # The fewer pixels, the worse are parts that lack some of them: more parts lack less.
+        many = FOLDS if has_nets else round(FOLDS_TIMES_PIXELS / targets.n_pixels)
+        settings = replace(settings, folds=min(max(many, FOLDS), MOST_FOLDS))
+    return settings, left_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,16 +206,21 @@ class _Fit:
         """Every pixel is learnt from, and held out by the parts of one fold."""
         settings, targets = self.settings, self.targets
         rng = np.random.default_rng(self.seeds[0])
-        fold = fold_by_group(targets.codes, self._chosen_groups, settings.folds, rng)
-        encoder = PeakEncoder.learn(self.labelled, settings, self.axis)
-        # A branch alone is not weighed against others, and augment 0 asks for no copies at all.
+        fold = fold_by_group(targets.codes, self._chosen_groups, int(settings.folds), rng)
+        # Calibrated once, for the features and the pixels as measured.
+        calibrated = None if self.axis is None else self.axis.calibrate(self.labelled)
+        encoder = PeakEncoder.learn(calibrated or self.labelled, settings, self.axis)
+        # Only nets learn from copies, and read edges.
+        has_nets = any(branch(name).fit is None for name in settings.branches)
         versions = encode_versions(
             encoder,
             self.labelled,
-            targets.codes,
             self.seeds[1],
-            n_copies=settings.augment,
-            n_weighing=_n_weighing(settings),
+            n_copies=settings.augment if has_nets else 0,
+            weighing=True,
+            edges=has_nets,
+            calibrated=calibrated,
+            summed=_summed(targets, rng),
         )
         n_nets = int(fold.max()) + 1
         found = cross_fit(
@@ -199,6 +231,7 @@ class _Fit:
             self._shape,
             device=self.device,
             seeds=self.seeds[2].spawn(len(settings.branches) * n_nets),
+            groups=self._chosen_groups,
             checkpoints=self.checkpoints,
             executor=executor,
         )
@@ -217,12 +250,13 @@ class _Fit:
         return Learnt(
             encoder,
             found.model,
-            settings,
+            replace(settings, branches=found.model.names),
             held_out,
             found.history,
             found.contributions,
             n_nets,
             field,
+            found.left_out,
         )
 
     def at_once(self) -> Learnt:
@@ -234,9 +268,7 @@ class _Fit:
         learnt_from = self.targets.subset(np.flatnonzero(~held_out))
         stopping = self.targets.subset(np.flatnonzero(held_out))
         n_copies = settings.augment
-        versions = encode_versions(
-            encoder, labelled[~held_out], learnt_from.codes, self.seeds[1], n_copies=n_copies
-        )
+        versions = encode_versions(encoder, labelled[~held_out], self.seeds[1], n_copies=n_copies)
         network, history = fit_single(
             versions,
             learnt_from,
@@ -258,14 +290,21 @@ class _Fit:
         return split_by_group(codes, self._chosen_groups, fraction, rng)
 
 
-def _n_weighing(settings: Settings) -> int:
-    """Copies that weigh the branches, where there are several and copies at all."""
-    return WEIGHING_COPIES if len(settings.branches) > 1 and settings.augment else 0
+def _summed(targets: Targets, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Pixels that discriminants are fitted to: all, or as many of each class as memory allows."""
+    most = MOST_SUMMED // targets.n_classes
+    chosen = []
+    for code in range(targets.n_classes):
+        pixels = np.unique(targets.pixel[targets.code == code])
+        few = pixels.size <= most
+        chosen.append(pixels if few else rng.choice(pixels, most, replace=False))
+    return np.unique(np.concatenate(chosen))
 
 
 def _announce_memory(labelled: Spectra, settings: Settings) -> None:
     """Warn of a fit that would fill the memory before it begins, and say what makes it smaller."""
-    n_versions = 1 + settings.augment + _n_weighing(settings)
+    has_nets = any(branch(name).fit is None for name in settings.branches)
+    n_versions = (N_EXPERTS if settings.folds != 1 else 1) + settings.augment * has_nets
     needed = BYTES_PER_PEAK * labelled.n_peaks * n_versions
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -176,7 +176,7 @@ def _logits(
     """Logits in blocks; NaN for pixels without nodes."""
     found = []
     for block in batches(calibrated.spectra.offsets):
-        graphs = encoder.encode(calibrated[block])
+        graphs = encoder.encode(calibrated[block], edges=network.reads_edges)
         logits = model_output(network, graphs, np.arange(len(graphs)), device, network.forward)
         logits[np.diff(graphs.offsets) == 0] = np.nan
         found.append(logits)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from massgraph.data.spectra import Spectra
+from massgraph.data.spectra import Spectra, rank_in_pixels
+from massgraph.encode.amounts import molecule_groups
+from massgraph.encode.axis import CalibratedSpectra
 from massgraph.encode.encoder import PeakEncoder
+from massgraph.encode.ions import IonNodes, ion_nodes
 from massgraph.graph.batch import PeakGraphs
-from massgraph.learn.augmentation import degraded_copy, weighing_copy
+from massgraph.graph.messages import CompactMessages, rows_of
+from massgraph.learn.augmentation import degraded_copy
+from massgraph.learn.completeness import fit_completeness
+from massgraph.learn.sums import SumTables, learn_sums
+from massgraph.nn.completeness import LEVELS, Completeness
 
 __all__ = ["Versions", "encode_versions"]
 
@@ -24,11 +32,15 @@ class Versions:
     graphs
         Version v of pixel i is graph ``v * n_pixels + i``: first the pixel as measured, then the
         copies that parts are trained on, then those that only weigh the branches.
-    fault
-        Faults of the graphs that parts are trained on (see `degraded_copy`),
-        ``(n_training_versions * n_pixels,)``.
-    n_pixels
-        Number of pixels.
+    n_pixels, n_training
+        Numbers of pixels, and of versions that nets are trained on.
+    level, molecule
+        Of each ion of the axis, its usual intensity in the unit of the encoder, and the number of
+        its molecule (`massgraph.encode.amounts.molecule_groups`), both ``(n_ions,)``.
+    summed
+        Pixels whose ions are added up, ascending: all of them, or as many as discriminants need.
+    seed
+        Of what is drawn to learn how pixels look that lack peaks.
 
     Examples
     --------
@@ -40,38 +52,64 @@ class Versions:
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
     >>> encoder = PeakEncoder.learn(spectra, resolve_settings("default", "positive", {}))
     >>> seed = np.random.SeedSequence(0)
-    >>> versions = encode_versions(encoder, spectra[:4], np.arange(4) % 2, seed, n_copies=1)
+    >>> versions = encode_versions(encoder, spectra[:4], seed, n_copies=1)
     >>> versions.of(np.array([0, 2])).tolist()
     [0, 2, 4, 6]
     """
 
     graphs: PeakGraphs
-    fault: NDArray[np.int64]
     n_pixels: int
-
-    @property
-    def n_training(self) -> int:
-        """Number of versions that parts are trained on."""
-        return len(self.fault) // self.n_pixels
+    n_training: int
+    level: NDArray[np.float64]
+    molecule: NDArray[np.int64]
+    summed: NDArray[np.int64]
+    seed: np.random.SeedSequence
 
     def of(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of the graphs to train on of these pixels, version by version."""
         return (np.arange(self.n_training)[:, None] * self.n_pixels + pixels).ravel()
 
+    @cached_property
+    def ion_sums(self) -> SumTables:
+        """Sums over single ions of the pixels in `summed`."""
+        # Kept: the discriminants of all folds are fitted to them.
+        return learn_sums(self._measured, self.level, np.arange(len(self.level)))
+
+    @cached_property
+    def molecule_sums(self) -> SumTables:
+        """Sums over molecules."""
+        return learn_sums(self._measured, self.level, self.molecule)
+
+    @cached_property
+    def completeness(self) -> Completeness:
+        """What is usual of the pixels, as measured, and how those look that lack peaks."""
+        found = Completeness(len(self.level))
+        fit_completeness(found, self._measured, self.level, np.random.default_rng(self.seed))
+        return found
+
+    @cached_property
+    def _measured(self) -> PeakGraphs:
+        peaks, offsets = rows_of(self.graphs.offsets, self.summed)
+        none = CompactMessages.none(len(self.summed))
+        return PeakGraphs(self.graphs.features[peaks], offsets, none)
+
     @property
     def weighing(self) -> NDArray[np.int64]:
         """First graph of the pixels as measured, and of each copy that weighs the branches."""
-        return np.append(0, np.arange(len(self.fault), len(self.graphs), self.n_pixels))
+        first = self.n_training * self.n_pixels
+        return np.append(0, np.arange(first, len(self.graphs), self.n_pixels))
 
 
 def encode_versions(
     encoder: PeakEncoder,
     spectra: Spectra,
-    codes: NDArray[np.int64],
     seed: np.random.SeedSequence,
     *,
     n_copies: int,
-    n_weighing: int = 0,
+    weighing: bool = False,
+    edges: bool = True,
+    calibrated: CalibratedSpectra | None = None,
+    summed: NDArray[np.int64] | None = None,
 ) -> Versions:
     """Encode pixels as measured, then degraded copies to train on, then copies to weigh by.
 
@@ -79,38 +117,74 @@ def encode_versions(
     ----------
     encoder
         Learnt from these pixels or others.
-    spectra, codes
-        Preprocessed pixels, and the class of each: copies to weigh by mix pixels of two classes.
+    spectra
+        Preprocessed pixels.
     seed
         Of the faults.
-    n_copies, n_weighing
-        Numbers of copies.
+    n_copies
+        Number of copies to train on.
+    weighing
+        Whether to make a copy for each way to lack peaks, to weigh the branches by.
+    edges
+        Whether the graphs have edges.
+    calibrated
+        The pixels less their mass error, where that is known.
+    summed
+        As of `Versions` (all).
 
     Examples
     --------
-    Four pixels as measured, two degraded copies of each to train on, and one to weigh by:
+    Four pixels as measured, two degraded copies of each to train on, and six to weigh by:
 
-    >>> import numpy as np
     >>> import massgraph as mg
+    >>> import numpy as np
     >>> from massgraph.encode.encoder import PeakEncoder
+    >>> from massgraph.encode.learn_axis import learn_axis
     >>> from massgraph.learn.settings import resolve_settings
     >>> from massgraph.learn.versions import encode_versions
     >>> spectra, _ = mg.simulate("tiny", n_runs=1)
-    >>> encoder = PeakEncoder.learn(spectra, resolve_settings("default", "positive", {}))
-    >>> codes, seed = np.array([0, 1, 0, 1]), np.random.SeedSequence(0)
-    >>> versions = encode_versions(encoder, spectra[:4], codes, seed, n_copies=2, n_weighing=1)
+    >>> settings = resolve_settings("default", "positive", {})
+    >>> encoder = PeakEncoder.learn(spectra, settings, learn_axis(spectra))
+    >>> seed = np.random.SeedSequence(0)
+    >>> versions = encode_versions(encoder, spectra[:4], seed, n_copies=2, weighing=True)
     >>> len(versions.graphs), versions.n_training, versions.weighing.tolist()
-    (16, 3, [0, 12])
+    (36, 3, [0, 12, 16, 20, 24, 28, 32])
     """
     rng = np.random.default_rng(seed)
+    calibrated = encoder.calibrate(spectra) if calibrated is None else calibrated
     # Measured pixels come first: a tolerance that is too wide is refused before copies are made.
-    encoded = [encoder.encode(spectra)]
-    faults = [np.zeros(spectra.n_pixels, dtype=np.int64)]
+    encoded = [encoder.encode(calibrated, edges=edges)]
     for _ in range(n_copies):
-        copy, fault = degraded_copy(spectra, rng)
-        encoded.append(encoder.encode(copy))
-        faults.append(fault)
+        encoded.append(encoder.encode(degraded_copy(spectra, rng), edges=edges))
     # Drawn last, so that the copies to train on are the same with or without them.
-    for _ in range(n_weighing):
-        encoded.append(encoder.encode(weighing_copy(spectra, codes, rng)))
-    return Versions(PeakGraphs.concatenate(encoded), np.concatenate(faults), spectra.n_pixels)
+    if weighing and encoder.axis is not None:
+        nodes = ion_nodes(encoder.axis, calibrated)
+        encoded += [
+            encoder.encode_ions(nodes.kept(left), edges=edges) for left in _losses(nodes, rng)
+        ]
+    summed = np.arange(spectra.n_pixels) if summed is None else summed
+    return Versions(
+        PeakGraphs.concatenate(encoded),
+        spectra.n_pixels,
+        1 + n_copies,
+        *_of_ions(encoder),
+        summed,
+        seed.spawn(1)[0],
+    )
+
+
+def _losses(nodes: IonNodes, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
+    """Which nodes are left, by each of the experts but the first; a node of each pixel at least."""
+    pixel = nodes.spectra.pixel_of_peak
+    rank = rank_in_pixels(nodes.spectra.intensity, pixel)
+    counts = np.bincount(pixel, minlength=nodes.spectra.n_pixels)
+    random = [(rng.random(pixel.size) < share) | (rank == 0) for share in LEVELS]
+    return random + [rank < np.ceil(counts * share)[pixel] for share in LEVELS]
+
+
+def _of_ions(encoder: PeakEncoder) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Usual intensity and molecule of each ion; none where there is no axis."""
+    axis = encoder.axis
+    if axis is None:
+        return np.empty(0), np.empty(0, dtype=np.int64)
+    return np.exp(axis.level) / encoder.unit, molecule_groups(axis, encoder.settings.relations)

@@ -11,33 +11,45 @@ from scipy.special import log_softmax
 from massgraph._util.scores import balanced_accuracy
 from massgraph.learn.targets import Targets
 
-__all__ = ["weigh"]
+__all__ = ["is_better", "weigh"]
 
 Floats = NDArray[np.float64]
 
 WEIGHT_RANGE = (1e-3, 5.0)  # of logits with a standard deviation of 1: no more than nearly sure
-USUAL_PIXELS = 50.0  # the usual weights count as much as this many labelled pixels
+LEAST_GAIN = 0.01  # of the loss, for which a branch is worth its time
+OFFSET_PIXELS = 30.0  # an offset of none counts as much as this many labelled pixels
+USUAL_PIXELS = 300.0  # the usual weights count as much as this many labelled pixels
 
 
 def weigh(
-    held_out: Floats, targets: Targets, names: tuple[str, ...], usual: Floats
-) -> tuple[Floats, pd.DataFrame]:
+    held_out: Floats,
+    targets: Targets,
+    names: tuple[str, ...],
+    usual: Floats,
+    drifting: NDArray[np.bool_] | None = None,
+) -> tuple[Floats, Floats, pd.DataFrame]:
     """Find the weights of lowest held-out loss, and tabulate what each branch contributes.
 
     Parameters
     ----------
     held_out
-        Logits of pixels as measured and of degraded copies, NaN for pixels that were never held
-        out, shape ``(n_versions, n_branches, n_pixels, n_classes)``.
+        Logits of the pixels as measured, then of copies that lack peaks in one way each, NaN for
+        pixels that were never held out, shape ``(n_versions, n_branches, n_pixels, n_classes)``.
     targets
         Classes of the pixels.
     names, usual
         The branches, and their weights where pixels are too few to tell.
+    drifting
+        Which branches may speak for a class because peaks are lost (none).
 
     Returns
     -------
     weights
-        Shape ``(n_branches,)``.
+        For each version by itself, shape ``(n_versions, n_branches)``.
+    offsets
+        Of branches that drift, how far the mean logits of each version, all classes counting the
+        same, are from those of the first, ``(n_versions, n_branches, n_classes)``; less so for few
+        pixels.
     contributions
         See `RGCNClassifier.contributions_`.
 
@@ -46,30 +58,24 @@ def weigh(
     >>> import numpy as np
     >>> from massgraph.learn.targets import Targets
     >>> from massgraph.learn.weights import weigh
-    >>> codes, rng = np.repeat([0, 1], 50), np.random.default_rng(0)
-    >>> right = 3 * np.eye(2)[codes] + rng.normal(size=(100, 2))
-    >>> held_out = np.stack([right, rng.normal(size=(100, 2))])[None]
-    >>> names, usual = ("right", "noise"), np.array([1.0, 0.1])
-    >>> weights, table = weigh(held_out, Targets.of_codes(codes), names, usual)
-    >>> bool(weights[0] > 2 * weights[1]), table["branch"].tolist()
+    >>> codes, rng = np.repeat([0, 1], 5000), np.random.default_rng(0)
+    >>> right = 3 * np.eye(2)[codes] + rng.normal(size=(10000, 2))
+    >>> held_out = np.stack([right, rng.normal(size=(10000, 2))])[None]
+    >>> names, usual = ("right", "noise"), np.array([1.0, 1.0])
+    >>> weights, _, table = weigh(held_out, Targets.of_codes(codes), names, usual)
+    >>> bool(weights[0, 0] > 2 * weights[0, 1]), table["branch"].tolist()
     (True, ['right', 'noise', 'all'])
     """
     found = np.asarray(np.isfinite(held_out).all(axis=(0, 1, 3)))
     known = found[targets.pixel]
     truth, importance = targets.code[known], targets.weight[known]
     versions = np.swapaxes(held_out[:, :, targets.pixel[known]], 1, 2)
-    logits = versions[0]
-    # Branches may earn their weight on degraded spectra; measured ones say how sure the sum is.
-    both = (
-        np.concatenate(versions),
-        np.tile(truth, len(versions)),
-        np.tile(importance, len(versions)),
-    )
     penalty = USUAL_PIXELS / importance.sum()
-    weights = _fit_weights(*both, usual, penalty)
-    total = np.einsum("b,nbc->nc", weights, logits)
-    weights = weights * _fit_weights(total[:, None, :], truth, importance, np.ones(1), 0.0)
-    total = np.einsum("b,nbc->nc", weights, logits)
+    weights = np.stack([_of_version(one, truth, importance, usual, penalty) for one in versions])
+    offsets = _offsets(versions * weights[:, None, :, None], truth, importance)
+    offsets[:, ~(np.zeros(len(names), dtype=bool) if drifting is None else drifting)] = 0.0
+    logits = versions[0]
+    total = np.einsum("b,nbc->nc", weights[0], logits)
 
     def accuracy(values: Floats) -> float:
         return balanced_accuracy(truth, np.argmax(values, axis=1), importance)
@@ -78,12 +84,12 @@ def weigh(
         """Accuracy of the sum without a branch, the others weighed anew."""
         if len(names) == 1:
             return float("nan")
-        rest = np.delete(both[0], index, axis=1)
-        others = _fit_weights(rest, both[1], both[2], np.delete(usual, index), penalty)
-        return accuracy(np.einsum("b,nbc->nc", others, np.delete(logits, index, axis=1)))
+        rest = np.delete(logits, index, axis=1)
+        others = _fit_weights(rest, truth, importance, np.delete(usual, index), penalty)
+        return accuracy(np.einsum("b,nbc->nc", others, rest))
 
     rows = [
-        (name, weights[i], _share(weights[i] * logits[:, i], total), accuracy(logits[:, i]))
+        (name, weights[0, i], _share(weights[0, i] * logits[:, i], total), accuracy(logits[:, i]))
         for i, name in enumerate(names)
     ]
     table = pd.DataFrame(
@@ -91,7 +97,72 @@ def weigh(
         columns=["branch", "weight", "share", "balanced_accuracy_alone"],
     )
     table["balanced_accuracy_without"] = [*map(without, range(len(names))), np.nan]
-    return weights, table
+    return weights, offsets, table
+
+
+def _offsets(versions: Floats, y: NDArray[np.int64], importance: Floats) -> Floats:
+    """Means of weighted logits ``(n_versions, n_pixels, n_branches, n_classes)`` less the first."""
+    of_class = np.bincount(y, weights=importance)
+    share = importance / of_class[y] / (of_class > 0).sum()
+    means = np.einsum("n,vnbc->vbc", share, versions)
+    means -= means.mean(axis=2, keepdims=True)
+    total = importance.sum()
+    return np.asarray((means - means[0]) * total / (total + OFFSET_PIXELS))
+
+
+def is_better(
+    fewer: Floats, more: Floats, targets: Targets, usual: Floats, usual_of_more: Floats
+) -> bool:
+    """Whether more branches tell held-out pixels better, beyond chance.
+
+    The loss has to fall by `LEAST_GAIN`, and by a standard error.
+
+    Parameters
+    ----------
+    fewer, more
+        Logits of the branches, ``(n_pixels, n_branches, n_classes)``.
+    targets
+        Classes of the pixels.
+    usual, usual_of_more
+        Usual weights of the branches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.targets import Targets
+    >>> from massgraph.learn.weights import is_better
+    >>> codes, rng = np.repeat([0, 1], 500), np.random.default_rng(0)
+    >>> one, other = (2 * np.eye(2)[codes] + rng.normal(size=(1000, 2)) for _ in range(2))
+    >>> fewer, more = one[:, None], np.stack([one, other], axis=1)
+    >>> is_better(fewer, more, Targets.of_codes(codes), np.ones(1), np.ones(2))
+    True
+    """
+    y, importance = targets.code, targets.weight
+    importance = importance / np.bincount(y, weights=importance)[y]
+    penalty = USUAL_PIXELS / targets.weight.sum()
+
+    def losses(logits: Floats, weights: Floats) -> Floats:
+        logits = logits[targets.pixel]
+        found = _of_version(logits, y, targets.weight, weights, penalty)
+        total = np.einsum("b,nbc->nc", found, logits)
+        return np.asarray(-log_softmax(total, axis=1)[np.arange(y.size), y])
+
+    before = losses(fewer, usual)
+    gain = before - losses(more, usual_of_more)
+    mean = np.average(gain, weights=importance)
+    variance = np.average((gain - mean) ** 2, weights=importance)
+    error = np.sqrt(variance * (importance**2).sum()) / importance.sum()
+    return bool(mean > max(LEAST_GAIN * np.average(before, weights=importance), error))
+
+
+def _of_version(
+    logits: Floats, y: NDArray[np.int64], importance: Floats, usual: Floats, penalty: float
+) -> Floats:
+    """Weights of the branches in one version of the pixels; how sure their sum is, is free."""
+    weights = _fit_weights(logits, y, importance, usual, penalty)
+    total = np.einsum("b,nbc->nc", weights, logits)
+    sure = _fit_weights(total[:, None, :], y, importance, np.ones(1), 0.0)
+    return np.asarray(weights * sure)
 
 
 def _fit_weights(

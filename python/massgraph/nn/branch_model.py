@@ -12,8 +12,10 @@ from torch import nn
 
 from massgraph._util.errors import InputError
 from massgraph.graph.batch import PeakBatch, PeakGraphs
+from massgraph.nn.completeness import N_EXPERTS, Completeness
 from massgraph.nn.discriminants import Discriminants
 from massgraph.nn.rgcn import RGCN
+from massgraph.nn.sums import summed
 
 __all__ = ["BranchModel"]
 
@@ -23,6 +25,9 @@ Part = RGCN | Discriminants
 class BranchModel(nn.Module):
     """The weighted sum of named branches, each the mean of its nets.
 
+    How complete a pixel is decides how much each branch weighs in it (`completeness`): where peaks
+    are lost, edges are lost too, and what a net makes of that is no evidence for a class.
+
     All parts are means over peaks of class activations plus an intercept, and so is the sum:
     ``logit_c = mean_i CAM[i, c] + b_c`` exactly. It is put together from fitted parts and not
     trained as a whole.
@@ -31,27 +36,36 @@ class BranchModel(nn.Module):
     ----------
     branches
         Per name its parts: one `Discriminants`, or nets of different folds.
+    n_ions, n_classes
+        Ions of the axis, and classes.
 
     Examples
     --------
     >>> import torch
     >>> from massgraph.nn.branch_model import BranchModel
     >>> from massgraph.nn.discriminants import AxisBranch, FamilyBranch
-    >>> model = BranchModel({"ions": [AxisBranch(3, 2)], "molecules": [FamilyBranch(3, 2)]})
+    >>> parts = {"ions": [AxisBranch(3, 2)], "molecules": [FamilyBranch(3, 2)]}
+    >>> model = BranchModel(parts, n_ions=3, n_classes=2)
     >>> model.names, model.only(["molecules"]).names
     (('ions', 'molecules'), ('molecules',))
     >>> model.intercept()
     tensor([0., 0.], dtype=torch.float64)
     """
 
-    def __init__(self, branches: Mapping[str, Sequence[Part]]) -> None:
+    def __init__(self, branches: Mapping[str, Sequence[Part]], n_ions: int, n_classes: int) -> None:
         super().__init__()
         lists = {name: nn.ModuleList(parts) for name, parts in branches.items()}
         self.branches = nn.ModuleDict(lists)
+        self.completeness = Completeness(n_ions)
         # Found by evaluation and not by steps: saved with the model, seen by no optimizer.
-        self.register_buffer("weights", torch.ones(len(branches), dtype=torch.float64))
+        shape = (N_EXPERTS, len(branches))
+        self.register_buffer("weights", torch.ones(shape, dtype=torch.float64))
+        self.register_buffer("offsets", torch.zeros(*shape, n_classes, dtype=torch.float64))
 
     weights: torch.Tensor
+    """Of each branch, for spectra as measured and for each way to lack peaks."""
+    offsets: torch.Tensor
+    """What the logits of a branch drift by where peaks are lost: it is taken off."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,16 +81,29 @@ class BranchModel(nn.Module):
 
         Raises ValueError for no names, or one that is not a branch of this model.
         """
+        names = self.checked(names)
+        parts = {name: self.parts(name) for name in names}
+        sizes = len(self.completeness.expected), self.offsets.shape[2]
+        chosen = BranchModel(parts, *sizes).to(self.weights.device).eval()
+        kept = [self.names.index(name) for name in names]
+        chosen.weights.copy_(self.weights[:, kept])
+        chosen.offsets.copy_(self.offsets[:, kept])
+        chosen.completeness.load_state_dict(self.completeness.state_dict())
+        return chosen
+
+    def checked(self, names: Sequence[str]) -> list[str]:
+        """Names of some branches, in the model's order; InputError for none or unknown ones."""
         unknown = [name for name in names if name not in self.names]
         if unknown or not names:
             msg = f"branches {tuple(names)} are not one or more of {self.names}"
             raise InputError(msg)
         # In the model's order, whatever that of the question: embeddings stand side by side.
-        names = [name for name in self.names if name in names]
-        parts = {name: self.parts(name) for name in names}
-        chosen = BranchModel(parts).to(self.weights.device).eval()
-        chosen.weights.copy_(self.weights[[self.names.index(name) for name in names]])
-        return chosen
+        return [name for name in self.names if name in names]
+
+    @property
+    def reads_edges(self) -> bool:
+        """Whether any branch reads mass differences between the peaks of a pixel."""
+        return any(part.reads_edges for name in self.names for part in self.parts(name))
 
     def take(
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
@@ -88,36 +115,49 @@ class BranchModel(nn.Module):
         return cast("PeakBatch", batch)
 
     def branch_cam(self, batch: PeakBatch, name: str) -> torch.Tensor:
-        """Class activation of each peak by one branch, unweighted."""
-        parts = [part.cam(batch) for part in self.parts(name)]
-        return torch.stack(parts).mean(dim=0)
+        """Class activation of each peak by one branch, weighted, ``(n_peaks, n_classes)``."""
+        number = self.names.index(name)
+        weights, offsets = self.weights[:, number], self.offsets[:, number]
+        expert: torch.Tensor = self.completeness(batch)
+        # What lost peaks change but for activations is of no ion: the peaks share it equally.
+        rest = -expert @ offsets
+        cams = []
+        for part in self.parts(name):
+            if isinstance(part, Discriminants):
+                cams.append(part.weighted_cam(batch, weights))
+            else:
+                weight = expert @ weights
+                cams.append(weight[batch.pixel, None] * part.cam(batch))
+                change = (weight - weights[0])[:, None] * part.intercept().double()
+                rest = rest + change / len(self.parts(name))
+        return torch.stack(cams).mean(dim=0) + rest[batch.pixel]
 
     def branch_intercept(self, name: str) -> torch.Tensor:
-        """Intercept of one branch, unweighted."""
-        parts = [part.intercept() for part in self.parts(name)]
-        return torch.stack(parts).mean(dim=0)
+        """Part of the logits of one branch, weighted, that no peak carries, ``(n_classes,)``."""
+        parts = [part.intercept().double() for part in self.parts(name)]
+        return self.weights[0, self.names.index(name)] * torch.stack(parts).mean(dim=0)
 
     def branch_logits(self, batch: PeakBatch) -> torch.Tensor:
-        """Unweighted logits of each branch, shape ``(n_pixels, n_branches, n_classes)``."""
-        logits = [
-            torch.stack([part(batch) for part in self.parts(name)]).mean(dim=0)
+        """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``."""
+        counts = batch.counts.clamp(min=1).double()
+        found = [
+            summed(self.branch_cam(batch, name), batch.pixel, batch.n_pixels) / counts
+            + self.branch_intercept(name)
             for name in self.names
         ]
-        return torch.stack(logits, dim=1)
+        return torch.stack(found, dim=1)
 
     def cam(self, batch: PeakBatch) -> torch.Tensor:
         """Class activation of each peak, float64, ``(n_peaks, n_classes)``, in evaluation mode."""
-        cams = [self.branch_cam(batch, name) for name in self.names]
-        return torch.einsum("b,bpc->pc", self.weights, torch.stack(cams))
+        return torch.stack([self.branch_cam(batch, name) for name in self.names]).sum(dim=0)
 
     def intercept(self) -> torch.Tensor:
         """Part of the logits that no peak carries, shape ``(n_classes,)``."""
-        parts = [self.branch_intercept(name) for name in self.names]
-        return self.weights @ torch.stack(parts)
+        return torch.stack([self.branch_intercept(name) for name in self.names]).sum(dim=0)
 
     def forward(self, batch: PeakBatch) -> torch.Tensor:
         """Logits, float64, shape ``(n_pixels, n_classes)``."""
-        return torch.einsum("b,nbc->nc", self.weights, self.branch_logits(batch))
+        return self.branch_logits(batch).sum(dim=1)
 
     def embedding(self, batch: PeakBatch) -> torch.Tensor:
         """What the heads read: pooled peak features of all nets, then discriminants."""

@@ -1,43 +1,37 @@
-"""Discriminants: branches in closed form, linear in what the ions of a pixel amount to."""
+"""Discriminants: branches in closed form, sums over the ions of a pixel."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakBatch, PeakGraphs
+from massgraph.nn.completeness import LEVELS, N_EXPERTS, Completeness
+from massgraph.nn.factors import Factors
+from massgraph.nn.sums import ALONE, MISSING, IonSums, Sums, summed
 
-__all__ = [
-    "N_FAULTS",
-    "N_STRENGTHS",
-    "AxisBranch",
-    "Discriminants",
-    "FamilyBranch",
-]
-
-N_FAULTS = 3  # none, peaks lost at random, the weakest lost
-N_FEATURES = 2  # of an ion, for discriminants
-N_STRENGTHS = 4  # groups of ions, from weak to strong
+__all__ = ["AxisBranch", "Discriminants", "FamilyBranch", "Sums"]
 
 
 class Discriminants(nn.Module):
-    r"""Linear discriminants on the ions of the axis, chosen by how much is missing.
+    r"""Linear discriminants on sums over groups of ions, for pixels that lack some of them.
 
-    Each ion that a pixel holds has two features, zero where it is absent. With how far the ion is
-    there, :math:`w_k` (see `massgraph.encode.ions`), a value :math:`v_k` and its mean :math:`\mu_k`
-    where the ion is present, they are its share :math:`V_k = w_k v_k / \sum_k w_k v_k`, which knows
-    an absent ion from a weak one, and its deviation :math:`D_k = w_k (v_k - \mu_k - g)` from what
-    is usual, where :math:`g` is the mean deviation in the pixel, for which an absent ion says
-    nothing. Which of the `Addresses` these are of makes a branch (`SHARED`, `DEVIATING`).
+    With the sum :math:`S_g` over the ions of group g (`massgraph.nn.sums.IonSums`), two
+    discriminants of equal weight look at a pixel:
 
-    Each of three discriminants, for spectra as measured, with peaks lost at random, and with the
-    weakest lost, gives logits that are a sum over ions; a gate weighs them by the shares of the
-    expected ions that the pixel has, from weak ones to strong ones.
+    - at the shares :math:`\log(1 + S_g) / \sum_h \log(1 + S_h)`, for which an absent group is one
+      of which there is nothing;
+    - at how far :math:`\log(1 + S_g)` is from what is usual, less the mean of that over the pixel,
+      of the groups that are there alone (`massgraph.nn.factors.Factors`).
+
+    Each comes for spectra as measured, with peaks lost at random and with the weakest lost, to
+    several levels; `massgraph.nn.completeness.Completeness` says how far each is for a pixel. Where
+    peaks are lost at random, what is usual is that of the ions that are there, so that it matters
+    little which of them are.
 
     Parameters
     ----------
@@ -46,72 +40,33 @@ class Discriminants(nn.Module):
 
     Examples
     --------
-    Share and deviation of three peaks in two pixels; nothing is known of what is usual:
-
-    >>> import massgraph as mg
-    >>> import numpy as np
-    >>> import torch
-    >>> from massgraph.graph.batch import PeakGraphs
-    >>> from massgraph.graph.builder import build_messages
-    >>> from massgraph.nn.discriminants import AxisBranch
-    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
-    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
-    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
-    >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
-    >>> graphs = PeakGraphs(features, spectra.offsets, messages)
-    >>> AxisBranch(n_ions=2, n_classes=2).features(graphs.batch(np.arange(2), edges="none"))
-    tensor([[ 0.3333, -0.5000],
-            [ 0.6667,  0.5000],
-            [ 1.0000,  0.0000]], dtype=torch.float64)
+    See `AxisBranch`.
     """
 
     reads: ClassVar[int] = 0  # as for `massgraph.nn.rgcn.RGCN`
 
-    SHARED: str
-    DEVIATING: str
-    MEASURED: tuple[float, float]
-    LOST: tuple[float, float]
-    """Part of the discriminant on each feature alone, for spectra as measured and for lost peaks.
-
-    The two for lost peaks have one on all features besides, learnt from degraded copies.
-    """
+    sums_molecules: ClassVar[bool] = False
+    """Whether the groups are molecules in place of single ions."""
 
     def __init__(self, n_ions: int, n_classes: int) -> None:
         super().__init__()
         # float64: the weights come from solved equations, and sums over ions are to be exact.
         n, wide = max(n_ions, 1), torch.float64
-        # Buffers and no parameters: nothing here is learnt by steps.
-        self.register_buffer("usual", torch.zeros(n, dtype=wide))
-        self.register_buffer("expected", torch.zeros(n, N_STRENGTHS, dtype=wide))
-        self.register_buffer("gate_weight", torch.zeros(N_STRENGTHS, N_FAULTS, dtype=wide))
-        self.register_buffer("gate_bias", torch.zeros(N_FAULTS, dtype=wide))
-        shape = (N_FEATURES, n, N_FAULTS * n_classes)
-        self.register_buffer("weight", torch.zeros(shape, dtype=wide))
-        self.register_buffer("bias", torch.zeros(N_FAULTS, n_classes, dtype=wide))
+        # Buffers and no parameters: nothing here is learnt by steps. There may be fewer groups.
+        self.register_buffer("weight", torch.zeros(n, N_EXPERTS, n_classes, dtype=wide))
+        self.register_buffer("bias", torch.zeros(N_EXPERTS, n_classes, dtype=wide))
+        self.sums = IonSums(n_ions)
+        self.completeness = Completeness(n_ions)
+        self.factors = nn.ModuleList(Factors(n, n_classes) for _ in range(2 + len(LEVELS)))
 
-    usual: torch.Tensor
-    expected: torch.Tensor
-    gate_weight: torch.Tensor
-    gate_bias: torch.Tensor
     weight: torch.Tensor
     bias: torch.Tensor
+    """Of the shares: one discriminant for each expert."""
 
-    def features(self, batch: PeakBatch) -> torch.Tensor:
-        """Share and deviation of each node, float64, ``(n_nodes, N_FEATURES)``."""
-        where = addresses(batch)
-        weight = where.weight.double()
-        share = weight * getattr(where, self.SHARED).double()
-        share = share / _pixel_sum(share, batch).clamp(min=1e-12)[batch.pixel]
-        deviation = weight * (getattr(where, self.DEVIATING).double() - self.usual[where.ion])
-        known = _pixel_sum(weight, batch).clamp(min=1e-12)
-        common = _pixel_sum(deviation, batch) / known
-        return torch.stack([share, deviation - weight * common[batch.pixel]], dim=1)
-
-    def completeness(self, batch: PeakBatch) -> torch.Tensor:
-        """Shares of the expected ions, from weak to strong, ``(n_pixels, N_STRENGTHS)``."""
-        where = addresses(batch)
-        found = where.weight.double()[:, None] * self.expected[where.ion]
-        return found.new_zeros(batch.n_pixels, N_STRENGTHS).index_add(0, batch.pixel, found)
+    @property
+    def reads_edges(self) -> bool:
+        """Whether its batches hold edges: never."""
+        return False
 
     def take(
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
@@ -119,25 +74,47 @@ class Discriminants(nn.Module):
         """Peaks of these pixels, without their edges."""
         return graphs.batch(pixels, edges="none").to(device)
 
-    def gate(self, complete: torch.Tensor) -> torch.Tensor:
-        """Weight of each discriminant, shape ``(n_pixels, N_FAULTS)``."""
-        return torch.softmax(complete @ self.gate_weight + self.gate_bias, dim=1)
-
     def cam(self, batch: PeakBatch) -> torch.Tensor:
         """Class activation of each peak, float64, ``(n_peaks, n_classes)``."""
-        ion = addresses(batch).ion
-        features = self.features(batch)
-        each = features[:, :1] * self.weight[0, ion]
-        each += features[:, 1:] * self.weight[1, ion]
-        gate = self.gate(self.completeness(batch))
+        return self.weighted_cam(batch, self.bias.new_ones(N_EXPERTS))
+
+    def weighted_cam(self, batch: PeakBatch, weights: torch.Tensor) -> torch.Tensor:
+        """As `cam`, of discriminants that have a weight each, shape ``(N_EXPERTS,)``."""
+        sums: Sums = self.sums(batch)
+        expert: torch.Tensor = self.completeness(batch) * weights
+        each = self._of_deviations(sums, expert)
+        for number in range(N_EXPERTS):
+            weighted = sums.share * expert[sums.pixel, number]
+            each += weighted[:, None] * self.weight[sums.group, number]
         # As a mean over the peaks: the contribution times their number.
-        each = (
-            each.view(len(each), N_FAULTS, self.bias.shape[1])
-            * batch.counts[batch.pixel, :, None].double()
-        )
-        cam = torch.einsum("pf,pfc->pc", gate[batch.pixel], each)
+        cam = (sums.part * batch.counts[batch.pixel, 0].double())[:, None] * each[sums.of_node]
         # What the choice of the discriminant adds is of no ion: the peaks share it equally.
-        return cam + (gate @ (self.bias - self.bias[0]))[batch.pixel]
+        cam = cam + (expert @ self.bias - weights[0] * self.bias[0])[batch.pixel]
+        return 0.5 * (cam - cam.mean(dim=1, keepdim=True))
+
+    def deviating(self, number: int) -> Factors:
+        """The discriminant on deviations of one expert: as measured, at random, weakest lost."""
+        return cast("Factors", self.factors[number])
+
+    def _of_deviations(self, sums: Sums, expert: torch.Tensor) -> torch.Tensor:
+        """What each sum adds to the logits by how far it deviates."""
+        n_levels = len(LEVELS)
+        random = expert[:, 1 : 1 + n_levels].sum(dim=1)
+        gates = [expert[:, 0], random, *expert[:, 1 + n_levels :].unbind(dim=1)]
+        found = sums.share.new_zeros(len(sums.pixel), self.bias.shape[1])
+        for number, (gate, factors) in enumerate(zip(gates, self.factors, strict=True)):
+            pixels = torch.nonzero(gate)[:, 0]
+            rows = torch.nonzero(gate[sums.pixel])[:, 0]
+            if len(pixels) == 0:
+                continue
+            place = torch.zeros_like(gate, dtype=torch.int64)
+            place[pixels] = torch.arange(len(pixels), device=gate.device)
+            pixel = sums.pixel[rows]
+            kind = MISSING if number == 1 else ALONE
+            values = sums.deviation[rows, kind]
+            logits = factors(values, sums.weight[rows], sums.group[rows], place[pixel], len(pixels))
+            found[rows] += gate[pixel, None] * logits
+        return found
 
     def forward(self, batch: PeakBatch) -> torch.Tensor:
         """Logits, float64, shape ``(n_pixels, n_classes)``."""
@@ -149,7 +126,7 @@ class Discriminants(nn.Module):
 
     def intercept(self) -> torch.Tensor:
         """Part of the logits that no peak carries, shape ``(n_classes,)``."""
-        return self.bias[0]
+        return 0.5 * (self.bias[0] - self.bias[0].mean())
 
 
 class AxisBranch(Discriminants):
@@ -159,66 +136,43 @@ class AxisBranch(Discriminants):
     --------
     The share of ion 1 speaks for class 0, by the discriminant for spectra as measured:
 
-    >>> import massgraph as mg
     >>> import numpy as np
-    >>> import torch
     >>> from massgraph.graph.batch import PeakGraphs
-    >>> from massgraph.graph.builder import build_messages
+    >>> from massgraph.graph.messages import CompactMessages
     >>> from massgraph.nn.discriminants import AxisBranch
-    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
-    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
-    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
-    >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
-    >>> graphs = PeakGraphs(features, spectra.offsets, messages)
+    >>> features = np.array([[1, 0, 1], [1, 1, 1], [3, 0, 1]], np.float32)  # see `Addresses`
+    >>> graphs = PeakGraphs(features, np.array([0, 2, 3]), CompactMessages.none(2))
     >>> branch = AxisBranch(n_ions=2, n_classes=2)
-    >>> branch.weight[0, 1, 0] = 9.0
+    >>> branch.weight[1, :, 0] = 8.0
     >>> branch(graphs.batch(np.arange(2), edges="none"))
-    tensor([[2., 0.],
-            [0., 0.]], dtype=torch.float64)
+    tensor([[ 1., -1.],
+            [ 0.,  0.]], dtype=torch.float64)
     """
-
-    SHARED = DEVIATING = "amount"
-    MEASURED = (0.8, 0.2)
-    LOST = (1 / 3, 2 / 3)
 
 
 class FamilyBranch(Discriminants):
-    """`Discriminants` on what the ions of one molecule add up to (`massgraph.encode.molecules`).
-
-    The surplus refers to what is usual for the ions that the pixel has: where peaks are lost only
-    its deviation can be used.
+    """`Discriminants` on what the ions of one molecule add up to, its isotopes and alkali adducts.
 
     Examples
     --------
-    As `AxisBranch`, of the amount of the molecule:
+    As `AxisBranch`, with both ions of one molecule, which is all that either pixel holds:
 
-    >>> import massgraph as mg
     >>> import numpy as np
-    >>> import torch
     >>> from massgraph.graph.batch import PeakGraphs
-    >>> from massgraph.graph.builder import build_messages
+    >>> from massgraph.graph.messages import CompactMessages
     >>> from massgraph.nn.discriminants import FamilyBranch
-    >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
-    >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
-    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
-    >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
-    >>> graphs = PeakGraphs(features, spectra.offsets, messages)
+    >>> features = np.array([[1, 0, 1], [1, 1, 1], [3, 0, 1]], np.float32)  # see `Addresses`
+    >>> graphs = PeakGraphs(features, np.array([0, 2, 3]), CompactMessages.none(2))
     >>> branch = FamilyBranch(n_ions=2, n_classes=2)
-    >>> branch.weight[0, 1, 0] = 8.0
+    >>> branch.sums.group[:] = 0
+    >>> branch.weight[0, :, 0] = 4.0
     >>> branch(graphs.batch(np.arange(2), edges="none"))
-    tensor([[2., 0.],
-            [0., 0.]], dtype=torch.float64)
+    tensor([[ 1., -1.],
+            [ 1., -1.]], dtype=torch.float64)
     """
 
-    SHARED, DEVIATING = "molecule", "surplus"
-    MEASURED = (0.5, 0.5)
-    LOST = (0.0, 1.0)
-
-
-def _pixel_sum(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
-    return values.new_zeros(batch.n_pixels).index_add(0, batch.pixel, values)
+    sums_molecules = True
 
 
 def _pixel_mean(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
-    total = values.new_zeros(batch.n_pixels, values.shape[1]).index_add(0, batch.pixel, values)
-    return total / batch.counts.clamp(min=1).to(values.dtype)
+    return summed(values, batch.pixel, batch.n_pixels) / batch.counts.clamp(min=1).double()

@@ -47,7 +47,7 @@ class RelationalNet(RGCN):
     >>> from massgraph.nn.nets import RelationalNet
     >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
     >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
-    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
+    >>> known = [[1, 0, 1], [2, 1, 1], [3, 0, 1]]  # as `Addresses` names them
     >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
     >>> graphs = PeakGraphs(features, spectra.offsets, messages)
     >>> model = RelationalNet(1, n_ions=2, n_kinds=2, n_classes=3, hidden=(4,)).eval()
@@ -149,7 +149,7 @@ class PeakNet(RelationalNet):
     >>> from massgraph.nn.nets import PeakNet
     >>> spectra = mg.Spectra.from_peaks([([300.0, 314.01565], [1, 2]), ([300.0], [3])])
     >>> messages = build_messages(spectra, mg.relations_from_masses({"CH2": 14.01565}))
-    >>> known = [[1, 0, 1, 1, 0], [2, 1, 1, 3, 0], [3, 0, 1, 3, 0]]  # as `Addresses` names them
+    >>> known = [[1, 0, 1], [2, 1, 1], [3, 0, 1]]  # as `Addresses` names them
     >>> features = np.hstack([spectra.intensity[:, None], np.array(known, np.float32)])
     >>> graphs = PeakGraphs(features, spectra.offsets, messages)
     >>> model = PeakNet(1, n_ions=2, n_classes=3, hidden=(4,)).eval()

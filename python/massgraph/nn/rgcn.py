@@ -95,6 +95,11 @@ class RGCN(nn.Module):
         # No module: it sees the layers, and their weights stand in the state of this one only.
         self._native = NativeNetwork(self.layers, self.norms)
 
+    @property
+    def reads_edges(self) -> bool:
+        """Whether its batches hold edges."""
+        return self.reads > 1
+
     def take(
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
     ) -> PeakBatch | GraphBatch:

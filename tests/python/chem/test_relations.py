@@ -340,3 +340,13 @@ class TestRelations:
         del table["kinds"]
         with pytest.raises(ValueError, match="kinds"):
             Relations.from_dict(table)
+
+
+def test_relations_within_one_molecule() -> None:
+    """Of isotopes, adducts and small losses; models of massgraph 0.1.0 add these up."""
+    relations = default_relations("positive")
+    chosen = {
+        name for name, is_one in zip(relations, relations.of_one_molecule, strict=True) if is_one
+    }
+    assert {"13C", "18O", "Na-H", "K-H", "K-Na", "H2O", "NH3"} <= chosen
+    assert not chosen & {"CH2", "H2", "C2H4", "CO2", "C16H30O", "H3PO4"}

@@ -35,6 +35,7 @@ class Presence(torch.nn.Module):
     """How much more common an ion is in a class than in all of them, summed over the ions."""
 
     reads = 0
+    reads_edges = False
 
     def __init__(self, n_ions: int, n_outputs: int) -> None:
         super().__init__()
@@ -101,8 +102,9 @@ def tissue() -> Any:
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
-    chosen = {"epochs": 2, "augment": 1, "folds": 2, "hidden": (4,), "device": "cpu", **parameters}
-    return mg.RGCNClassifier(**chosen)
+    """All branches, unless some are named."""
+    quickly = {"epochs": 2, "augment": 1, "folds": 2, "hidden": (4,), "device": "cpu"}
+    return mg.RGCNClassifier(**{"branches": default_branches(), **quickly, **parameters})
 
 
 def assert_same_weights(one: mg.RGCNClassifier, other: mg.RGCNClassifier) -> None:

@@ -524,7 +524,8 @@ def test_78_the_half_is_resumed_too(
 ) -> None:
     """Memory runs out in the third epoch; a fit that goes on knows that, and ends the same."""
     n_training = int(classifier(epochs=1).fit(*tissue).training_.sum())
-    per_epoch = -(-max(n_training, SMALLEST_EPOCH) // 16)
+    # Of each pixel there are two versions to draw from.
+    per_epoch = -(-max(n_training, min(2 * n_training, SMALLEST_EPOCH)) // 16)
 
     def fit(folder: Path, resume: bool = False) -> mg.RGCNClassifier:
         return classifier(batch_size=16).fit(*tissue, checkpoint=folder, resume=resume)

@@ -17,9 +17,12 @@ from massgraph.data import degrade
 from massgraph.data.splits import fold_by_group
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.learn_axis import learn_axis
+from massgraph.evidence.tasks import synthetic_tasks
 from massgraph.graph.batch import PeakGraphs
 from massgraph.graph.messages import Messages
-from massgraph.learn.branches import PartShape
+from massgraph.learn import cross_fit as cross_fit_module
+from massgraph.learn import supervised
+from massgraph.learn.branches import PartShape, default_branches
 from massgraph.learn.cross_fit import cross_fit
 from massgraph.learn.inference import model_output
 from massgraph.learn.objectives import CrossEntropy, Evaluate
@@ -27,13 +30,14 @@ from massgraph.learn.settings import resolve_settings
 from massgraph.learn.targets import Targets
 from massgraph.learn.versions import encode_versions
 from massgraph.nn.branch_model import BranchModel
-from massgraph.nn.discriminants import AxisBranch
+from massgraph.nn.completeness import LEVELS
 from massgraph.nn.nets import PeakNet, RelationalNet
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
-    chosen = {"epochs": 5, "augment": 2, "folds": 2, "device": "cpu", **parameters}
-    return mg.RGCNClassifier(**chosen)
+    """All branches, unless some are named."""
+    quickly = {"epochs": 5, "augment": 2, "folds": 2, "device": "cpu"}
+    return mg.RGCNClassifier(**{"branches": default_branches(), **quickly, **parameters})
 
 
 def no_edges(graphs: PeakGraphs) -> Messages:
@@ -168,33 +172,119 @@ def test_pixels_without_peaks(fitted: mg.RGCNClassifier, tissue: Any) -> None:
 # -------------------------------------------------------------------- the axis branch
 
 
-def test_the_gate_knows_the_faults(fitted: mg.RGCNClassifier, tissue: Any) -> None:
+def test_it_is_known_what_a_pixel_lacks(fitted: mg.RGCNClassifier, tissue: Any) -> None:
     spectra, _ = tissue
-    (branch,) = fitted.model_.parts("axis")
-    assert isinstance(branch, AxisBranch)
 
-    def chosen(part: mg.Spectra) -> np.ndarray:
-        graphs = fitted.encoder_.encode(part)
-        rows = np.arange(len(graphs))
-        cpu = torch.device("cpu")
-        gate = model_output(
-            branch, graphs, rows, cpu, lambda b: branch.gate(branch.completeness(b))
-        )
-        return gate.mean(axis=0)
+    def weights(part: mg.Spectra) -> np.ndarray:
+        graphs = fitted.encoder_.encode(part, edges=False)
+        completeness = fitted.model_.completeness
+        return completeness(graphs.batch(np.arange(len(graphs)), edges="none")).numpy()
 
     rng = np.random.default_rng(0)
-    assert chosen(spectra).argmax() == 0
-    assert chosen(degrade.remove_peaks(spectra, 0.4, rng)).argmax() == 1
-    assert chosen(degrade.keep_most_intense(spectra, 0.4)).argmax() == 2
+    np.testing.assert_allclose(weights(spectra).sum(axis=1), 1)
+    assert weights(spectra).mean(axis=0)[0] > 0.7
+    for number, share in enumerate(LEVELS, start=1):
+        at_random = weights(degrade.remove_peaks(spectra, share, rng)).mean(axis=0)
+        weakest = weights(degrade.keep_most_intense(spectra, share)).mean(axis=0)
+        assert at_random.argmax() == number
+        assert weakest[1 + len(LEVELS) :].sum() > 0.8
 
 
-def test_without_copies_there_is_one_discriminant(tissue: Any) -> None:
-    model = quick(branches=("axis",), augment=0).fit(*tissue)
-    (branch,) = model.model_.parts("axis")
-    graphs = model.encoder_.encode(tissue[0][:9])
-    cpu, rows = torch.device("cpu"), np.arange(9)
-    gate = model_output(branch, graphs, rows, cpu, lambda b: branch.gate(branch.completeness(b)))
-    np.testing.assert_allclose(gate, np.tile([1.0, 0, 0], (9, 1)))
+def test_offsets_do_not_drift_as_peaks_are_lost() -> None:
+    """Of no branch: what is not there speaks for no class."""
+    (task,) = synthetic_tasks([7])
+    model = quick(augment=1, spatial=False).fit(task.train, task.y_train)
+    codes = np.unique(task.y_test, return_inverse=True)[1]
+
+    def offsets(part: mg.Spectra) -> np.ndarray:
+        logits = model.branch_logits(part)
+        logits -= logits.mean(axis=2, keepdims=True)
+        # Classes are not equally common: each counts the same.
+        return np.mean([np.nanmean(logits[codes == k], axis=0) for k in range(3)], axis=0)
+
+    lost = degrade.remove_peaks(task.test, 0.1, np.random.default_rng(0))
+    drift = np.abs(offsets(lost) - offsets(task.test))
+    assert drift.max() < 0.1
+
+
+# -------------------------------------------------------------------- effort
+
+
+def test_efforts_choose_branches(tissue: Any) -> None:
+    few = {"effort": None, "epochs": 1, "augment": 1, "hidden": (4,)}
+    spectra, labels = tissue
+    closed = ("axis", "family")
+    for effort, wanted in (("fast", closed), ("default", closed), ("thorough", default_branches())):
+        model = mg.RGCNClassifier(**{**few, "effort": effort}).fit(spectra, labels)
+        assert model.settings_.branches == wanted
+        left_out = {one.branch: one.reason for one in model.fitted_.origin.left_out}
+        named = {"relational", "peak"} if effort == "default" else set()
+        assert set(left_out) == named
+        assert all("fewer than 100 labelled pixels" in reason for reason in left_out.values())
+    with pytest.raises(mg.InputError, match="effort 'quick' is none of"):
+        mg.RGCNClassifier(effort="quick").fit(spectra, labels)
+    with pytest.raises(mg.InputError, match="chooses branches, and so does branches: give one"):
+        mg.RGCNClassifier(effort="fast", branches=("peak",)).fit(spectra, labels)
+    with pytest.raises(mg.InputError, match="and so does the published preset"):
+        mg.RGCNClassifier(effort="fast", preset="published").fit(spectra, labels)
+
+
+def test_a_net_is_kept_where_it_pays(
+    tissue: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One net is tried; the others are trained only where it tells its fold better."""
+    spectra, labels = tissue
+    monkeypatch.setattr(supervised, "NETS_PIXELS", 1)
+    options = {"epochs": 3, "augment": 1, "folds": 3, "hidden": (4,), "spatial": False}
+    for better, wanted in ((True, default_branches()), (False, ("axis", "family"))):
+        monkeypatch.setattr(cross_fit_module, "is_better", lambda *_, better=better: better)
+        model = mg.RGCNClassifier(**options).fit(spectra, labels)
+        assert model.settings_.branches == wanted
+        left_out = model.fitted_.origin.left_out
+        assert [one.epochs for one in left_out] == ([] if better else [6, 6])
+    assert model.summary()["left_out"][0]["reason"] == "told held-out pixels no better"
+    mg.write_report(model.segment(spectra, labels, explain=False), tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    wanted = "The relations branch was left out (told held-out pixels no better)"
+    assert wanted in text
+    model.save(tmp_path / "model")
+    assert mg.load(tmp_path / "model").fitted_.origin.left_out == left_out
+
+
+def test_pixels_that_stop_a_net_are_none_that_it_is_judged_by(tissue: Any) -> None:
+    spectra, labels = tissue
+    codes = np.unique(labels, return_inverse=True)[1]
+    seen: list[tuple[set[int], set[int]]] = []
+
+    def noted(training: Any, stopping: Any) -> CrossEntropy:
+        some, others = (
+            set(one.targets.pixel[one.entries].tolist()) for one in (training, stopping)
+        )
+        seen.append((some, others))
+        return CrossEntropy(training, stopping)
+
+    given = {"branches": ("peak",), "epochs": 1, "hidden": (4,)}
+    settings, axis = resolve_settings("default", "positive", given), learn_axis(spectra)
+    encoder = PeakEncoder.learn(spectra, settings, axis)
+    fold = np.arange(len(codes)) % 3
+    cross_fit(
+        encode_versions(encoder, spectra, np.random.SeedSequence(0), n_copies=1),
+        Targets.of_codes(codes),
+        fold,
+        settings,
+        PartShape.of(settings, 3, len(axis), "auto"),
+        device=torch.device("cpu"),
+        seeds=np.random.SeedSequence(0).spawn(3),
+        objective=noted,
+    )
+    assert len(seen) == 3
+    for k, (training, stopping) in enumerate(seen):
+        judged = set(np.flatnonzero(fold == k).tolist())
+        assert training
+        assert stopping
+        assert not training & stopping
+        assert not judged & (training | stopping)
+        assert judged | training | stopping == set(range(len(codes)))
 
 
 # -------------------------------------------------------------------- folds
@@ -248,7 +338,7 @@ def test_nets_may_be_trained_towards_anything_else(tissue: Any) -> None:
     settings = resolve_settings("default", "positive", given)
     axis = learn_axis(spectra)
     encoder = PeakEncoder.learn(spectra, settings, axis)
-    versions = encode_versions(encoder, spectra, codes, np.random.SeedSequence(0), n_copies=0)
+    versions = encode_versions(encoder, spectra, np.random.SeedSequence(0), n_copies=0)
 
     def fit(**more: Any) -> Any:
         return cross_fit(

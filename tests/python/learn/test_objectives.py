@@ -115,9 +115,11 @@ def test_soft_pixels_are_drawn_as_each_of_their_classes(graphs: PeakGraphs) -> N
 # -------------------------------------------------------------------- sizes of epochs
 
 
-def test_few_pixels_have_as_many_steps_as_many(graphs: PeakGraphs) -> None:
+def test_an_epoch_draws_no_more_graphs_than_there_are_of_few_pixels(graphs: PeakGraphs) -> None:
     few = samples(graphs[np.arange(10)], np.arange(10) % 2)
-    assert CrossEntropy(few, few).epoch_size == SMALLEST_EPOCH
+    assert CrossEntropy(few, few).epoch_size == 10
+    copied = samples(graphs[np.tile(np.arange(10), 40)], np.arange(10) % 2)
+    assert CrossEntropy(copied, few).epoch_size == SMALLEST_EPOCH
     many = samples(PeakGraphs.concatenate([graphs] * 9), np.arange(9 * len(graphs)) % 2)
     assert CrossEntropy(many, many).epoch_size == 9 * len(graphs) > SMALLEST_EPOCH
 

@@ -239,4 +239,5 @@ def test_a_source_is_learnt_from_as_its_pixels_in_memory(
     read = quick().fit(Bare(spectra), y, sample_weight=sample_weight)
     assert_same_bits(read, whole)
     np.testing.assert_array_equal(read.training_, known)
-    np.testing.assert_array_equal(read.logits(Bare(spectra)), whole.logits(spectra))
+    # Blocks are of other sizes than parts in memory: products may round the last bit otherwise.
+    np.testing.assert_allclose(read.logits(Bare(spectra)), whole.logits(spectra), rtol=1e-12)

@@ -20,7 +20,13 @@ from massgraph.data.splits import default_groups
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.learn_axis import learn_axis
 from massgraph.learn import supervised
-from massgraph.learn.branches import Branch, branch, forget_branch, register_branch
+from massgraph.learn.branches import (
+    Branch,
+    branch,
+    default_branches,
+    forget_branch,
+    register_branch,
+)
 from massgraph.learn.checkpoints import open_checkpoints
 from massgraph.learn.settings import resolve_settings
 from massgraph.learn.supervised import Learnt, fit_classes
@@ -80,7 +86,8 @@ def learn(tissue: Any, executor: Executor | None, **more: Any) -> Learnt:
     spectra, labels = tissue
     known = ~pd.isna(labels)
     codes = np.unique(labels[known].astype(str), return_inverse=True)[1]
-    given = {"epochs": 2, "folds": 2, "augment": 1, "hidden": (4,), **more.pop("settings", {})}
+    quickly = {"epochs": 2, "folds": 2, "augment": 1, "hidden": (4,)}
+    given = {"branches": default_branches(), **quickly, **more.pop("settings", {})}
     return fit_classes(
         spectra[known],
         Targets.of_codes(codes),

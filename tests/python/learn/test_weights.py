@@ -10,7 +10,7 @@ from scipy.special import log_softmax
 from massgraph.learn import weights as module
 from massgraph.learn.branches import branch, branch_names
 from massgraph.learn.targets import Targets
-from massgraph.learn.weights import weigh
+from massgraph.learn.weights import is_better, weigh
 
 
 def weights_of(
@@ -23,7 +23,7 @@ def weights_of(
     names = tuple(f"branch{number}" for number in range(logits.shape[1]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "USUAL_PIXELS", pixels_of_usual)
-        return weigh(np.swapaxes(logits, 0, 1)[None], targets, names, usual)[0]
+        return weigh(np.swapaxes(logits, 0, 1)[None], targets, names, usual)[0][0]
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +84,44 @@ def test_pixels_that_were_never_held_out_say_nothing(both: np.ndarray, y: np.nda
     )
 
 
-def test_a_sum_is_as_sure_as_the_pixels_as_measured_say(both: np.ndarray, y: np.ndarray) -> None:
-    """Degraded copies decide which branch weighs more, and not how sure all are."""
-    noise = np.random.default_rng(2).normal(size=both.shape)
-    versions = np.stack([np.swapaxes(part, 0, 1) for part in (both, 3 * noise)])
-    weights, _ = weigh(versions, Targets.of_codes(y), ("right", "noise"), np.ones(2))
-    total = np.einsum("b,nbc->nc", weights, both)
+def test_a_sum_is_as_sure_as_each_version_says(both: np.ndarray, y: np.ndarray) -> None:
+    """Of pixels that lack peaks, branches weigh what they are worth there, and are as sure."""
+    worse = both[:, ::-1] + np.random.default_rng(2).normal(size=both.shape)
+    versions = np.stack([np.swapaxes(part, 0, 1) for part in (both, worse)])
+    weights, _, _ = weigh(versions, Targets.of_codes(y), ("right", "noise"), np.ones(2))
+    assert weights.shape == (2, 2)
+    for of_version, logits in zip(weights, (both, worse), strict=True):
+        total = np.einsum("b,nbc->nc", of_version, logits)
 
-    def loss(scale: float) -> float:
-        return float(-log_softmax(scale * total, axis=1)[np.arange(y.size), y].mean())
+        def loss(scale: float, total: np.ndarray = total) -> float:
+            return float(-log_softmax(scale * total, axis=1)[np.arange(y.size), y].mean())
 
-    assert loss(1.0) < min(loss(0.9), loss(1.1))
+        assert loss(1.0) < min(loss(0.9), loss(1.1))
+    assert weights[0, 0] > weights[0, 1]
+    assert weights[1, 0] < weights[1, 1]
+
+
+def test_what_drifts_as_peaks_are_lost_is_known(y: np.ndarray) -> None:
+    rng = np.random.default_rng(4)
+    measured = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
+    drift = np.array([1.0, 0.0, -1.0])
+    versions = np.stack([measured, measured + drift])[:, None]
+    given = versions, Targets.of_codes(y), ("one",), np.ones(1)
+    weights, offsets, _ = weigh(*given, drifting=np.array([True]))
+    assert (offsets[0] == 0).all()
+    assert (weigh(*given)[1] == 0).all()
+    np.testing.assert_allclose(offsets[1, 0] / weights[1, 0], drift * 150 / 180, atol=0.15)
+
+
+def test_a_branch_that_is_as_good_by_chance_is_not_better(y: np.ndarray) -> None:
+    gains = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        one = 2 * np.eye(3)[y] + rng.normal(size=(150, 3))
+        more = np.stack([one, rng.normal(size=(150, 3))], axis=1)
+        targets = Targets.of_codes(y)
+        gains.append(is_better(one[:, None], more, targets, np.ones(1), np.array([1.0, 0.2])))
+    assert np.mean(gains) < 0.1
 
 
 # -------------------------------------------------------------------- weights of pixels
@@ -103,7 +130,8 @@ def test_a_sum_is_as_sure_as_the_pixels_as_measured_say(both: np.ndarray, y: np.
 def contributions(
     logits: np.ndarray, targets: Targets, usual: np.ndarray
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    return weigh(np.swapaxes(logits, 0, 1)[None], targets, ("right", "noise"), usual)
+    weights, _, table = weigh(np.swapaxes(logits, 0, 1)[None], targets, ("right", "noise"), usual)
+    return weights, table
 
 
 def test_a_heavy_pixel_counts_as_several(y: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,4 +158,4 @@ def test_soft_pixels_make_a_sum_less_sure(both: np.ndarray, y: np.ndarray) -> No
     hard = np.eye(3)[y]
     sure, _ = contributions(both, Targets.of_shares(hard), np.ones(2))
     soft, _ = contributions(both, Targets.of_shares(0.7 * hard + 0.1), np.ones(2))
-    assert soft[0] < 0.6 * sure[0]
+    assert soft[0, 0] < 0.6 * sure[0, 0]

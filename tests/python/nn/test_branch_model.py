@@ -12,10 +12,15 @@ from test_native import CPU, make_graphs
 from torch import nn
 
 from massgraph._util.errors import InputError
+from massgraph.graph.batch import PeakBatch, PeakGraphs
+from massgraph.graph.messages import CompactMessages
 from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.discriminants import AxisBranch, FamilyBranch
 from massgraph.nn.nets import PeakNet, RelationalNet
 from massgraph.nn.rgcn import RGCN
+
+COMPLETENESS = ("expected", "precision", "total", "kind_weight", "kind_bias")
+FACTORS = ("centre", "scale", "loading", "rest", "mean")
 
 
 class Stub(nn.Module):
@@ -30,17 +35,31 @@ class Stub(nn.Module):
     def take(self, *_: Any) -> Any:
         return self
 
-    def cam(self, batch: int) -> torch.Tensor:
-        return torch.full((batch, 2), self.value, dtype=torch.float64)
+    @property
+    def reads_edges(self) -> bool:
+        return self.reads > 1
 
-    embedding = forward = cam
+    def cam(self, batch: PeakBatch) -> torch.Tensor:
+        return torch.full((batch.n_pixels, 2), self.value, dtype=torch.float64)
+
+    embedding = cam
+
+    def forward(self, batch: PeakBatch) -> torch.Tensor:
+        return self.cam(batch) + self.intercept()
 
     def intercept(self) -> torch.Tensor:
-        return self.cam(1)[0]
+        return torch.full((2,), 10 * self.value, dtype=torch.float64)
 
 
 def model(**parts: Any) -> Any:
-    return BranchModel(parts)
+    return BranchModel(parts, n_ions=2, n_classes=2)
+
+
+def batch(n_pixels: int) -> PeakBatch:
+    """A node of the first ion in each pixel."""
+    features: NDArray[np.float32] = np.tile(np.array([[1, 0, 1]], np.float32), (n_pixels, 1))
+    graphs = PeakGraphs(features, np.arange(n_pixels + 1), CompactMessages.none(n_pixels))
+    return graphs.batch(np.arange(n_pixels), edges="none")
 
 
 @pytest.mark.parametrize(
@@ -67,12 +86,33 @@ def test_what_parts_read() -> None:
 
 def test_branches_are_means_of_their_parts_and_the_model_their_weighted_sum() -> None:
     found = model(one=[Stub(0, 1.0), Stub(0, 3.0)], two=[Stub(0, 10.0)])
-    found.weights.copy_(torch.tensor([0.5, 0.1]))
-    assert found.branch_logits(4).tolist() == [[[2.0, 2.0], [10.0, 10.0]]] * 4
-    for total in (found(4), found.cam(4)):
-        torch.testing.assert_close(total, torch.full((4, 2), 2.0, dtype=torch.float64))
-    torch.testing.assert_close(found.intercept(), torch.full((2,), 2.0, dtype=torch.float64))
-    assert found.embedding(4).shape == (4, 6)
+    found.weights.copy_(torch.tensor([0.5, 0.1], dtype=torch.float64))
+    pixels = batch(4)
+    # A part gives 11 times its value, of which 10 are no peak's.
+    assert found.branch_logits(pixels).tolist() == [[[11.0, 11.0], [11.0, 11.0]]] * 4
+    full = torch.full((4, 2), 22.0, dtype=torch.float64)
+    torch.testing.assert_close(found(pixels), full)
+    torch.testing.assert_close(found.cam(pixels) + found.intercept(), full)
+    assert found.embedding(pixels).shape == (4, 6)
+
+
+def test_a_pixel_that_lacks_peaks_has_weights_of_its_own() -> None:
+    """And its activations still add up to its logits, though the intercept is that of others."""
+    found = model(one=[Stub(0, 1.0)], two=[Stub(0, 10.0)])
+    found.weights.copy_(torch.tensor([[0.5, 0.1], *[[0.0, 0.2]] * 6], dtype=torch.float64))
+    found.completeness.expected[0, 3] = 0.25  # a quarter of what is expected
+    found.completeness.precision[:] = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    found.completeness.kind_bias.fill_(-1e3)  # lost at random
+    pixels = batch(2)
+    assert found.completeness(pixels)[0].tolist() == [0, 0, 1, 0, 0, 0, 0]
+    expected = torch.full((2, 2), 22.0, dtype=torch.float64)
+    torch.testing.assert_close(found(pixels), expected)
+    torch.testing.assert_close(found.cam(pixels) + found.intercept(), expected)
+    assert found.intercept().tolist() == [15.0, 15.0]
+    found.offsets[2, 0] = torch.tensor([1.0, 2.0])
+    expected -= torch.tensor([1.0, 2.0])
+    torch.testing.assert_close(found(pixels), expected)
+    torch.testing.assert_close(found.cam(pixels) + found.intercept(), expected)
 
 
 def test_some_branches_keep_their_weights_and_the_order_of_the_model() -> None:
@@ -80,7 +120,7 @@ def test_some_branches_keep_their_weights_and_the_order_of_the_model() -> None:
     found.weights.copy_(torch.tensor([0.5, 0.125, 0.25]))
     some = found.only(["three", "one"])
     assert some.names == ("one", "three")
-    assert some.weights.tolist() == [0.5, 0.25]
+    assert some.weights.tolist() == [[0.5, 0.25]] * 7
     assert some.parts("one")[0] is found.parts("one")[0]
 
 
@@ -93,13 +133,18 @@ def test_branches_that_are_not_there_are_refused(names: list[str]) -> None:
 def test_names_of_what_is_saved() -> None:
     """Saved models are opened by these names, in this order."""
     found = model(axis=[AxisBranch(3, 2)], peak=[PeakNet(2, 3, 2, hidden=(4,))])
-    buffers = ["usual", "expected", "gate_weight", "gate_bias", "weight", "bias"]
+    complete = [f"completeness.{name}" for name in COMPLETENESS]
+    sums = [f"sums.{name}" for name in ("group", "level", "usual")]
+    factors = [f"factors.{k}.{name}" for k in range(5) for name in FACTORS]
+    buffers = ["weight", "bias", *sums, *complete, *factors]
     layer = [f"layers.0.{name}" for name in ("weight", "root", "bias")]
     kept = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     norms = [f"{norm}.{name}" for norm in ("norms.0", "pool_norm") for name in kept]
     net = ["ion_vectors", *layer, *norms, "head.weight", "head.bias"]
     assert list(found.state_dict()) == [
         "weights",
+        "offsets",
         *(f"branches.axis.0.{name}" for name in buffers),
         *(f"branches.peak.0.{name}" for name in net),
+        *complete,
     ]

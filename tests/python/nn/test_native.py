@@ -396,14 +396,14 @@ def test_levels_agree() -> None:
 # -------------------------------------------------------------------- the classifier
 
 
-@pytest.mark.parametrize("preset", ["default", "published"])
-def test_both_presets_learn_as_on_torch(preset: str) -> None:
+@pytest.mark.parametrize("model", [{"effort": "thorough"}, {"preset": "published"}])
+def test_both_presets_learn_as_on_torch(model: dict[str, Any]) -> None:
     spectra, labels = mg.simulate("tiny")
-    options = {"preset": preset, "epochs": 2, "augment": 0, "device": "cpu"}
+    options = {**model, "epochs": 2, "augment": 0, "device": "cpu"}
     ours = mg.RGCNClassifier(**options, backend="native").fit(spectra, labels)
     plain = mg.RGCNClassifier(**options, backend="torch").fit(spectra, labels)
     batch = ours.model_.take(ours.encoder_.encode(spectra), np.arange(2), CPU)
-    assert isinstance(batch if preset == "published" else batch.graphs, GraphBatch)
+    assert isinstance(batch if "preset" in model else batch.graphs, GraphBatch)
     one, other = ours.history_.iloc[0], plain.history_.iloc[0]
     assert one["train_loss"] == pytest.approx(other["train_loss"], abs=1e-3)
     plain.model_.load_state_dict(ours.model_.state_dict())

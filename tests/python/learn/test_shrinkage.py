@@ -1,4 +1,4 @@
-"""The discriminant in closed form against scikit-learn's."""
+"""Shrunken means and covariances, against scikit-learn's."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from massgraph.learn import discriminants as discriminant
-from massgraph.learn.discriminants import shrunken_discriminant, shrunken_means
+from massgraph.learn import shrinkage as discriminant
+from massgraph.learn.shrinkage import shrunken_discriminant, shrunken_means
 
 
 def data(n: int, p: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -74,6 +74,28 @@ def test_constant_columns_and_absent_classes() -> None:
     assert bias[2] < -100
     nothing, _ = shrunken_discriminant(sp.csr_matrix(np.ones((4, 3))), np.array([0, 0, 1, 1]), 2)
     assert (nothing == 0).all()
+
+
+@pytest.mark.parametrize(("n", "p"), [(200, 12), (30, 40)])
+def test_values_to_be_lost_are_as_endless_copies_that_lost_them(
+    n: int, p: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The covariance of values that are lost at random and scaled up is known without drawing."""
+    # What is shrunk depends on the number of pixels, which copies multiply.
+    monkeypatch.setattr(discriminant, "shrunken_means", lambda differences, counts: differences)
+    monkeypatch.setattr(discriminant, "covariance_shrinkage", lambda gram, centred: 1e-3)
+    X, y = data(n, p)
+    X = np.abs(X)
+    kept, rng = 0.25, np.random.default_rng(1)
+    copies = np.concatenate([X * (rng.random(X.shape) < kept) / kept for _ in range(200)])
+    weight, bias = shrunken_discriminant(sp.csr_matrix(X), y, 3, kept=kept)
+    drawn, other = shrunken_discriminant(sp.csr_matrix(copies), np.tile(y, 200), 3)
+    worse = np.abs(data(n, p, seed=5)[0])
+    worse = worse * (rng.random(X.shape) < kept) / kept
+    found, expected = worse @ weight + bias, worse @ drawn + other
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9
+    whole = worse @ shrunken_discriminant(sp.csr_matrix(X), y, 3)[0]
+    assert np.ptp(found) < np.ptp(whole)  # less sure than of what is complete
 
 
 # -------------------------------------------------------------------- weights of pixels
@@ -182,6 +204,14 @@ def test_the_risk_is_not_above_that_of_the_means_themselves(n_signals: int) -> N
         before = ((measured - truth) ** 2).sum()
         gained.append(((shrunken_means(measured, n) - truth) ** 2).sum() / before)
     assert np.mean(gained) < (0.2 if n_signals < 10 else 1.01)
+
+
+def test_a_mean_that_is_not_known_says_nothing() -> None:
+    n = np.array([[20.0, 20.0, 0.0], [20.0, 20.0, 20.0]])
+    measured = np.array([[2.0, -2.0, 9.0], [2.0, -1.0, -1.0]])
+    shrunken = shrunken_means(measured, n)
+    assert shrunken[0, 2] == 0
+    assert (shrunken[:, :2] != 0).all()
 
 
 def test_one_class_has_no_differences() -> None:
