@@ -18,9 +18,10 @@ from massgraph.encode.features import feature_names
 from massgraph.fitted import FittedModel
 from massgraph.learn.inference import torch_device
 from massgraph.learn.neighbour_field import NeighbourField
+from massgraph.nn.first_release import FirstFamily, FirstModel
 from massgraph.store.card import model_card
 from massgraph.store.checks import axis_layout, axis_of, axis_tensors, columns_of
-from massgraph.store.config import LABEL_TYPES, Restored, restore
+from massgraph.store.config import GENERATION, LABEL_TYPES, Restored, restore
 from massgraph.store.kind import Content, Kind, Layout
 
 __all__ = ["CLASSIFIER"]
@@ -70,6 +71,9 @@ def _config(model: FittedModel) -> dict[str, Any]:
         "contributions": columns_of(origin.contributions),
         "axis": _axis_numbers(model.encoder),
         "field": None if model.field is None else _field(model.field),
+        "left_out": [one._asdict() for one in origin.left_out],
+        # Of the branches in closed form: 0.1.0 had other ones, and did not say.
+        "generation": 1 if isinstance(model.network, FirstModel) else GENERATION,
     }
 
 
@@ -126,6 +130,12 @@ def _build(restored: Restored, tensors: Mapping[str, torch.Tensor], where: str) 
     network = restored.new_model()
     network.load_state_dict({name: tensors[f"model.{name}"] for name in network.state_dict()})
     numbers = restored.axis
+    if isinstance(network, FirstModel) and numbers is not None:
+        level = np.exp(axis_of(tensors, numbers).level) / float(numbers["unit"])
+        for name in network.names:
+            for part in network.parts(name):
+                if isinstance(part, FirstFamily):
+                    part.learn_axis(level, restored.settings.relations)
     encoder = PeakEncoder(
         restored.settings,
         restored.feature_range,
@@ -148,6 +158,9 @@ def _build(restored: Restored, tensors: Mapping[str, torch.Tensor], where: str) 
 
 def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in tensors.items():
+        if name.endswith(".group") and not 0 <= tensor.min() <= tensor.max() < len(tensor):
+            msg = f"{name} holds numbers of ions that are none"
+            raise InputError(msg)
         deviation, variance = name == "features.scale", "_var" in name
         if not (deviation or variance) or tensor.numel() == 0:
             continue
@@ -191,7 +204,7 @@ CLASSIFIER = Kind(
         }
     ),
     # Came after the first release: models without them load as they always did.
-    optional=frozenset({"given", "field"}),
+    optional=frozenset({"given", "field", "left_out", "generation"}),
     describe=_describe,
     restore=_restore,
     build=_build,

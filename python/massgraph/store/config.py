@@ -15,6 +15,7 @@ from massgraph._util.errors import InputError
 from massgraph.fitted import Classes, Origin
 from massgraph.learn.branches import PartShape, branch_names
 from massgraph.learn.checkpoints import HISTORY
+from massgraph.learn.cross_fit import LeftOut
 from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.objectives import CrossEntropy
 from massgraph.learn.parts import new_model
@@ -41,6 +42,7 @@ __all__ = ["LABEL_TYPES", "Restored", "restore"]
 
 # A small file must not take much memory by what it claims: two masks of so many pixels are 200 MB.
 MOST_PIXELS = 10**8
+GENERATION = 2  # of the branches in closed form
 # Columns of the contributions of the branches; the last two are missing for some rows.
 CONTRIBUTIONS = (
     "branch",
@@ -74,6 +76,8 @@ class Restored:
         Numbers of the mass axis that are no arrays; None for a model as published.
     field
         As for `FittedModel`.
+    first_release
+        Whether the branches in closed form are those of massgraph 0.1.0.
 
     Examples
     --------
@@ -100,6 +104,7 @@ class Restored:
     feature_range: tuple[float, float]
     axis: dict[str, Any] | None
     field: NeighbourField | None
+    first_release: bool = False
 
     @property
     def n_ions(self) -> int | None:
@@ -109,7 +114,8 @@ class Restored:
     def new_model(self) -> RGCN | BranchModel:
         """An empty model of this shape."""
         shape = PartShape.of(self.settings, len(self.outputs), self.n_ions, self.backend)
-        return new_model(self.settings.branches, shape, self.origin.n_nets)
+        names, first = self.settings.branches, self.first_release
+        return new_model(names, shape, self.origin.n_nets, first_release=first)
 
 
 def restore(config: dict[str, Any]) -> Restored:
@@ -165,6 +171,7 @@ def restore(config: dict[str, Any]) -> Restored:
         given=_given(config),
         random_state=parameters["random_state"],
         mz=parameters["mz"],
+        left_out=_left_out(config),
     )
     return Restored(
         settings=settings,
@@ -175,7 +182,15 @@ def restore(config: dict[str, Any]) -> Restored:
         feature_range=(span[0], span[1]),
         axis=config["axis"],
         field=_field(config.get("field"), len(outputs)),
+        first_release=_generation(config) == 1 and not settings.as_published,
     )
+
+
+def _generation(config: dict[str, Any]) -> int:
+    """Of the branches in closed form; models of massgraph 0.1.0 do not say."""
+    found = config.get("generation", 1)
+    check(type(found) is int and 1 <= found <= GENERATION, config, "generation", "none there was")
+    return int(found)
 
 
 def _field(values: Any, n_classes: int) -> NeighbourField | None:
@@ -205,7 +220,8 @@ def _given(config: dict[str, Any]) -> tuple[str, ...]:
     # What a preset alone decides is no parameter that anybody could have given.
     known = {field.name for field in fields(Settings)} - {"adam_eps", "as_published"}
     if "given" not in config:
-        return tuple(field.name for field in fields(Settings) if field.name in known)
+        there = known & config["settings"].keys()
+        return tuple(field.name for field in fields(Settings) if field.name in there)
     names = config["given"]
     fine = is_list_of(names, str) and set(names) <= known and len(set(names)) == len(names)
     check(fine, config, "given", "no list of settings")
@@ -296,6 +312,20 @@ def _history(table: dict[str, list[Any]], settings: Settings) -> pd.DataFrame:
         msg = f"history has {int(history['best'].sum())} best epochs, need {wanted}"
         raise InputError(msg)
     return history
+
+
+def _left_out(config: dict[str, Any]) -> tuple[LeftOut, ...]:
+    """Branches that are not in the model, and why; models of earlier versions do not say."""
+    rows = config.get("left_out", [])
+    kinds = {"branch": str, "reason": str, "epochs": int}
+    fine = isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and row.keys() == kinds.keys()
+        and all(type(row[name]) is kind for name, kind in kinds.items())
+        for row in rows
+    )
+    check(fine, config, "left_out", "no list of branches")
+    return tuple(LeftOut(**row) for row in rows)
 
 
 def _contributions(table: Any, settings: Settings) -> pd.DataFrame | None:

@@ -25,6 +25,7 @@ from massgraph.store import files as model_io
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
     chosen = {
+        "branches": default_branches(),
         "epochs": 2,
         "augment": 1,
         "folds": 2,
@@ -383,7 +384,7 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c.update(classes=["a", "b", "c", "d"]), "training_per_class is"),
         (
             lambda c: (c.update(classes=["a", "b", "c", "d"]), more_classes(c)),
-            "axis.0.weight",
+            "model.offsets",
         ),
         (lambda c: c.update(feature_range=[5.0, 5.0]), "no range of m/z"),
         (lambda c: c.update(feature_range=[5.0, 6.0, 7.0]), "no range of m/z"),

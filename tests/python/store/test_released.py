@@ -40,7 +40,9 @@ class Released:
         with np.load(f"{self.folder}.npz") as said:
             self.said = dict(said)
         self.same_machine = self.said["arithmetic"].tolist() == arithmetic()
-        self.limit = 1e-12 if self.same_machine else OTHER_MACHINE
+        # Amounts of molecules are counted anew from those of ions, which are in single precision.
+        exact = self.same_machine and name.endswith("published")
+        self.limit = 1e-12 if exact else OTHER_MACHINE
 
     def load(self) -> mg.RGCNClassifier:
         return mg.load(self.folder)
@@ -65,7 +67,7 @@ def test_predictions_are_those_of_then(released: Released) -> None:
         model.logits(released.spectra), said["logits"], rtol=0, atol=released.limit
     )
     np.testing.assert_allclose(
-        model.embed(released.spectra), said["embedding"], rtol=0, atol=released.limit
+        model.embed(released.spectra), said["embedding"], rtol=released.limit, atol=released.limit
     )
     labels = [str(label) for label in model.predict(released.spectra)]
     assert labels == said["predicted"].tolist()
