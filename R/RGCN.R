@@ -14,11 +14,17 @@
 #'   regions are then explained: see the details.
 #' @param preset `"default"`, or `"published"` for the network and the training of La Rocca et al.
 #'   (2025), unchanged.
-#' @param branches What looks at the peaks, one or more of `"axis"` (amounts of the known ions),
-#'   `"family"` (what the ions of a molecule add up to), `"relational"` (the graph network) and
-#'   `"peak"` (the same without edges); their weighted sum decides (all four).
-#' @param folds How many parts of the labelled pixels take turns in being held out, to stop the
-#'   training and to weigh the branches (3); `1` for a single branch that is trained once.
+#' @param effort `"fast"`: the branches in closed form, `"axis"` and `"family"`. `"default"`: the
+#'   networks, too, where 100 pixels of each class or more are labelled and a first one tells
+#'   held-out pixels better. `"thorough"`: all branches. Settings of networks, `hidden` and
+#'   `batch_norm` and `augment` to `weight_decay`, matter only where networks are trained.
+#' @param branches In place of an effort, what looks at the peaks: one or more of `"axis"` (amounts of
+#'   the known ions), `"family"` (what the ions of a molecule add up to), `"relational"` (the graph
+#'   network) and `"peak"` (the same without edges). All that are named are fitted, and their weighted
+#'   sum decides.
+#' @param folds How many parts of the labelled pixels take turns in being held out, to weigh the
+#'   branches (3, or up to 10 of few pixels without networks); `1` for a single branch that is
+#'   trained once.
 #' @param spatial Whether the neighbours of a pixel are asked for its class, too: `"auto"`, where that
 #'   tells labelled pixels that were held out better, and there are coordinates and folds; `TRUE`
 #'   always, `FALSE` never (`"auto"`). Predict whole runs then, so that pixels have their neighbours.
@@ -104,7 +110,7 @@ NULL
 #' @rdname RGCN
 #' @export
 setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
-        branches = NULL, folds = NULL, spatial = NULL, relations = NULL, tolerance = NULL,
+        effort = NULL, branches = NULL, folds = NULL, spatial = NULL, relations = NULL, tolerance = NULL,
         tolerance_unit = NULL, rule = NULL, directed = NULL,
         features = NULL, standardize = NULL, mz_range = NULL, max_peaks = NULL, hidden = NULL,
         batch_norm = NULL, augment = NULL, validation_fraction = NULL, epochs = NULL,
@@ -154,7 +160,7 @@ setMethod("RGCN", "ANY", function(x, y, ..., mz, coord = NULL, run = NULL) {
 })
 
 # Settings of the network and its training, in the order of RGCN's arguments.
-SETTINGS <- c("preset", "branches", "folds", "spatial", "relations", "tolerance",
+SETTINGS <- c("preset", "effort", "branches", "folds", "spatial", "relations", "tolerance",
     "tolerance_unit", "rule", "directed", "features", "standardize", "mz_range", "max_peaks",
     "hidden", "batch_norm", "augment", "validation_fraction", "epochs", "patience", "batch_size",
     "learning_rate", "weight_decay", "random_state", "backend", "device")

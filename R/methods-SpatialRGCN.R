@@ -174,6 +174,9 @@ setMethod("plot", c(x = "SpatialRGCN", y = "missing"), function(x,
 # The losses of training and held-out pixels over the epochs.
 plotHistory <- function(x, ..., superpose = TRUE, xlab = NULL, ylab = NULL) {
     history <- x$history
+    if (is.null(history))
+        stop("there is no learning curve to plot: no network was trained (see 'effort' in ?RGCN)",
+            call. = FALSE)
     plot_signal(x = list(history$epoch, history$epoch),
         y = list(training = history$train_loss, held_out = history$valid_loss),
         by = if (superpose) NULL else c("training", "held out"), group = c("training", "held out"),

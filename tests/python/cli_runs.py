@@ -127,6 +127,7 @@ def fitted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a fit to one run, made once; tests only read it."""
     out = tmp_path_factory.mktemp("fitted") / "results"
     arguments = ["fit", data / "run1.imzML", "--labels", data / "run1.csv", "--out", out]
+    arguments += ["--effort", "thorough"]
     assert main([*map(str, arguments), "--epochs", "8", "--device", "cpu"]) == 0
     return out
 

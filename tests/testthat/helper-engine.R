@@ -26,7 +26,7 @@ tissueFit <- local({
     fit <- NULL
     function() {
         if (is.null(fit))
-            fit <<- RGCN(tissue(), tissue()$tissue, epochs = 8, verbose = FALSE)
+            fit <<- RGCN(tissue(), tissue()$tissue, effort = "thorough", epochs = 8, verbose = FALSE)
         fit
     }
 })

@@ -86,7 +86,7 @@ test_that("a fit says what each branch adds, and branches can be chosen", {
 
 test_that("chunks do not change a fit", {
     skip_without_engine()
-    fit <- RGCN(tissue(), tissue()$tissue, epochs = 8, verbose = FALSE, nchunks = 9)
+    fit <- RGCN(tissue(), tissue()$tissue, effort = "thorough", epochs = 8, verbose = FALSE, nchunks = 9)
     expect_identical(predict(fit, tissue()), predict(tissueFit(), tissue()))
     expect_equal(fitted(fit), fitted(tissueFit()), tolerance = 1e-6)
     expect_equal(topFeatures(fit), topFeatures(tissueFit()), tolerance = 1e-6)

@@ -64,7 +64,7 @@ test_that("Ctrl-C ends a long fit and leaves the session alive", {
         "x <- exampleImage()",
         "first <- RGCN(x, x$tissue, epochs = 1, verbose = FALSE)",
         "cat(Sys.getpid(), '\\n')",
-        "r <- tryCatch(RGCN(x, x$tissue, epochs = 1e5, patience = 1e5, verbose = FALSE),",
+        "r <- tryCatch(RGCN(x, x$tissue, effort = 'thorough', epochs = 1e5, patience = 1e5, verbose = FALSE),",
         "    interrupt = function(e) 'interrupted')",
         "stopifnot(identical(r, 'interrupted'))",
         "stopifnot(identical(predict(first, x), fitted(first)))",

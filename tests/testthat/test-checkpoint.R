@@ -2,7 +2,7 @@
 
 # All fits here are this one; ten epochs of it take about a second.
 fitWith <- function(x = tissue(), y = x$tissue, ..., epochs = 10) {
-    RGCN(x, y, epochs = epochs, augment = 0, hidden = 8, verbose = FALSE, ...)
+    RGCN(x, y, effort = "thorough", epochs = epochs, augment = 0, hidden = 8, verbose = FALSE, ...)
 }
 
 test_that("a fit with checkpoints is the fit without, and one that ended is there at once", {
@@ -37,7 +37,7 @@ test_that("a fit that Ctrl-C ended goes on to the same predictions", {
         "wait <- 'while [ ! -e %s/net-1.safetensors ]; do sleep 0.02; done; kill -INT %d'",
         "system(sprintf(paste0('(', wait, ') &'), folder, Sys.getpid()))",
         "ended <- tryCatch({",
-        "    RGCN(x, x$tissue, epochs = 60, patience = 60, augment = 0, hidden = 8,",
+        "    RGCN(x, x$tissue, effort = 'thorough', epochs = 60, patience = 60, augment = 0, hidden = 8,",
         "        verbose = FALSE, checkpoint = folder)",
         "    'by itself'",
         "}, interrupt = function(e) 'by Ctrl-C')",

@@ -48,7 +48,7 @@ test_that("ragged spectra give what aligned ones give", {
     intensity(onDisk) <- matter::matter_list(intensity(ragged), path = tempfile())
     mz(onDisk) <- matter::matter_list(mz(ragged), path = tempfile())
     expect_equal(predict(tissueFit(), onDisk, nchunks = 9), fitted(tissueFit()), tolerance = 1e-6)
-    fit <- RGCN(ragged, ragged$tissue, epochs = 8, verbose = FALSE)
+    fit <- RGCN(ragged, ragged$tissue, effort = "thorough", epochs = 8, verbose = FALSE)
     expect_s4_class(fit, "SpatialRGCN")
     expect_s4_class(featureData(fit), "MassDataFrame")
     # Its ions are found from the peaks: those closer than peaks are wide are one.

@@ -242,7 +242,9 @@ test_that("plotFamily says what is wrong", {
 test_that("a real fit draws in every way", {
     skip_without_engine()
     x <- exampleImage(dim = c(8, 8))
-    fit <- RGCN(x, x$tissue, epochs = 5)
+    expect_error(plot(RGCN(x, x$tissue, verbose = FALSE), type = "history"),
+        "there is no learning curve to plot: no network was trained")
+    fit <- RGCN(x, x$tissue, effort = "thorough", epochs = 5)
     for (type in c("probability", "class", "uncertainty"))
         expect_true("run1" %in% draws(image(fit, type = type)))
     for (type in c("activation", "centers", "history"))

@@ -195,6 +195,10 @@ def branches(segmentation: Segmentation) -> dict[str, Any] | None:
         ),
         "all": decimal(parameters["balanced_accuracy_cross_fitted"], 3),
         "without": [(name, decimal(score, 3)) for name, score in zip(names, without, strict=True)],
+        "left_out": [
+            {**one, "branch": titles.get(one["branch"], one["branch"])}
+            for one in parameters.get("left_out", [])
+        ],
         "calibration": {
             "ions": parameters["axis_ions"],
             "width": decimal(parameters["mass_width_mda"], 2),

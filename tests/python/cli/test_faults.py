@@ -284,7 +284,7 @@ def test_an_interrupted_fit_can_be_resumed(
     original = training._epoch
     out, kept = tmp_path / "out", tmp_path / "kept"
     words = ["fit", data / "run1.imzML", "--labels", data / "run1.csv", "--out", out]
-    words += ["--epochs", 4, "--device", "cpu", "--checkpoint", kept]
+    words += ["--effort", "thorough", "--epochs", 4, "--device", "cpu", "--checkpoint", kept]
     with monkeypatch.context() as patch:
         patch.setattr(training, "_epoch", interrupt)
         outcome = run(*words)
@@ -297,7 +297,7 @@ def test_an_interrupted_fit_can_be_resumed(
     assert outcome.code == 0, outcome
     assert outcome.summary["epochs"] == 4
     labels = match_labels(read_labels(data / "run1.csv"), massgraph.read_imzml(data / "run1.imzML"))
-    whole = RGCNClassifier(epochs=4, device="cpu").fit(
+    whole = RGCNClassifier(effort="thorough", epochs=4, device="cpu").fit(
         massgraph.read_imzml(data / "run1.imzML"), labels
     )
     resumed = massgraph.load(out / "model").model_.state_dict()

@@ -277,7 +277,8 @@ def test_fit_of_several_runs(
     out.mkdir()
     (out / "ions.csv").write_text("old")
     inputs = [data / "run1.imzML", data / "run2.imzML"]
-    arguments = ["fit", *inputs, "--labels", data / "both.csv", "--out", out, "--epochs", 2]
+    arguments = ["fit", *inputs, "--labels", data / "both.csv", "--out", out]
+    arguments += ["--effort", "thorough", "--epochs", 2]
     assert_refused(run(*arguments), str(out), "exists already", "--overwrite")
     assert (out / "ions.csv").read_text() == "old"
     outcome = run(*arguments, "--overwrite", "--json", "--max-peaks", 40, "--mz-range", 300, 900)

@@ -31,7 +31,7 @@ SLACK = 0.5
 def segmentation() -> Segmentation:
     spectra, y = mg.simulate("tiny")
     return (
-        mg.RGCNClassifier(epochs=6, folds=2, augment=1, random_state=0)
+        mg.RGCNClassifier(effort="thorough", epochs=6, folds=2, augment=1, random_state=0)
         .fit(spectra, y)
         .segment(spectra, y)
     )

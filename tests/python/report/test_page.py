@@ -356,7 +356,7 @@ def test_nothing_but_classes(tmp_path: Path) -> None:
     assert "the pixels have no coordinates" in shown.text("segmentation")
     assert "confidence" not in shown.sections
     assert "no pixel has a label" in shown.text("agreement")
-    assert "not known" in shown.text("learning")
+    assert "no network was trained" in shown.text("learning")
     assert "made without an explanation" in shown.text("activation")
     assert "families" not in shown.sections
     assert "was not measured" in shown.text("deletion")

@@ -38,7 +38,9 @@ def simulation() -> Simulation:
 @pytest.fixture(scope="module")
 def classifier(simulation: Simulation) -> RGCNClassifier:
     spectra, labels = simulation
-    return RGCNClassifier(epochs=4, folds=2, augment=1, device="cpu").fit(spectra, labels)
+    return RGCNClassifier(effort="thorough", epochs=4, folds=2, augment=1, device="cpu").fit(
+        spectra, labels
+    )
 
 
 @pytest.fixture(scope="module")

@@ -46,6 +46,11 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         "--preset", choices=("default", "published"), default="default", help="network and training"
     )
     parser.add_argument(
+        "--effort",
+        choices=("fast", "default", "thorough"),
+        help="fast: branches in closed form; default: networks, too, where they pay; thorough: all",
+    )
+    parser.add_argument(
         "--tolerance", type=float, help="of mass differences (default: what the data show)"
     )
     parser.add_argument("--unit", choices=("ppm", "Da"), help="of the tolerance")
@@ -67,6 +72,7 @@ def _run(arguments: argparse.Namespace) -> Summary:
     evaluation = None if arguments.evaluation is None else read_evaluation(arguments.evaluation)
     classifier = mg.RGCNClassifier(
         preset=arguments.preset,
+        effort=arguments.effort,
         tolerance=arguments.tolerance,
         tolerance_unit=arguments.unit,
         mz_range=arguments.mz_range,
