@@ -1,6 +1,6 @@
 """Accuracy on unseen runs over the number of labelled pixels, beside all baselines.
 
-    python benchmarks/training_pixels.py tissue|family --out DIR [--seeds N] [--seed FIRST]
+    python benchmarks/training_pixels.py tissue|family|adducts --out DIR [--seeds N] [--seed FIRST]
 
 Writes scores.csv, table.md and the curves as PNG and PDF.
 """
@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from massgraph.evidence.evaluate import FAULTS, Task, evaluate, family_tasks, synthetic_tasks
+from massgraph.evidence.evaluate import (
+    FAULTS,
+    Task,
+    adduct_tasks,
+    evaluate,
+    family_tasks,
+    synthetic_tasks,
+)
 from massgraph.evidence.evaluate import MODELS as ALL_MODELS
 from massgraph.pl import training_pixels
 from massgraph.report.evaluation import markdown_table
@@ -42,10 +49,16 @@ def family(per_class: int, seed: int) -> Task:
     return task
 
 
+def adducts(per_class: int, seed: int) -> Task:
+    """Tissue in which the balance of adducts varies, learnt on one run and tested on another."""
+    (task,) = adduct_tasks([seed], per_class=per_class)
+    return task
+
+
 def main() -> int:
     """Run one kind of simulation and write its folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = {"tissue": tissue, "family": family}
+    kinds = {"tissue": tissue, "family": family, "adducts": adducts}
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)

@@ -19,16 +19,19 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from massgraph._util.errors import InputError
+from massgraph._util.scores import balanced_accuracy
 from massgraph.data.alignment import assign_to_axis
 from massgraph.data.spectra import Spectra
+from massgraph.data.splits import default_groups, fold_by_group
 from massgraph.encode.axis import MassAxis
 from massgraph.encode.encoder import UNIT_OF_MEDIAN
 from massgraph.encode.learn_axis import learn_axis
 from massgraph.learn.augmentation import degraded_copy
 
-__all__ = ["BASELINES", "PLSDA", "AlignedClassifier", "BinnedCNN", "make_baseline"]
+__all__ = ["BASELINES", "GRIDS", "PLSDA", "AlignedClassifier", "BinnedCNN", "make_baseline"]
 
 PLS_COMPONENTS = 10
+GRID_FOLDS = 3
 
 # Many models read the same spectra: what they share is found once, for as long as the spectra live.
 _AXES: WeakKeyDictionary[Spectra, MassAxis] = WeakKeyDictionary()
@@ -54,7 +57,11 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Number of degraded copies of the training pixels to learn from besides the measured ones,
         made as `RGCNClassifier` makes them.
     random_state
-        Seed of the copies.
+        Seed of the copies, and of the folds of a grid.
+    grid
+        Settings of the estimator to choose from, by their names: lists, as for scikit-learn's
+        `ParameterGrid`. Those of the highest balanced accuracy are taken, on pixels of other groups
+        (see `fit`) in three folds. None takes the estimator as it is.
 
     Attributes
     ----------
@@ -84,15 +91,24 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         recalibrate: bool = True,
         augment: int = 0,
         random_state: int = 0,
+        grid: dict[str, list[Any]] | None = None,
     ) -> None:
         self.estimator = estimator
         self.window_da = window_da
         self.recalibrate = recalibrate
         self.augment = augment
         self.random_state = random_state
+        self.grid = grid
 
     def fit(self, X: Spectra, y: ArrayLike, groups: ArrayLike | None = None) -> AlignedClassifier:
-        """Learn from the pixels with a label; `groups` is there because other models take it.
+        """Learn from the pixels with a label.
+
+        Parameters
+        ----------
+        X, y
+            Spectra, and one label per pixel; missing ones are left out.
+        groups
+            Group of each pixel, never split when a grid is searched (`default_groups`).
 
         Raises
         ------
@@ -112,11 +128,45 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.axis_ = _axis_of(X)
         self.unit_ = UNIT_OF_MEDIAN * float(np.median(spectra.intensity))
         rng = np.random.default_rng(self.random_state)
-        copies = [degraded_copy(spectra, rng)[0] for _ in range(self.augment)]
+        copies = [degraded_copy(spectra, rng) for _ in range(self.augment)]
         matrices = [self._matrix(part) for part in (spectra, *copies)]
-        self.estimator_ = clone(self.estimator)
+        chosen = {} if self.grid is None else self._best(matrices, labels, X, rows, groups)
+        self.estimator_ = clone(self.estimator).set_params(**chosen)
         self.estimator_.fit(np.concatenate(matrices), np.tile(labels, len(matrices)))
         return self
+
+    def _best(
+        self,
+        matrices: list[NDArray[np.float64]],
+        labels: NDArray[Any],
+        X: Spectra,
+        rows: NDArray[np.int64],
+        groups: ArrayLike | None,
+    ) -> dict[str, Any]:
+        """The settings of the grid that tell held-out pixels best; copies stay with their pixel."""
+        from sklearn.model_selection import ParameterGrid
+
+        codes = np.unique(labels, return_inverse=True)[1]
+        given = default_groups(X) if groups is None else np.asarray(groups)
+        rng = np.random.default_rng(self.random_state)
+        try:
+            fold = fold_by_group(codes, given[rows], GRID_FOLDS, rng)
+        except InputError:  # too few groups: each pixel by itself
+            fold = fold_by_group(codes, np.arange(len(codes)), GRID_FOLDS, rng)
+        scores = []
+        for chosen in ParameterGrid(self.grid):
+            found, known = np.full(len(codes), -1), fold >= 0
+            for k in range(int(fold.max()) + 1):
+                inside, outside = fold != k, fold == k
+                model = clone(self.estimator).set_params(**chosen)
+                model.fit(
+                    np.concatenate([matrix[inside] for matrix in matrices]),
+                    np.tile(codes[inside], len(matrices)),
+                )
+                found[outside] = model.predict(matrices[0][outside])
+            scores.append((balanced_accuracy(codes[known], found[known]), chosen))
+        # Of equally good ones the first: grids begin with the simplest.
+        return dict(max(scores, key=lambda scored: scored[0])[1])
 
     def _matrix(self, spectra: Spectra) -> NDArray[np.float64]:
         if self.recalibrate:
@@ -226,7 +276,7 @@ class BinnedCNN(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, codes = np.unique(np.asarray(labels[rows].tolist()), return_inverse=True)
         self.mz_range_ = (float(np.floor(X.mz.min())), float(np.ceil(X.mz.max())))
         rng = np.random.default_rng(self.random_state)
-        copies = [degraded_copy(spectra, rng)[0] for _ in range(self.augment)]
+        copies = [degraded_copy(spectra, rng) for _ in range(self.augment)]
         bins = np.concatenate([bin_spectra(one, self.mz_range_) for one in (spectra, *copies)])
         self.net_ = train_cnn(
             bins, np.tile(codes, 1 + self.augment), epochs=self.epochs, seed=self.random_state
@@ -307,6 +357,12 @@ def _random_forest(seed: int) -> Any:
     return RandomForestClassifier(n_estimators=500, random_state=seed)
 
 
+def _extra_trees(seed: int) -> Any:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    return ExtraTreesClassifier(n_estimators=500, random_state=seed)
+
+
 def _boosting(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -349,10 +405,25 @@ _ON_AXIS: dict[str, Callable[[int], Any]] = {
     "pls_da": lambda _: PLSDA(),
     "svm": _svm,
     "random_forest": _random_forest,
+    "extra_trees": _extra_trees,
     "boosting": _boosting,
     "xgboost": _xgboost,
     "logistic": _logistic,
 }
+
+# By the names that the estimators above give their settings; the simplest come first.
+GRIDS: dict[str, dict[str, list[Any]]] = {
+    "shrinkage_lda": {"shrinkage": ["auto", 0.95, 0.9, 0.7, 0.5, 0.2]},
+    "logistic": {"logisticregression__C": [1e-4, 1e-3, 1e-2, 1e-1, 1.0]},
+    "svm": {
+        "estimator__svc__C": [1.0, 10.0, 100.0],
+        "estimator__svc__gamma": ["scale", 1e-4, 1e-3],
+    },
+    "pls_da": {"n_components": [2, 5, 10, 20]},
+    "extra_trees": {"max_features": ["sqrt", 0.1, 0.3]},
+    "boosting": {"max_leaf_nodes": [4, 31], "learning_rate": [0.05, 0.1]},
+}
+"""Settings to choose from where a baseline is tuned, by its name."""
 
 # Its own training takes five steps an epoch on some hundred pixels, at a rate that soon falls.
 PUBLISHED_TUNED: dict[str, Any] = {"learning_rate": 1e-2, "batch_size": 8, "epochs": 150}
@@ -367,6 +438,7 @@ def make_baseline(
     window_da: float = 0.003,
     recalibrate: bool = True,
     augment: int = 0,
+    tuned: bool = False,
     random_state: int = 0,
 ) -> Any:
     """Make an unfitted baseline: ``fit(spectra, y, groups=None)``, ``predict_proba``, ``predict``.
@@ -375,21 +447,24 @@ def make_baseline(
     ----------
     name
         ``"lda"``, ``"shrinkage_lda"``, ``"pls_da"``, ``"svm"`` (RBF), ``"random_forest"``,
-        ``"boosting"`` (histogram gradient boosting), ``"xgboost"`` (needs that package),
-        ``"logistic"``: on the data's own axis. ``"cnn_1d"``: on 0.1 Da bins, as published.
+        ``"extra_trees"``, ``"boosting"`` (histogram gradient boosting), ``"xgboost"`` (needs that
+        package), ``"logistic"``: on the data's own axis. ``"cnn_1d"``: on 0.1 Da bins, as
+        published.
         ``"peak_set"``: the peak branch of the default model alone, which has no edges.
         ``"published"``: the network of La Rocca et al. (2025), trained as published;
         ``"published_tuned"``: trained by more and larger steps, which few pixels need.
     window_da, recalibrate, augment
         As for `AlignedClassifier`. The CNN takes `augment` only, and the networks none of them:
         they keep what they were published or built with.
+    tuned
+        Whether its settings are chosen from `GRIDS` on inner folds; for those that have a grid.
     random_state
         Seed.
 
     Raises
     ------
     ValueError
-        For another name.
+        For another name, or one without a grid where it is to be tuned.
     ImportError
         Where the package of a baseline is not installed.
 
@@ -404,6 +479,9 @@ def make_baseline(
     """
     from massgraph.classifier import RGCNClassifier
 
+    if tuned and name not in GRIDS:
+        msg = f"baseline {name!r} has no grid to tune it on: {tuple(GRIDS)} have"
+        raise InputError(msg)
     if name in _ON_AXIS:
         return AlignedClassifier(
             _ON_AXIS[name](random_state),
@@ -411,6 +489,7 @@ def make_baseline(
             recalibrate=recalibrate,
             augment=augment,
             random_state=random_state,
+            grid=GRIDS[name] if tuned else None,
         )
     if name == "cnn_1d":
         return BinnedCNN(augment=augment, random_state=random_state)

@@ -27,6 +27,7 @@ from massgraph.evidence.faults import FAULTS, QUICK_FAULTS, Fault
 from massgraph.evidence.metrics import paired_test, prediction_scores
 from massgraph.evidence.tasks import (
     Task,
+    adduct_tasks,
     family_tasks,
     simulated_tissue,
     split_tasks,
@@ -43,6 +44,7 @@ __all__ = [
     "Evaluation",
     "Fault",
     "Task",
+    "adduct_tasks",
     "evaluate",
     "family_tasks",
     "quick_models",
@@ -53,15 +55,22 @@ __all__ = [
 ]
 
 DEFAULT = "massgraph"
+EFFORTS = {DEFAULT: None, "massgraph fast": "fast", "massgraph thorough": "thorough"}
+TUNED = " tuned"
 # All that need no further package: XGBoost, an extra, is added by name.
 MODELS = (
     "massgraph",
     "lda",
     "shrinkage_lda",
+    "shrinkage_lda tuned",
     "pls_da",
+    "pls_da tuned",
     "logistic",
+    "logistic tuned",
     "svm",
+    "svm tuned",
     "random_forest",
+    "extra_trees",
     "boosting",
     "cnn_1d",
     "peak_set",
@@ -176,7 +185,9 @@ def evaluate(
     tasks
         See `split_tasks` and `synthetic_tasks`.
     models
-        Names, ``"massgraph"`` and those of `massgraph.baselines.BASELINES`; or a dictionary from
+        Names, ``"massgraph"``, ``"massgraph fast"``, ``"massgraph thorough"`` and those of
+        `massgraph.baselines.BASELINES`, with `` tuned`` behind them for those that have a grid in
+        `massgraph.baselines.GRIDS`; or a dictionary from
         names to functions that make an unfitted estimator from a seed, with ``fit(spectra, y,
         groups)`` and ``predict_proba(spectra)``. The default model looks at each pixel by itself,
         as the baselines do. Each of its branches is scored alone too, and so are those together
@@ -342,20 +353,20 @@ def named_models(
 def _makers(name: str, augment: int, window_da: float) -> dict[str, Callable[[int], Any]]:
     from massgraph.classifier import RGCNClassifier
 
-    def baseline(**options: Any) -> Callable[[int], Any]:
-        return lambda seed: make_baseline(name, random_state=seed, **options)
+    def baseline(of: str = name, **options: Any) -> Callable[[int], Any]:
+        return lambda seed: make_baseline(of, random_state=seed, **options)
 
-    if name == DEFAULT:
-        return {name: lambda seed: RGCNClassifier(random_state=seed, spatial=False)}
+    if name in EFFORTS:
+        ours: dict[str, Any] = {"effort": EFFORTS[name], "spatial": False}
+        return {name: lambda seed: RGCNClassifier(random_state=seed, **ours)}
     if name in ("published", "published_tuned", "peak_set"):
         return {name: baseline()}
     # One copy only: the convolution takes longest as it is.
     if name == "cnn_1d":
         return {name: baseline(), f"{name} +aug": baseline(augment=1)}
-    both = {
-        name: baseline(window_da=window_da),
-        f"{name} +aug": baseline(window_da=window_da, augment=augment),
-    }
+    options: dict[str, Any] = {"of": name.removesuffix(TUNED), "window_da": window_da}
+    options["tuned"] = name.endswith(TUNED)
+    both = {name: baseline(**options), f"{name} +aug": baseline(**options, augment=augment)}
     # The strongest rival comes in all its forms: uncalibrated, to show what calibration alone is
     # worth, and with a window twice as wide, which serves it better where m/z scatter.
     if name == "shrinkage_lda":

@@ -18,6 +18,7 @@ from massgraph.simulation.simulate import Simulation, simulate
 
 __all__ = [
     "Task",
+    "adduct_tasks",
     "family_tasks",
     "simulated_tissue",
     "split_tasks",
@@ -202,6 +203,40 @@ def family_tasks(
         (train, y_train), (test, y_test) = parts
         # Pixels have no place, and all runs both classes: any pixel may be held out.
         yield Task(seed, train, y_train, np.arange(len(y_train)), test, y_test)
+
+
+def adduct_tasks(
+    seeds: Sequence[int] = range(1000, 1005), *, per_class: int = 100, **settings: Any
+) -> Iterator[Task]:
+    """Simulated tissue in which the balance of adducts varies: learn from one run, test on another.
+
+    Parameters
+    ----------
+    seeds
+        Of `massgraph.simulate`, preset "adducts".
+    per_class
+        Labelled training pixels per class, drawn at random.
+    settings
+        Other parameters of `massgraph.simulate`.
+
+    Examples
+    --------
+    >>> from massgraph.evidence.tasks import adduct_tasks
+    >>> (task,) = adduct_tasks([3], per_class=5, shape=(12, 12))
+    >>> len(task.y_train), len(set(task.test.run))
+    (15, 1)
+    """
+    for seed in seeds:
+        truth = simulate("adducts", random_state=seed, **settings)
+        run, known = np.asarray(truth.spectra.run_codes), ~pd.isna(truth.labels)
+        rng = np.random.default_rng(seed)
+        train = [
+            rng.permutation(np.flatnonzero(known & (run == 0) & (truth.labels == name)))[:per_class]
+            for name in truth.classes
+        ]
+        rows, test = np.sort(np.concatenate(train)), np.flatnonzero(known & (run == 1))
+        labels = truth.labels.astype(str)
+        yield Task(seed, truth.spectra[rows], labels[rows], None, truth.spectra[test], labels[test])
 
 
 def thinned(task: Task, per_class: int = QUICK_PIXELS) -> Task:

@@ -77,6 +77,16 @@ PRESETS: dict[str, Settings] = {
     "small": Settings(),
     "medium": Settings(n_runs=6, shape=(40, 40), n_families=16, n_species=6, n_background=90),
     "large": Settings(n_runs=4, shape=(170, 170), n_families=18, n_species=5, n_background=50),
+    "adducts": Settings(
+        n_runs=2,
+        shape=(30, 30),
+        n_families=14,
+        families_per_class=4,
+        n_species=5,
+        n_background=50,
+        effect=0.2,
+        adduct_variation=1.7,
+    ),
     "regions": _UNLABELLED,
     "regions-noisy": replace(_UNLABELLED, noise=0.6),
     "regions-weak": replace(_UNLABELLED, effect=0.2),
@@ -179,9 +189,10 @@ def simulate(
     Parameters
     ----------
     preset
-        "tiny" (tests), "demo" (clear), "small", "medium" (of realistic difficulty), or "large"
-        (for benchmarks), or one of "regions" and its variants (see the notes); the source of every
-        setting that is None.
+        "tiny" (tests), "demo" (clear), "small", "medium" (of realistic difficulty), "large" (for
+        benchmarks), "adducts" (two runs in which the balance of adducts varies strongly over the
+        tissue), or one of "regions" and its variants (see the notes); the source of every setting
+        that is None.
     polarity
         "positive" or "negative": which lipids and adducts there are.
     n_runs

@@ -11,11 +11,13 @@ import pytest
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 
 import massgraph as mg
 from massgraph.data import degrade
 from massgraph.evidence.baselines import (
     BASELINES,
+    GRIDS,
     PLSDA,
     AlignedClassifier,
     BinnedCNN,
@@ -132,3 +134,30 @@ def test_xgboost_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xgboost", None)
     with pytest.raises(ImportError, match=r"pip install 'massgraph\[xgboost\]'"):
         make_baseline("xgboost")
+
+
+# -------------------------------------------------------------------- tuned
+
+
+def test_a_tuned_baseline_takes_the_settings_that_tell_held_out_pixels(tissue: Any) -> None:
+    """Copies of a pixel are never on both sides: with them, too, the best is found."""
+    spectra, labels = tissue
+    for augment in (0, 1):
+        model = make_baseline("logistic", augment=augment, tuned=True).fit(spectra, labels)
+        chosen = model.estimator_.get_params()["logisticregression__C"]
+        assert chosen in GRIDS["logistic"]["logisticregression__C"]
+    worst = AlignedClassifier(
+        KNeighborsClassifier(), grid={"n_neighbors": [len(labels) // 3, 3]}
+    ).fit(spectra, labels)
+    assert worst.estimator_.n_neighbors == 3
+
+
+@pytest.mark.parametrize("name", sorted(GRIDS))
+def test_every_grid_names_settings_that_there_are(name: str) -> None:
+    known = make_baseline(name).estimator.get_params()
+    assert set(GRIDS[name]) <= set(known)
+
+
+def test_what_has_no_grid_is_not_tuned() -> None:
+    with pytest.raises(mg.InputError, match="baseline 'lda' has no grid"):
+        make_baseline("lda", tuned=True)
