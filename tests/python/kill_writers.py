@@ -65,6 +65,7 @@ class Writer:
 def quick(seed: int) -> mg.RGCNClassifier:
     """A small classifier that fits in less than a second."""
     return mg.RGCNClassifier(
+        effort="thorough",
         epochs=2,
         augment=0,
         hidden=(4,),

@@ -66,7 +66,8 @@ def test_a_model_fitted_natively_opens_without_the_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spectra, labels = _tissue()
-    fitted = mg.RGCNClassifier(backend="native", epochs=1, augment=0, device="cpu")
+    options = {"effort": "thorough", "epochs": 1, "augment": 0, "device": "cpu"}
+    fitted = mg.RGCNClassifier(backend="native", **options)
     fitted.fit(spectra, labels).save(tmp_path / "model")
     expected = fitted.logits(spectra)
     monkeypatch.setenv("MASSGRAPH_NATIVE", "0")
