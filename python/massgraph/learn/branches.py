@@ -6,7 +6,7 @@ the defaults as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "closed_form_branches",
     "default_branches",
     "forget_branch",
+    "nets_among",
     "register_branch",
 ]
 
@@ -247,7 +248,20 @@ def closed_form_branches() -> tuple[str, ...]:
     >>> closed_form_branches()
     ('axis', 'family')
     """
-    return tuple(name for name in default_branches() if _BRANCHES[name].fit is not None)
+    nets = nets_among(default_branches())
+    return tuple(name for name in default_branches() if name not in nets)
+
+
+def nets_among(names: Sequence[str]) -> tuple[str, ...]:
+    """Those of some branches that are nets: trained, on copies too, and one per fold.
+
+    Examples
+    --------
+    >>> from massgraph.learn.branches import nets_among
+    >>> nets_among(("axis", "peak"))
+    ('peak',)
+    """
+    return tuple(name for name in names if branch(name).fit is None)
 
 
 def register_branch(new: Branch) -> None:

@@ -7,12 +7,11 @@ import torch
 from numpy.typing import NDArray
 
 from massgraph.data.spectra import rank_in_pixels
-from massgraph.graph.addresses import ADDRESS_WIDTH, Addresses, addresses
+from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakGraphs
-from massgraph.graph.messages import CompactMessages
 from massgraph.nn.completeness import N_STRENGTHS, Completeness, kind_features
 
-__all__ = ["fit_completeness", "strongest"]
+__all__ = ["fit_completeness"]
 
 Floats = NDArray[np.float64]
 
@@ -97,37 +96,6 @@ def fit_completeness(
     slope, bias = _regression(np.concatenate(drawn), np.concatenate(weakest))
     completeness.kind_weight.copy_(torch.from_numpy(SURE * slope))
     completeness.kind_bias.fill_(SURE * bias)
-
-
-def strongest(graphs: PeakGraphs, share: float) -> PeakGraphs:
-    """The given share of the nodes of each graph, those of the highest amounts, without edges.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from massgraph.graph.batch import PeakGraphs
-    >>> from massgraph.graph.messages import CompactMessages
-    >>> from massgraph.learn.completeness import strongest
-    >>> features = np.array([[1, 0, 1], [3, 1, 1], [2, 2, 1]], np.float32)  # see `Addresses`
-    >>> graphs = PeakGraphs(features, np.array([0, 3]), CompactMessages.none(1))
-    >>> strongest(graphs, 0.5).features[:, 1].tolist()
-    [1.0, 2.0]
-    """
-    counts = np.ceil(np.diff(graphs.offsets) * share).astype(np.int64)
-    left = _ranks(graphs) < np.repeat(counts, np.diff(graphs.offsets))
-    return PeakGraphs(
-        graphs.features[left],
-        np.concatenate([[0], np.cumsum(counts)]),
-        CompactMessages.none(len(graphs)),
-    )
-
-
-def _ranks(graphs: PeakGraphs) -> NDArray[np.int64]:
-    """Place of each node among those of its graph, from the highest amount."""
-    n = len(graphs)
-    pixel = np.repeat(np.arange(n), np.diff(graphs.offsets))
-    amount = graphs.features[:, -ADDRESS_WIDTH + Addresses._fields.index("amount")]
-    return rank_in_pixels(amount, pixel)
 
 
 def _strengths(level: Floats, n_ions: int) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from massgraph._util.errors import InputError
 from massgraph._util.executor import Executor, Serial
 from massgraph.data.splits import split_by_group
-from massgraph.learn.branches import PartShape, branch
+from massgraph.learn.branches import PartShape, branch, nets_among
 from massgraph.learn.checkpoints import Checkpoint, Checkpoints
 from massgraph.learn.inference import model_output
 from massgraph.learn.objectives import CrossEntropy, Objective, PublishedCrossEntropy, Samples
@@ -176,12 +176,14 @@ def cross_fit(
     def run(some: list[_Task]) -> list[_Fitted]:
         return list((executor or Serial()).map(work, some, name=_name))
 
-    sure = [task for task in tasks if not _is_tried(task.branch, settings)]
+    # Of these one net is tried before the others are trained.
+    to_try = nets_among(settings.branches) if settings.effort == "default" else ()
+    sure = [task for task in tasks if task.branch not in to_try]
     found: dict[str, list[_Fitted]] = {}
     for task, fitted in zip(sure, run(sure), strict=True):
         found.setdefault(task.branch, []).append(fitted)
     left_out: list[LeftOut] = []
-    for name in filter(partial(_is_tried, settings=settings), settings.branches):
+    for name in to_try:
         first, *others = [task for task in tasks if task.branch == name]
         tried = run([first])
         if _gains({**found, name: tried}, name, targets, fold):
@@ -206,7 +208,7 @@ def cross_fit(
             parts[name] = [of_all]
     usual = np.array([branch(name).usual_weight for name in names])
     # What is in closed form knows what lost peaks do; a net knows the copies that it was shown.
-    nets = np.array([branch(name).fit is None for name in names])
+    nets = np.isin(names, nets_among(names))
     weights, offsets, table = weigh(held_out, targets, names, usual, nets)
     by_fold = [{name: [found[name][k].part] for name in names} for k in range(n_folds)]
     model, *of_folds = (
@@ -215,11 +217,6 @@ def cross_fit(
     )
     every = [one.history for name in names for one in found[name] if one.history is not None]
     return CrossFit(model, _mean_history(every), table, tuple(of_folds), tuple(left_out))
-
-
-def _is_tried(name: str, settings: Settings) -> bool:
-    """Whether one net of a branch is tried before the others are trained."""
-    return settings.effort == "default" and branch(name).fit is None
 
 
 def _gains(
@@ -390,9 +387,10 @@ def fit_single(
             rng=rng,
             checkpoint=checkpoints.net(1) if checkpoints else None,
         )
-    model = (
-        part if published else BranchModel({name: [part]}, len(versions.level), targets.n_classes)
-    )
+    if published:
+        return part.to(device).eval(), history
+    model = BranchModel({name: [part]}, len(versions.level), targets.n_classes)
+    model.completeness.load_state_dict(versions.completeness.state_dict())
     return model.to(device).eval(), history
 
 

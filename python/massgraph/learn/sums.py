@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,6 @@ from numpy.typing import NDArray
 
 from massgraph.data.sources import batches
 from massgraph.graph.batch import PeakBatch, PeakGraphs
-from massgraph.graph.messages import rows_of
-from massgraph.learn.completeness import strongest
-from massgraph.nn.completeness import LEVELS
 from massgraph.nn.sums import IonSums
 
 __all__ = ["SumTable", "SumTables", "learn_sums"]
@@ -49,7 +47,7 @@ class SumTables:
     measured
         Of the pixels as measured.
     weakest_lost
-        Of the same pixels with a share of their nodes left, for each of `LEVELS`.
+        Of the same pixels without their weakest nodes, level by level.
 
     Examples
     --------
@@ -62,14 +60,17 @@ class SumTables:
 
 
 def learn_sums(
-    graphs: PeakGraphs, level: NDArray[np.float64], group: NDArray[np.int64]
+    graphs: PeakGraphs,
+    weakest_lost: Sequence[PeakGraphs],
+    level: NDArray[np.float64],
+    group: NDArray[np.int64],
 ) -> SumTables:
     """Add up the ions of pixels, and learn what is usual.
 
     Parameters
     ----------
-    graphs
-        The encoded pixels.
+    graphs, weakest_lost
+        The encoded pixels, and the same without their weakest nodes, to several levels.
     level, group
         Usual intensity of each ion, in the unit of the encoder, and its group, ``(n_ions,)``.
 
@@ -86,7 +87,7 @@ def learn_sums(
     >>> settings, axis = resolve_settings("default", "positive", {}), learn_axis(spectra)
     >>> graphs = PeakEncoder.learn(spectra, settings, axis).encode(spectra)
     >>> molecule = molecule_groups(axis, settings.relations)
-    >>> tables = learn_sums(graphs, np.exp(axis.level), molecule)
+    >>> tables = learn_sums(graphs, (), np.exp(axis.level), molecule)
     >>> tables.measured.share.shape == (spectra.n_pixels, molecule.max() + 1)
     True
     >>> bool(np.allclose(tables.measured.share.sum(axis=1), 1))
@@ -97,8 +98,7 @@ def learn_sums(
         sums.level.copy_(torch.from_numpy(level))
         sums.group.copy_(torch.from_numpy(group))
     _set_usual(sums, graphs)
-    weakest_lost = tuple(_table(sums, strongest(graphs, share)) for share in LEVELS)
-    return SumTables(sums, _table(sums, graphs), weakest_lost)
+    return SumTables(sums, _table(sums, graphs), tuple(_table(sums, one) for one in weakest_lost))
 
 
 def _table(sums: IonSums, graphs: PeakGraphs) -> SumTable:
@@ -129,5 +129,4 @@ def _set_usual(sums: IonSums, graphs: PeakGraphs) -> None:
 
 def _batches(graphs: PeakGraphs) -> list[PeakBatch]:
     rows = np.arange(len(graphs))
-    _, offsets = rows_of(graphs.offsets, rows)
-    return [graphs.batch(rows[block], edges="none") for block in batches(offsets)]
+    return [graphs.batch(rows[block], edges="none") for block in batches(graphs.offsets)]

@@ -20,7 +20,7 @@ from massgraph.encode.axis import MassAxis
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.learn_axis import learn_axis
 from massgraph.encode.tolerance import difference_tolerance
-from massgraph.learn.branches import PartShape, branch
+from massgraph.learn.branches import PartShape, nets_among
 from massgraph.learn.checkpoints import Checkpoints
 from massgraph.learn.cross_fit import LeftOut, cross_fit, fit_single
 from massgraph.learn.neighbour_field import NeighbourField
@@ -165,14 +165,14 @@ def _within_means(settings: Settings, targets: Targets) -> tuple[Settings, tuple
     smallest = int(np.bincount(targets.codes, minlength=targets.n_classes).min())
     left_out: tuple[LeftOut, ...] = ()
     if settings.effort == "default" and smallest < NETS_PIXELS:
-        nets = [name for name in settings.branches if branch(name).fit is None]
+        nets = nets_among(settings.branches)
         reason = f"fewer than {NETS_PIXELS} labelled pixels of a class"
         left_out = tuple(LeftOut(name, reason, FOLDS * settings.epochs) for name in nets)
         kept = tuple(name for name in settings.branches if name not in nets)
         settings = replace(settings, branches=kept)
     if settings.folds == "auto":
-        has_nets = any(branch(name).fit is None for name in settings.branches)
         # The fewer pixels, the worse are parts that lack some of them: more parts lack less.
+        has_nets = bool(nets_among(settings.branches))
         many = FOLDS if has_nets else round(FOLDS_TIMES_PIXELS / targets.n_pixels)
         settings = replace(settings, folds=min(max(many, FOLDS), MOST_FOLDS))
     return settings, left_out
@@ -211,13 +211,12 @@ class _Fit:
         calibrated = None if self.axis is None else self.axis.calibrate(self.labelled)
         encoder = PeakEncoder.learn(calibrated or self.labelled, settings, self.axis)
         # Only nets learn from copies, and read edges.
-        has_nets = any(branch(name).fit is None for name in settings.branches)
+        has_nets = bool(nets_among(settings.branches))
         versions = encode_versions(
             encoder,
             self.labelled,
             self.seeds[1],
             n_copies=settings.augment if has_nets else 0,
-            weighing=True,
             edges=has_nets,
             calibrated=calibrated,
             summed=_summed(targets, rng),
@@ -268,7 +267,13 @@ class _Fit:
         learnt_from = self.targets.subset(np.flatnonzero(~held_out))
         stopping = self.targets.subset(np.flatnonzero(held_out))
         n_copies = settings.augment
-        versions = encode_versions(encoder, labelled[~held_out], self.seeds[1], n_copies=n_copies)
+        versions = encode_versions(
+            encoder,
+            labelled[~held_out],
+            self.seeds[1],
+            n_copies=n_copies,
+            weighing=not nets_among(settings.branches),
+        )
         network, history = fit_single(
             versions,
             learnt_from,
@@ -303,8 +308,8 @@ def _summed(targets: Targets, rng: np.random.Generator) -> NDArray[np.int64]:
 
 def _announce_memory(labelled: Spectra, settings: Settings) -> None:
     """Warn of a fit that would fill the memory before it begins, and say what makes it smaller."""
-    has_nets = any(branch(name).fit is None for name in settings.branches)
-    n_versions = (N_EXPERTS if settings.folds != 1 else 1) + settings.augment * has_nets
+    n_versions = N_EXPERTS if settings.folds != 1 else 1
+    n_versions += settings.augment * bool(nets_among(settings.branches))
     needed = BYTES_PER_PEAK * labelled.n_peaks * n_versions
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -73,23 +73,29 @@ class Versions:
     def ion_sums(self) -> SumTables:
         """Sums over single ions of the pixels in `summed`."""
         # Kept: the discriminants of all folds are fitted to them.
-        return learn_sums(self._measured, self.level, np.arange(len(self.level)))
+        return self._sums(np.arange(len(self.level)))
 
     @cached_property
     def molecule_sums(self) -> SumTables:
         """Sums over molecules."""
-        return learn_sums(self._measured, self.level, self.molecule)
+        return self._sums(self.molecule)
 
     @cached_property
     def completeness(self) -> Completeness:
         """What is usual of the pixels, as measured, and how those look that lack peaks."""
         found = Completeness(len(self.level))
-        fit_completeness(found, self._measured, self.level, np.random.default_rng(self.seed))
+        measured, rng = self._summed_of(0), np.random.default_rng(self.seed)
+        fit_completeness(found, measured, self.level, rng)
         return found
 
-    @cached_property
-    def _measured(self) -> PeakGraphs:
-        peaks, offsets = rows_of(self.graphs.offsets, self.summed)
+    def _sums(self, group: NDArray[np.int64]) -> SumTables:
+        # The copies that weigh come in the order of the experts: those without their weakest last.
+        weakest_lost = [self._summed_of(int(start)) for start in self.weighing[-len(LEVELS) :]]
+        return learn_sums(self._summed_of(0), weakest_lost, self.level, group)
+
+    def _summed_of(self, first: int) -> PeakGraphs:
+        """Nodes of the pixels in `summed`, in the version that begins with a graph."""
+        peaks, offsets = rows_of(self.graphs.offsets, first + self.summed)
         none = CompactMessages.none(len(self.summed))
         return PeakGraphs(self.graphs.features[peaks], offsets, none)
 
@@ -106,7 +112,7 @@ def encode_versions(
     seed: np.random.SeedSequence,
     *,
     n_copies: int,
-    weighing: bool = False,
+    weighing: bool = True,
     edges: bool = True,
     calibrated: CalibratedSpectra | None = None,
     summed: NDArray[np.int64] | None = None,
@@ -124,7 +130,8 @@ def encode_versions(
     n_copies
         Number of copies to train on.
     weighing
-        Whether to make a copy for each way to lack peaks, to weigh the branches by.
+        Whether to make a copy for each way to lack peaks, to weigh the branches by. Branches in
+        closed form are fitted to those without their weakest peaks, too.
     edges
         Whether the graphs have edges.
     calibrated
@@ -146,7 +153,7 @@ def encode_versions(
     >>> settings = resolve_settings("default", "positive", {})
     >>> encoder = PeakEncoder.learn(spectra, settings, learn_axis(spectra))
     >>> seed = np.random.SeedSequence(0)
-    >>> versions = encode_versions(encoder, spectra[:4], seed, n_copies=2, weighing=True)
+    >>> versions = encode_versions(encoder, spectra[:4], seed, n_copies=2)
     >>> len(versions.graphs), versions.n_training, versions.weighing.tolist()
     (36, 3, [0, 12, 16, 20, 24, 28, 32])
     """

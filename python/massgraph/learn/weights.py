@@ -26,7 +26,7 @@ def weigh(
     targets: Targets,
     names: tuple[str, ...],
     usual: Floats,
-    drifting: NDArray[np.bool_] | None = None,
+    drifting: NDArray[np.bool_],
 ) -> tuple[Floats, Floats, pd.DataFrame]:
     """Find the weights of lowest held-out loss, and tabulate what each branch contributes.
 
@@ -40,7 +40,7 @@ def weigh(
     names, usual
         The branches, and their weights where pixels are too few to tell.
     drifting
-        Which branches may speak for a class because peaks are lost (none).
+        Which branches may speak for a class because peaks are lost.
 
     Returns
     -------
@@ -62,7 +62,8 @@ def weigh(
     >>> right = 3 * np.eye(2)[codes] + rng.normal(size=(10000, 2))
     >>> held_out = np.stack([right, rng.normal(size=(10000, 2))])[None]
     >>> names, usual = ("right", "noise"), np.array([1.0, 1.0])
-    >>> weights, _, table = weigh(held_out, Targets.of_codes(codes), names, usual)
+    >>> drifting = np.zeros(2, dtype=bool)
+    >>> weights, _, table = weigh(held_out, Targets.of_codes(codes), names, usual, drifting)
     >>> bool(weights[0, 0] > 2 * weights[0, 1]), table["branch"].tolist()
     (True, ['right', 'noise', 'all'])
     """
@@ -73,7 +74,7 @@ def weigh(
     penalty = USUAL_PIXELS / importance.sum()
     weights = np.stack([_of_version(one, truth, importance, usual, penalty) for one in versions])
     offsets = _offsets(versions * weights[:, None, :, None], truth, importance)
-    offsets[:, ~(np.zeros(len(names), dtype=bool) if drifting is None else drifting)] = 0.0
+    offsets[:, ~drifting] = 0.0
     logits = versions[0]
     total = np.einsum("b,nbc->nc", weights[0], logits)
 

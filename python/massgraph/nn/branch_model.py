@@ -103,7 +103,7 @@ class BranchModel(nn.Module):
     @property
     def reads_edges(self) -> bool:
         """Whether any branch reads mass differences between the peaks of a pixel."""
-        return any(part.reads_edges for name in self.names for part in self.parts(name))
+        return any(part.reads > 1 for name in self.names for part in self.parts(name))
 
     def take(
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
@@ -114,42 +114,46 @@ class BranchModel(nn.Module):
         batch = max(first, key=lambda part: part.reads).take(graphs, pixels, device)
         return cast("PeakBatch", batch)
 
-    def branch_cam(self, batch: PeakBatch, name: str) -> torch.Tensor:
-        """Class activation of each peak by one branch, weighted, ``(n_peaks, n_classes)``."""
-        number = self.names.index(name)
-        weights, offsets = self.weights[:, number], self.offsets[:, number]
+    def branch_logits(self, batch: PeakBatch) -> torch.Tensor:
+        """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``."""
+        expert: torch.Tensor = self.completeness(batch)
+        counts = batch.counts.clamp(min=1).double()
+        found = []
+        for number, name in enumerate(self.names):
+            weights, parts = self.weights[:, number], []
+            for part in self.parts(name):
+                if isinstance(part, Discriminants):
+                    cam = part.weighted_cam(batch, expert, weights)
+                    mean = summed(cam, batch.pixel, batch.n_pixels) / counts
+                    parts.append(mean + weights[0] * part.intercept())
+                else:
+                    parts.append((expert @ weights)[:, None] * part(batch))
+            drift = expert @ self.offsets[:, number]
+            found.append(torch.stack(parts).mean(dim=0) - drift)
+        return torch.stack(found, dim=1)
+
+    def cam(self, batch: PeakBatch) -> torch.Tensor:
+        """Class activation of each peak, float64, ``(n_peaks, n_classes)``, in evaluation mode."""
         expert: torch.Tensor = self.completeness(batch)
         # What lost peaks change but for activations is of no ion: the peaks share it equally.
-        rest = -expert @ offsets
+        rest = -torch.einsum("ne,ebc->nc", expert, self.offsets)
         cams = []
-        for part in self.parts(name):
-            if isinstance(part, Discriminants):
-                cams.append(part.weighted_cam(batch, weights))
-            else:
-                weight = expert @ weights
-                cams.append(weight[batch.pixel, None] * part.cam(batch))
-                change = (weight - weights[0])[:, None] * part.intercept().double()
-                rest = rest + change / len(self.parts(name))
-        return torch.stack(cams).mean(dim=0) + rest[batch.pixel]
+        for number, name in enumerate(self.names):
+            weights, parts = self.weights[:, number], []
+            for part in self.parts(name):
+                if isinstance(part, Discriminants):
+                    parts.append(part.weighted_cam(batch, expert, weights))
+                else:
+                    weight = expert @ weights
+                    own = (weight - weights[0])[:, None] * part.intercept().double()
+                    parts.append(weight[batch.pixel, None] * part.cam(batch) + own[batch.pixel])
+            cams.append(torch.stack(parts).mean(dim=0))
+        return torch.stack(cams).sum(dim=0) + rest[batch.pixel]
 
     def branch_intercept(self, name: str) -> torch.Tensor:
         """Part of the logits of one branch, weighted, that no peak carries, ``(n_classes,)``."""
         parts = [part.intercept().double() for part in self.parts(name)]
         return self.weights[0, self.names.index(name)] * torch.stack(parts).mean(dim=0)
-
-    def branch_logits(self, batch: PeakBatch) -> torch.Tensor:
-        """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``."""
-        counts = batch.counts.clamp(min=1).double()
-        found = [
-            summed(self.branch_cam(batch, name), batch.pixel, batch.n_pixels) / counts
-            + self.branch_intercept(name)
-            for name in self.names
-        ]
-        return torch.stack(found, dim=1)
-
-    def cam(self, batch: PeakBatch) -> torch.Tensor:
-        """Class activation of each peak, float64, ``(n_peaks, n_classes)``, in evaluation mode."""
-        return torch.stack([self.branch_cam(batch, name) for name in self.names]).sum(dim=0)
 
     def intercept(self) -> torch.Tensor:
         """Part of the logits that no peak carries, shape ``(n_classes,)``."""

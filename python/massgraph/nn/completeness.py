@@ -8,7 +8,7 @@ from torch import nn
 from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakBatch
 
-__all__ = ["LEVELS", "N_EXPERTS", "N_STRENGTHS", "Completeness"]
+__all__ = ["LEVELS", "N_EXPERTS", "N_STRENGTHS", "Completeness", "kind_features"]
 
 LEVELS = (0.5, 0.25, 0.125)
 """Shares of the peaks that are left, below all of them: experts between two are interpolated."""

@@ -63,11 +63,6 @@ class Discriminants(nn.Module):
     bias: torch.Tensor
     """Of the shares: one discriminant for each expert."""
 
-    @property
-    def reads_edges(self) -> bool:
-        """Whether its batches hold edges: never."""
-        return False
-
     def take(
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
     ) -> PeakBatch:
@@ -76,12 +71,17 @@ class Discriminants(nn.Module):
 
     def cam(self, batch: PeakBatch) -> torch.Tensor:
         """Class activation of each peak, float64, ``(n_peaks, n_classes)``."""
-        return self.weighted_cam(batch, self.bias.new_ones(N_EXPERTS))
+        return self.weighted_cam(batch, self.completeness(batch), self.bias.new_ones(N_EXPERTS))
 
-    def weighted_cam(self, batch: PeakBatch, weights: torch.Tensor) -> torch.Tensor:
-        """As `cam`, of discriminants that have a weight each, shape ``(N_EXPERTS,)``."""
+    def weighted_cam(
+        self, batch: PeakBatch, expert: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """As `cam`, of discriminants that have a weight each, shape ``(N_EXPERTS,)``.
+
+        `expert` is what `completeness` says of the batch.
+        """
         sums: Sums = self.sums(batch)
-        expert: torch.Tensor = self.completeness(batch) * weights
+        expert = expert * weights
         each = self._of_deviations(sums, expert)
         for number in range(N_EXPERTS):
             weighted = sums.share * expert[sums.pixel, number]

@@ -30,7 +30,6 @@ class _FirstDiscriminants(nn.Module):
     """Three discriminants on the ions of the axis, chosen by how much is missing."""
 
     reads: ClassVar[int] = 0
-    reads_edges: ClassVar[bool] = False
 
     def __init__(self, n_ions: int, n_classes: int) -> None:
         super().__init__()
@@ -111,12 +110,12 @@ class FirstFamily(_FirstDiscriminants):
     Examples
     --------
     >>> from massgraph.nn.first_release import FirstFamily
-    >>> FirstFamily.reads_edges
-    True
+    >>> "level" in FirstFamily(3, 2).state_dict()  # of the encoder
+    False
     """
 
+    # Its batches hold edges, and those of a network with edges will do: it cuts none of its own.
     reads: ClassVar[int] = 1
-    reads_edges: ClassVar[bool] = True
 
     def __init__(self, n_ions: int, n_classes: int) -> None:
         super().__init__(n_ions, n_classes)
@@ -181,10 +180,26 @@ class FirstModel(BranchModel):
         chosen.weights.copy_(self.weights[[self.names.index(name) for name in names]])
         return chosen
 
-    def branch_cam(self, batch: PeakBatch, name: str) -> torch.Tensor:
-        """Class activation of each peak by one branch, weighted, ``(n_peaks, n_classes)``."""
-        weight = self.weights[self.names.index(name)]
-        return weight * torch.stack([part.cam(batch) for part in self.parts(name)]).mean(dim=0)
+    @property
+    def reads_edges(self) -> bool:
+        """Whether any branch reads mass differences: sums over molecules followed edges."""
+        return super().reads_edges or "family" in self.names
+
+    def branch_logits(self, batch: PeakBatch) -> torch.Tensor:
+        """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``."""
+        logits = [
+            torch.stack([part(batch) for part in self.parts(name)]).mean(dim=0)
+            for name in self.names
+        ]
+        return self.weights[:, None] * torch.stack(logits, dim=1)
+
+    def cam(self, batch: PeakBatch) -> torch.Tensor:
+        """Class activation of each peak, float64, ``(n_peaks, n_classes)``, in evaluation mode."""
+        cams = [
+            torch.stack([part.cam(batch) for part in self.parts(name)]).mean(dim=0)
+            for name in self.names
+        ]
+        return torch.einsum("b,bpc->pc", self.weights, torch.stack(cams))
 
     def branch_intercept(self, name: str) -> torch.Tensor:
         """Part of the logits of one branch, weighted, that no peak carries, ``(n_classes,)``."""

@@ -35,7 +35,6 @@ class Presence(torch.nn.Module):
     """How much more common an ion is in a class than in all of them, summed over the ions."""
 
     reads = 0
-    reads_edges = False
 
     def __init__(self, n_ions: int, n_outputs: int) -> None:
         super().__init__()

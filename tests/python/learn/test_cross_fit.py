@@ -96,6 +96,17 @@ def test_one_branch_alone(tissue: Any) -> None:
     assert single.validation_.any()
 
 
+def test_a_single_discriminant_knows_what_a_pixel_lacks(tissue: Any) -> None:
+    """Nothing weighs it, and what it is chosen by is the model's as its own."""
+    spectra, labels = tissue
+    model = quick(branches=("family",), folds=1).fit(spectra, labels)
+    (part,) = model.model_.parts("family")
+    lost = degrade.remove_peaks(spectra, 0.3, np.random.default_rng(0))
+    graphs = model.encoder_.encode(lost, edges=False)
+    batch = graphs.batch(np.arange(len(graphs)), edges="none")
+    torch.testing.assert_close(model.model_(batch), part(batch))
+
+
 # -------------------------------------------------------------------- invariants
 
 

@@ -23,7 +23,8 @@ def weights_of(
     names = tuple(f"branch{number}" for number in range(logits.shape[1]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "USUAL_PIXELS", pixels_of_usual)
-        return weigh(np.swapaxes(logits, 0, 1)[None], targets, names, usual)[0][0]
+        steady = np.zeros(len(names), dtype=bool)
+        return weigh(np.swapaxes(logits, 0, 1)[None], targets, names, usual, steady)[0][0]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,8 @@ def test_a_sum_is_as_sure_as_each_version_says(both: np.ndarray, y: np.ndarray) 
     """Of pixels that lack peaks, branches weigh what they are worth there, and are as sure."""
     worse = both[:, ::-1] + np.random.default_rng(2).normal(size=both.shape)
     versions = np.stack([np.swapaxes(part, 0, 1) for part in (both, worse)])
-    weights, _, _ = weigh(versions, Targets.of_codes(y), ("right", "noise"), np.ones(2))
+    given = versions, Targets.of_codes(y), ("right", "noise"), np.ones(2)
+    weights, _, _ = weigh(*given, drifting=np.zeros(2, dtype=bool))
     assert weights.shape == (2, 2)
     for of_version, logits in zip(weights, (both, worse), strict=True):
         total = np.einsum("b,nbc->nc", of_version, logits)
@@ -109,7 +111,7 @@ def test_what_drifts_as_peaks_are_lost_is_known(y: np.ndarray) -> None:
     given = versions, Targets.of_codes(y), ("one",), np.ones(1)
     weights, offsets, _ = weigh(*given, drifting=np.array([True]))
     assert (offsets[0] == 0).all()
-    assert (weigh(*given)[1] == 0).all()
+    assert (weigh(*given, drifting=np.array([False]))[1] == 0).all()
     np.testing.assert_allclose(offsets[1, 0] / weights[1, 0], drift * 150 / 180, atol=0.15)
 
 
@@ -130,7 +132,9 @@ def test_a_branch_that_is_as_good_by_chance_is_not_better(y: np.ndarray) -> None
 def contributions(
     logits: np.ndarray, targets: Targets, usual: np.ndarray
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    weights, _, table = weigh(np.swapaxes(logits, 0, 1)[None], targets, ("right", "noise"), usual)
+    names, steady = ("right", "noise"), np.zeros(2, dtype=bool)
+    held_out = np.swapaxes(logits, 0, 1)[None]
+    weights, _, table = weigh(held_out, targets, names, usual, steady)
     return weights, table
 
 

@@ -35,10 +35,6 @@ class Stub(nn.Module):
     def take(self, *_: Any) -> Any:
         return self
 
-    @property
-    def reads_edges(self) -> bool:
-        return self.reads > 1
-
     def cam(self, batch: PeakBatch) -> torch.Tensor:
         return torch.full((batch.n_pixels, 2), self.value, dtype=torch.float64)
 
