@@ -99,7 +99,7 @@
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
 #'     x <- exampleImage()
-#'     fit <- RGCN(x, x$tissue, epochs = 10)
+#'     fit <- RGCN(x, x$tissue)
 #'     fit
 #'     topFeatures(fit, n = 5)
 #' }

@@ -15,7 +15,7 @@
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
 #'     x <- exampleImage()
-#'     fit <- RGCN(x, x$tissue, epochs = 10)
+#'     fit <- RGCN(x, x$tissue)
 #'     ionFamilies(fit, n = 1)
 #' }
 #' @aliases ionFamilies,SpatialRGCN-method ionFamilies,SpatialRegions-method

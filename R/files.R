@@ -15,7 +15,7 @@
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
 #'     x <- exampleImage()
-#'     fit <- RGCN(x, x$tissue, epochs = 10)
+#'     fit <- RGCN(x, x$tissue)
 #'     writeH5AD(fit, tempfile(fileext = ".h5ad"), data = x)
 #' }
 #' @aliases writeH5AD,SpatialRGCN-method writeH5AD,SpatialRegions-method
@@ -80,7 +80,7 @@ pixelsOf <- function(object) {
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
 #'     x <- exampleImage()
-#'     fit <- RGCN(x, x$tissue, epochs = 10)
+#'     fit <- RGCN(x, x$tissue)
 #'     directory <- writeRGCN(fit, tempfile("model-"))
 #'     all.equal(predict(readRGCN(directory), x), predict(fit, x))
 #' }

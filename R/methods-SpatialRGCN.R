@@ -32,7 +32,7 @@
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
 #'     x <- exampleImage()
-#'     fit <- RGCN(x, x$tissue, epochs = 10)
+#'     fit <- RGCN(x, x$tissue)
 #'     image(fit, type = "class")
 #'     plot(fit, type = "activation", superpose = FALSE)
 #'     topFeatures(fit, n = 3)

@@ -27,7 +27,7 @@
 #' @examples
 #' if (checkMassgraph(verbose = FALSE)$ready) {
 #'     x <- exampleImage()
-#'     fit <- RGCN(x, x$tissue, epochs = 10)
+#'     fit <- RGCN(x, x$tissue)
 #'     plotFamily(fit, family = 1)
 #'     plotFamily(fit, family = 1)$edges
 #' }

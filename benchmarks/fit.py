@@ -33,6 +33,8 @@ def main() -> None:
         for backend, values in seconds.items():
             classifier = mg.RGCNClassifier(
                 preset=arguments.preset,
+                # Else no network would be trained: what is compared is how they are computed.
+                effort="thorough" if arguments.preset == "default" else None,
                 backend=backend,
                 epochs=arguments.epochs,
                 patience=arguments.epochs,

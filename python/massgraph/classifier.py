@@ -42,7 +42,7 @@ NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
 class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     """A sum of branches over the peaks of each pixel; the relational one is a graph network.
 
-    Spectra are calibrated to the data's own mass axis; then four branches look at the peaks:
+    Spectra are calibrated to the data's own mass axis; then up to four branches look at the peaks:
     the ``"axis"`` branch at the amounts of the known ions, the ``"family"`` branch at what the
     ions of one molecule add up to, the ``"relational"`` branch, a relational graph
     convolutional network, at all mass differences, and the ``"peak"`` branch at the set of
@@ -95,7 +95,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     batch_norm
         Whether layers are followed by BatchNorm (True).
     augment
-        Number of degraded copies of the training pixels to learn from besides the measured ones:
+        Number of degraded copies of the training pixels that nets learn from besides the measured:
         peaks lost at random or from below, m/z jittered (5).
     validation_fraction
         Share of the labelled pixels held out, in whole groups, to stop the training of a single
@@ -122,8 +122,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         Class labels, sorted, shape ``(n_classes,)``.
     contributions_
         What each branch adds, one row per branch and one for ``"all"``: `branch`; its `weight` in
-        the sum; its `share` of the variance of the sum; `balanced_accuracy_alone` and
-        `balanced_accuracy_without` it, both on held-out pixels. None for a single net.
+        the sum, for pixels that lack no peaks; its `share` of the variance of the sum;
+        `balanced_accuracy_alone` and `balanced_accuracy_without` it, both on held-out pixels. None
+        for a single net.
     history_
         Learning curve: see `massgraph.learn.training`; of several nets the mean, in which no epoch
         is the best, as each net keeps its own. None without nets.

@@ -321,7 +321,7 @@ _PREPARED = _Prepared()
 
 
 def quick_models(names: Sequence[str]) -> dict[str, Callable[[int], Any]]:
-    """Make the models of a quick look: the default with little training, baselines of one window.
+    """Make the models of a quick look: the default without networks, baselines of one window.
 
     Examples
     --------
@@ -334,7 +334,7 @@ def quick_models(names: Sequence[str]) -> dict[str, Callable[[int], Any]]:
     makers = named_models(names, augment=0, window_da=0.003)
     if DEFAULT in makers:
         makers[DEFAULT] = lambda seed: RGCNClassifier(
-            random_state=seed, folds=2, epochs=8, augment=2, spatial=False
+            random_state=seed, effort="fast", folds=2, spatial=False
         )
     narrow = (name for name in makers if not name.endswith(("+aug", "mDa")))
     return {name: makers[name] for name in narrow}
