@@ -25,7 +25,7 @@ test_that("a Python script reads an image, fits, and writes a result that image(
         "import massgraph as mg, numpy as np",
         sprintf("folder = %s", deparse(folder)),
         "spectra, labels = mg.r.read_rds(folder + '/image.rds', labels='tissue')",
-        "clf = mg.RGCNClassifier(epochs=8).fit(spectra, labels)",
+        "clf = mg.RGCNClassifier(effort='thorough', epochs=8).fit(spectra, labels)",
         "segmentation = clf.segment(spectra, labels)",
         "result = mg.r.to_cardinal(segmentation, classifier=clf)",
         "mg.r.write_rds(result, folder + '/fit.rds')",
