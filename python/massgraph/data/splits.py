@@ -227,7 +227,9 @@ def fold_by_group(
         # A class may not come to lie in one fold alone.
         spread = (after**2).sum(axis=1) - ((load / total) ** 2).sum(axis=1)
         spread[(after >= 1).any(axis=1)] = np.inf
-        best = int(np.argmin(spread))
+        # Where several fit equally well, the smallest: with few pixels of each class, those of all
+        # classes would else come to lie in the first.
+        best = int(np.lexsort((load.sum(axis=1), spread))[0])
         if np.isfinite(spread[best]):
             fold_of[group] = best
             load[best] += table[group]

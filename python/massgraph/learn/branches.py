@@ -127,7 +127,7 @@ class Branch:
     >>> mine = Branch("mine", "my ions", make, usual_weight=1.0, reads_relations=False, fit=fit)
     >>> shape = PartShape(n_features=4, n_kinds=2, n_outputs=3, n_ions=5)
     >>> tuple(mine.new_part(shape, seed=0).weight.shape)
-    (5, 7, 3)
+    (5, 9, 3)
     """
 
     name: str

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 PRIOR_PIXELS = 1.0  # as many pixels of what is usual are added to each class mean
 PRIOR_SPREAD = 3.0  # as many pixels of the median deviation to each deviation
+ENOUGH_FREEDOM = 20.0  # degrees of freedom from which on a covariance is taken as it is found
 LEAST_REST = 0.1  # of the variance of a feature: factors do not explain all of it
 
 
@@ -75,13 +76,16 @@ def fit_factors(
     centre = (means * known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     target = np.where(known, means - centre, 0.0) * scale
     loading = _loading(residual * scale * np.sqrt(times)[:, None])
+    # Few pixels make the covariance look smaller than it is.
+    freedom = y.size - np.unique(y).size
+    wide = max(ENOUGH_FREEDOM / max(freedom, 1), 1.0)
     p = len(scale)
     for buffer, found in (
         (factors.centre, centre),
         (factors.scale, scale),
         (factors.mean, shrunken_means(target.T, np.where(known, counts, 0.0).T)),
-        (factors.loading, loading),
-        (factors.rest, np.maximum(1.0 - (loading**2).sum(axis=1), LEAST_REST)),
+        (factors.loading, loading * np.sqrt(wide)),
+        (factors.rest, wide * np.maximum(1.0 - (loading**2).sum(axis=1), LEAST_REST)),
     ):
         buffer[:p] = torch.from_numpy(found)
 

@@ -141,7 +141,7 @@ def encode_versions(
 
     Examples
     --------
-    Four pixels as measured, two degraded copies of each to train on, and six to weigh by:
+    Four pixels as measured, two degraded copies of each to train on, and eight to weigh by:
 
     >>> import massgraph as mg
     >>> import numpy as np
@@ -155,7 +155,7 @@ def encode_versions(
     >>> seed = np.random.SeedSequence(0)
     >>> versions = encode_versions(encoder, spectra[:4], seed, n_copies=2)
     >>> len(versions.graphs), versions.n_training, versions.weighing.tolist()
-    (36, 3, [0, 12, 16, 20, 24, 28, 32])
+    (44, 3, [0, 12, 16, 20, 24, 28, 32, 36, 40])
     """
     rng = np.random.default_rng(seed)
     calibrated = encoder.calibrate(spectra) if calibrated is None else calibrated

@@ -10,7 +10,7 @@ from massgraph.graph.batch import PeakBatch
 
 __all__ = ["LEVELS", "N_EXPERTS", "N_STRENGTHS", "Completeness", "kind_features"]
 
-LEVELS = (0.5, 0.25, 0.125)
+LEVELS = (0.85, 0.5, 0.25, 0.125)
 """Shares of the peaks that are left, below all of them: experts between two are interpolated."""
 
 N_EXPERTS = 1 + 2 * len(LEVELS)
@@ -48,7 +48,7 @@ class Completeness(nn.Module):
     >>> features = np.array([[1, 0, 1], [1, 1, 1]], np.float32)  # as `Addresses` names them
     >>> graphs = PeakGraphs(features, np.array([0, 2]), CompactMessages.none(1))
     >>> completeness(graphs.batch(np.array([0]), edges="none"))
-    tensor([[1., 0., 0., 0., 0., 0., 0.]], dtype=torch.float64)
+    tensor([[1., 0., 0., 0., 0., 0., 0., 0., 0.]], dtype=torch.float64)
     """
 
     def __init__(self, n_ions: int) -> None:

@@ -10,7 +10,7 @@ from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.learn_axis import learn_axis
 from massgraph.learn.settings import resolve_settings
 from massgraph.learn.versions import encode_versions
-from massgraph.nn.completeness import LEVELS
+from massgraph.nn.completeness import LEVELS, N_EXPERTS
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def test_copies_to_weigh_by_are_not_trained_on(spectra: mg.Spectra, encoder: Pea
     versions = encode_versions(encoder, spectra[:4], seed, n_copies=1, weighing=True)
     assert versions.n_training == 2
     assert versions.of(np.array([1])).tolist() == [1, 5]
-    assert versions.weighing.tolist() == [0, *range(8, 32, 4)]
-    assert len(versions.graphs) == 32
+    assert versions.weighing.tolist() == [0, *range(8, 40, 4)]
+    assert len(versions.graphs) == 40
 
 
 def test_the_measured_come_first(spectra: mg.Spectra, encoder: PeakEncoder) -> None:
@@ -62,7 +62,7 @@ def test_copies_to_weigh_by_lack_peaks_in_each_way(
     for pixel in range(n):
         first, last = offsets[pixel], offsets[pixel + 1]
         strongest = int(features[first + features[first:last, -3].argmax(), -2])
-        assert all(strongest in ions(k * n + pixel) for k in (4, 5, 6))
+        assert all(strongest in ions(k * n + pixel) for k in range(1 + len(LEVELS), N_EXPERTS))
 
 
 def test_an_ion_that_is_left_has_the_amount_that_it_had(

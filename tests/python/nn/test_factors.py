@@ -85,3 +85,19 @@ def test_a_feature_that_a_class_never_has_is_compared_among_the_others() -> None
     fit_factors(factors, sp.csr_matrix(X * there), sp.csr_matrix(there * 1.0), y, 3, np.ones(300))
     assert factors.mean[1, 2] == 0
     assert factors.mean[1, 1] > 0.5 > -0.5 > factors.mean[1, 0]
+
+
+def test_few_pixels_are_trusted_less() -> None:
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(3000, P))
+
+    def total(n_pixels: int) -> float:
+        """Variance that is left of the features, in their own units."""
+        y, factors = np.arange(n_pixels) % 3, Factors(P, 3)
+        some, there = sp.csr_matrix(X[:n_pixels]), sp.csr_matrix(np.ones((n_pixels, P)))
+        fit_factors(factors, some, there, y, 3, np.ones(n_pixels))
+        return float((factors.rest + (factors.loading**2).sum(dim=1)).mean())
+
+    # Of six pixels three degrees of freedom are left, of twenty that are enough.
+    np.testing.assert_allclose([total(3000), total(23)], 1.0, atol=0.05)
+    np.testing.assert_allclose(total(6), 20 / 3, rtol=0.05)
