@@ -28,6 +28,10 @@
 #' @param spatial Whether the neighbours of a pixel are asked for its class, too: `"auto"`, where that
 #'   tells labelled pixels that were held out better, and there are coordinates and folds; `TRUE`
 #'   always, `FALSE` never (`"auto"`). Predict whole runs then, so that pixels have their neighbours.
+#' @param run_gains Whether [predict()] divides out the gains of the molecules in a run that shows
+#'   some (`TRUE`): another matrix, another day, another instrument. They are found without labels,
+#'   by how far a run is from what is usual of the classes that it seems to hold; none are looked for
+#'   where runs are classes, as the cores of an array. Predict whole runs.
 #' @param relations The mass differences that make edges: a table as of [relations()]. The default is
 #'   `relations(polarity = polarity)`.
 #' @param tolerance,tolerance_unit How far a difference may be off: a number, and `"ppm"` (of the
@@ -75,10 +79,10 @@
 #' @param ... Arguments of the methods. One that is not known is an error.
 #'
 #' @details
-#' Several values for any of `preset`, `spatial`, `tolerance`, `tolerance_unit`, `rule`, `directed`,
-#' `standardize`, `max_peaks`, `batch_norm`, `augment`, `validation_fraction`, `epochs`, `patience`,
-#' `batch_size`, `learning_rate`, `weight_decay` and `random_state`, or a list of vectors for
-#' `hidden`, make a grid, which is fitted in full and returned as a `ResultsList`.
+#' Several values for any of `preset`, `spatial`, `run_gains`, `tolerance`, `tolerance_unit`, `rule`,
+#' `directed`, `standardize`, `max_peaks`, `batch_norm`, `augment`, `validation_fraction`, `epochs`,
+#' `patience`, `batch_size`, `learning_rate`, `weight_decay` and `random_state`, or a list of vectors
+#' for `hidden`, make a grid, which is fitted in full and returned as a `ResultsList`.
 #'
 #' **A segmentation as labels.** Regions that were found in the spectra can be told apart by the
 #' spectra: how well the network does that is agreement with the other method, and no accuracy, be
@@ -110,8 +114,8 @@ NULL
 #' @rdname RGCN
 #' @export
 setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
-        effort = NULL, branches = NULL, folds = NULL, spatial = NULL, relations = NULL, tolerance = NULL,
-        tolerance_unit = NULL, rule = NULL, directed = NULL,
+        effort = NULL, branches = NULL, folds = NULL, spatial = NULL, run_gains = NULL,
+        relations = NULL, tolerance = NULL, tolerance_unit = NULL, rule = NULL, directed = NULL,
         features = NULL, standardize = NULL, mz_range = NULL, max_peaks = NULL, hidden = NULL,
         batch_norm = NULL, augment = NULL, validation_fraction = NULL, epochs = NULL,
         patience = NULL, batch_size = NULL, learning_rate = NULL, weight_decay = NULL,
@@ -160,8 +164,8 @@ setMethod("RGCN", "ANY", function(x, y, ..., mz, coord = NULL, run = NULL) {
 })
 
 # Settings of the network and its training, in the order of RGCN's arguments.
-SETTINGS <- c("preset", "effort", "branches", "folds", "spatial", "relations", "tolerance",
-    "tolerance_unit", "rule", "directed", "features", "standardize", "mz_range", "max_peaks",
+SETTINGS <- c("preset", "effort", "branches", "folds", "spatial", "run_gains", "relations",
+    "tolerance", "tolerance_unit", "rule", "directed", "features", "standardize", "mz_range", "max_peaks",
     "hidden", "batch_norm", "augment", "validation_fraction", "epochs", "patience", "batch_size",
     "learning_rate", "weight_decay", "random_state", "backend", "device")
 

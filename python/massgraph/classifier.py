@@ -73,6 +73,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         Whether the neighbours of a pixel are asked for its class, too: ``"auto"`` where that tells
         labelled pixels that were held out better, and there are coordinates and folds; True always;
         False never (``"auto"``). See the notes.
+    run_gains
+        Whether `predict` and all that predicts divide out the gains of the ions in runs that show
+        some, found without labels (True): see the notes. Predict whole runs.
     relations
         Mass differences that make edges (`default_relations` of the spectra's polarity).
     tolerance, tolerance_unit
@@ -158,6 +161,13 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     are asked for what their spectra say and never for their labels, so that a run of the fit is
     treated as a new one.
 
+    Gains of runs (`run_gains`, `massgraph.learn.run_gains`) are looked for in every run of which
+    there are 50 pixels or more that have as many molecules as labelled ones, where the molecules'
+    mean amounts are further from those of the labelled pixels than parts of one run are from each
+    other. All that predicts and explains then refers to amounts less these gains;
+    ``segment(X).parameters["gains_of_runs"]`` has their standard deviations. Gains between labelled
+    runs are taken off in the fit. Where labelled runs are classes, none are looked for.
+
     Examples
     --------
     >>> import massgraph as mg
@@ -176,6 +186,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         branches: Sequence[str] | None = None,
         folds: int | None = None,
         spatial: bool | str | None = None,
+        run_gains: bool | None = None,
         relations: Relations | None = None,
         tolerance: float | None = None,
         tolerance_unit: str | None = None,
@@ -205,6 +216,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         self.branches = branches
         self.folds = folds
         self.spatial = spatial
+        self.run_gains = run_gains
         self.relations = relations
         self.tolerance = tolerance
         self.tolerance_unit = tolerance_unit
@@ -382,6 +394,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             backend=self.backend,
             device=str(self.device),
             field=learnt.field,
+            usual=learnt.usual,
         )
 
     def _given(self) -> tuple[str, ...]:

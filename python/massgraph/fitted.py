@@ -26,9 +26,11 @@ from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.calibration import sample_of_runs
 from massgraph.encode.encoder import PeakEncoder
+from massgraph.encode.gains import RunGains
 from massgraph.learn.cross_fit import LeftOut
 from massgraph.learn.inference import model_output, torch_device
 from massgraph.learn.neighbour_field import NeighbourField
+from massgraph.learn.run_gains import UsualAmounts, find_gains
 from massgraph.learn.settings import Settings
 from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.rgcn import RGCN
@@ -36,6 +38,8 @@ from massgraph.nn.rgcn import RGCN
 __all__ = ["Classes", "FittedModel", "Origin", "Part", "Reading", "fitted_model"]
 
 Compute = Callable[[Any], torch.Tensor]
+
+GAIN_PIXELS = 150  # of a run, that its gains are found from; up to twice as many
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +154,8 @@ class FittedModel:
         Name of the torch device, or ``"auto"``.
     field
         What the neighbours of a pixel add to its logits; None where they do not count.
+    usual
+        What tells the gains of the ions in new runs; None where these are not looked for.
 
     Examples
     --------
@@ -168,6 +174,7 @@ class FittedModel:
     backend: str = "auto"
     device: str = "auto"
     field: NeighbourField | None = None
+    usual: UsualAmounts | None = None
 
     @property
     def torch_device(self) -> torch.device:
@@ -381,7 +388,7 @@ def fitted_model(model: Any) -> FittedModel:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Pixels as a model reads them: preprocessed, and less their mass error.
+    """Pixels as a model reads them: preprocessed, and less mass errors and gains of their runs.
 
     Parameters
     ----------
@@ -415,7 +422,8 @@ class Reading:
         The model that reads.
     source
         Spectra in memory, which are calibrated once as a whole, or a source, which is calibrated
-        part by part, by mass errors of its runs that are estimated from a sample.
+        part by part, by mass errors of its runs that are estimated from a sample. So are, for
+        both, the gains of runs (`massgraph.learn.run_gains`).
     purpose
         What the pixels are read for: a verb for the message where there are none.
 
@@ -440,6 +448,8 @@ class Reading:
             msg = f"there are no pixels to {purpose}"
             raise InputError(msg)
         self.model, self.source = model, source
+        self.gains: RunGains | None = None
+        """Of the runs, once a part was read; None where none shows any."""
 
     @cached_property
     def _whole(self) -> Part:
@@ -447,6 +457,22 @@ class Reading:
         encoder = self.model.encoder
         spectra = encoder.preprocess(self.model.checked(sample(self.source)))
         return Part(spectra, encoder.calibrate(spectra), 0)
+
+    def _find_gains(self, of_runs: CalibratedSpectra) -> None:
+        """Find the gains of runs by their pixels of `sample_of_runs`."""
+        model = self.model
+        if model.usual is not None and model.encoder.axis is not None:
+            some = of_runs[_few_of_runs(of_runs.spectra)]
+            posterior = partial(_posterior, model)
+            self.gains = find_gains(model.encoder.axis, some, model.usual, posterior)
+
+    @property
+    def spread_of_gains(self) -> dict[str, float]:
+        """Standard deviation of the logarithmic gains of each run that shows some."""
+        gains = self.gains
+        if gains is None:
+            return {}
+        return dict(zip(gains.names, gains.spread.round(4).tolist(), strict=True))
 
     def sample(self) -> Part:
         """Spectra in memory as a whole; of a source, enough pixels to show its ions."""
@@ -460,10 +486,12 @@ class Reading:
 
     def _parts_of_whole(self, description: str) -> Iterator[Part]:
         whole, start = self._whole, 0
+        self._find_gains(whole.calibrated[sample_of_runs(whole.spectra.run)])
+        calibrated = replace(whole.calibrated, gains=self.gains)
         for spectra in parts(whole.spectra, description):
             stop = start + spectra.n_pixels
             first = int(whole.spectra.offsets[start])
-            yield Part(spectra, whole.calibrated[start:stop], first)
+            yield Part(spectra, calibrated[start:stop], first)
             start = stop
 
     def _parts_of_source(self, description: str) -> Iterator[Part]:
@@ -472,10 +500,13 @@ class Reading:
         if encoder.axis is not None:
             pixels = sample_of_runs(runs(self.source))
             some = self.model.checked(take(self.source, pixels))
-            errors = encoder.run_errors(encoder.preprocess(some))
+            some = encoder.preprocess(some)
+            errors = encoder.run_errors(some)
+            self._find_gains(encoder.calibrate(some, errors))
         for part in parts(self.source, description):
             spectra = encoder.preprocess(self.model.checked(part))
-            yield Part(spectra, encoder.calibrate(spectra, errors))
+            calibrated = replace(encoder.calibrate(spectra, errors), gains=self.gains)
+            yield Part(spectra, calibrated)
 
 
 @dataclass(frozen=True, eq=False)
@@ -523,6 +554,20 @@ def _part_outputs(
     joined = tuple(np.concatenate(column) for column in values)
     whole = np.concatenate(activations) if cam else None
     return PartOutputs(part, np.concatenate(known), joined, whole)
+
+
+def _few_of_runs(spectra: Spectra) -> NDArray[np.int64]:
+    """Pixels of each run, evenly spread, that its gains are found from."""
+    codes = np.asarray(spectra.run_codes)
+    rows = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    return np.sort(np.concatenate([one[:: max(one.size // GAIN_PIXELS, 1)] for one in rows]))
+
+
+def _posterior(model: FittedModel, calibrated: CalibratedSpectra) -> NDArray[np.float64]:
+    """Class probabilities of pixels by themselves; NaN for those without nodes."""
+    part = Part(calibrated.spectra, calibrated)
+    (logits,) = _part_outputs(model, (model.network.forward,), False, part).values
+    return np.asarray(softmax(logits, axis=1))
 
 
 # -------------------------------------------------------------------- summary

@@ -74,7 +74,7 @@ def segment(
         validation=origin.validation if trained_here else None,
         explanation=None if explainer is None else explainer.explanation(),
         history=origin.history,
-        parameters=model.summary(),
+        parameters=model.summary() | {"gains_of_runs": reading.spread_of_gains},
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from massgraph.data.spectra import Spectra
 from massgraph.encode.calibration import Calibration, RunErrors, calibrate, run_errors
+from massgraph.encode.gains import RunGains
 
 __all__ = ["MOST_IONS", "NEAR", "Assignment", "CalibratedSpectra", "MassAxis", "corrected"]
 
@@ -42,7 +43,16 @@ class Assignment(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class CalibratedSpectra:
-    """Spectra whose mass error is taken off, and the width that is left, in Da per pixel.
+    """Spectra whose mass error is taken off.
+
+    Parameters
+    ----------
+    spectra
+        The peaks, at their calibrated m/z.
+    width
+        The mass error that is left, in Da, shape ``(n_pixels,)``.
+    gains
+        What the amounts of ions are divided by, where runs differ in it.
 
     Examples
     --------
@@ -56,11 +66,12 @@ class CalibratedSpectra:
 
     spectra: Spectra
     width: Floats
+    gains: RunGains | None = None
 
     def __getitem__(
         self, pixels: slice | NDArray[np.int64] | NDArray[np.bool_]
     ) -> CalibratedSpectra:
-        return CalibratedSpectra(self.spectra[pixels], self.width[pixels])
+        return CalibratedSpectra(self.spectra[pixels], self.width[pixels], self.gains)
 
 
 @dataclass(frozen=True, eq=False)

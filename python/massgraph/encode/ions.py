@@ -34,7 +34,8 @@ class IonNodes:
     Parameters
     ----------
     spectra
-        The nodes as peaks: m/z of the ions, intensities of the peaks that belong to them.
+        The nodes as peaks: m/z of the ions, intensities of the peaks that belong to them, less the
+        gain of their run.
     ion
         Place in the axis of each node, int64, shape ``(n_nodes,)``.
     weight
@@ -78,7 +79,7 @@ def ion_nodes(axis: MassAxis, calibrated: CalibratedSpectra) -> IonNodes:
     With :math:`a_{ik}` how far peak i belongs to ion k (`MassAxis.assign`), the ion is there by
     :math:`w_k = \min(1, \sum_i a_{ik})` and has the intensity :math:`\sum_i a_{ik} I_i / w_k`:
     peaks that share an ion add up, as they would on an instrument that does not resolve them, and
-    peaks near no ion are left out.
+    peaks near no ion are left out. Gains of the run, where they are known, are divided out.
 
     Examples
     --------
@@ -106,9 +107,12 @@ def ion_nodes(axis: MassAxis, calibrated: CalibratedSpectra) -> IonNodes:
     )[kept]
     keys, there = keys[kept], np.minimum(total[kept], 1.0)
     pixel, ion = np.divmod(keys, max(len(axis), 1))
+    intensity = summed[kept] / there
+    if calibrated.gains is not None:
+        intensity /= np.exp(calibrated.gains.of(spectra, pixel, ion))
     nodes = spectra._derive(
         mz=axis.mz[ion],
-        intensity=(summed[kept] / there).astype(spectra.intensity.dtype),
+        intensity=intensity.astype(spectra.intensity.dtype),
         offsets=np.searchsorted(pixel, np.arange(spectra.n_pixels + 1)),
         axis=None,
     )

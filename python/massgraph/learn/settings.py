@@ -37,6 +37,7 @@ class Settings(EncoderSettings):
     folds: int | str = "auto"
     effort: str = "default"
     spatial: bool | str = "auto"
+    run_gains: bool = True
     hidden: tuple[int, ...] = (8, 16)
     batch_norm: bool = True
     augment: int = 5
@@ -58,6 +59,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "branches": ("relational",),
         "folds": 1,
         "spatial": False,
+        "run_gains": False,
         "tolerance": 0.001,
         "tolerance_unit": "Da",
         "rule": "reference",
@@ -170,7 +172,7 @@ TYPES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
     ),
     "True or False": (
         lambda value: isinstance(value, bool),
-        ("directed", "standardize", "batch_norm", "as_published"),
+        ("run_gains", "directed", "standardize", "batch_norm", "as_published"),
     ),
     '"auto", True or False': (
         lambda value: isinstance(value, bool) or value == "auto",

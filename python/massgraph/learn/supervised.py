@@ -16,7 +16,8 @@ from massgraph._util.executor import Executor
 from massgraph._util.warnings import outside
 from massgraph.data.spectra import Spectra
 from massgraph.data.splits import default_groups, fold_by_group, published_split, split_by_group
-from massgraph.encode.axis import MassAxis
+from massgraph.encode.amounts import molecule_groups
+from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.learn_axis import learn_axis
 from massgraph.encode.tolerance import difference_tolerance
@@ -25,6 +26,7 @@ from massgraph.learn.checkpoints import Checkpoints
 from massgraph.learn.cross_fit import LeftOut, cross_fit, fit_single
 from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.objectives import Samples
+from massgraph.learn.run_gains import UsualAmounts, learn_gains
 from massgraph.learn.settings import Settings
 from massgraph.learn.surroundings import Surroundings, field_of_surroundings
 from massgraph.learn.targets import Targets
@@ -56,6 +58,8 @@ class Learnt:
         As for `massgraph.fitted.Origin`.
     field
         What neighbours say; None where they do not count.
+    usual
+        What tells the gains of new runs; None where these are not looked for.
     left_out
         Branches that are not in the model, and why.
 
@@ -86,6 +90,7 @@ class Learnt:
     contributions: pd.DataFrame | None
     n_nets: int
     field: NeighbourField | None = None
+    usual: UsualAmounts | None = None
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -208,8 +213,8 @@ class _Fit:
         rng = np.random.default_rng(self.seeds[0])
         fold = fold_by_group(targets.codes, self._chosen_groups, int(settings.folds), rng)
         # Calibrated once, for the features and the pixels as measured.
-        calibrated = None if self.axis is None else self.axis.calibrate(self.labelled)
-        encoder = PeakEncoder.learn(calibrated or self.labelled, settings, self.axis)
+        calibrated, usual = self._calibrated()
+        encoder = PeakEncoder.learn(calibrated, settings, self.axis)
         # Only nets learn from copies, and read edges.
         has_nets = bool(nets_among(settings.branches))
         versions = encode_versions(
@@ -242,6 +247,7 @@ class _Fit:
                 encoder,
                 fold,
                 targets,
+                gains=calibrated.gains,
                 device=self.device,
                 required=settings.spatial is True,
             )
@@ -255,6 +261,7 @@ class _Fit:
             found.contributions,
             n_nets,
             field,
+            usual,
             found.left_out,
         )
 
@@ -263,28 +270,43 @@ class _Fit:
         settings, labelled = self.settings, self.labelled
         held_out = self._held_out()
         # Standardised by the pixels learnt from alone: those held out are to be new to the net.
-        encoder = PeakEncoder.learn(labelled[~held_out], settings, self.axis)
+        calibrated, usual = self._calibrated()
+        encoder = PeakEncoder.learn(calibrated[~held_out], settings, self.axis)
         learnt_from = self.targets.subset(np.flatnonzero(~held_out))
         stopping = self.targets.subset(np.flatnonzero(held_out))
-        n_copies = settings.augment
         versions = encode_versions(
             encoder,
             labelled[~held_out],
             self.seeds[1],
-            n_copies=n_copies,
+            n_copies=settings.augment,
             weighing=not nets_among(settings.branches),
+            calibrated=calibrated[~held_out],
         )
         network, history = fit_single(
             versions,
             learnt_from,
-            Samples(encoder.encode(labelled[held_out]), stopping),
+            Samples(encoder.encode(calibrated[held_out]), stopping),
             settings,
             self._shape,
             device=self.device,
             seeds=(self.seeds[2], self.seeds[3]),
             checkpoints=self.checkpoints,
         )
-        return Learnt(encoder, network, settings, held_out, history, None, 1)
+        return Learnt(encoder, network, settings, held_out, history, None, 1, usual=usual)
+
+    def _calibrated(self) -> tuple[CalibratedSpectra, UsualAmounts | None]:
+        """The labelled pixels less errors and gains of their runs, and what tells those of others.
+
+        Gains of a run refer to the classes of its labelled pixels: held-out ones are among them.
+        """
+        if self.axis is None:
+            return CalibratedSpectra(self.labelled, np.zeros(self.labelled.n_pixels)), None
+        calibrated = self.axis.calibrate(self.labelled)
+        if not self.settings.run_gains:
+            return calibrated, None
+        molecule = molecule_groups(self.axis, self.settings.relations)
+        usual, gains = learn_gains(self.axis, molecule, calibrated, self.targets)
+        return replace(calibrated, gains=gains), usual
 
     def _held_out(self) -> NDArray[np.bool_]:
         fraction, codes = self.settings.validation_fraction, self.targets.codes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from massgraph.data.sources import Pixels, batches, places, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra
 from massgraph.encode.encoder import PeakEncoder
+from massgraph.encode.gains import RunGains
 from massgraph.learn.inference import model_output
 from massgraph.learn.neighbour_field import NeighbourField, learn_field, probabilities_around
 from massgraph.learn.targets import Targets
@@ -117,6 +118,7 @@ def field_of_surroundings(
     *,
     device: torch.device,
     required: bool,
+    gains: RunGains | None = None,
 ) -> NeighbourField | None:
     """Learn a field from what each fold's parts say of its pixels and of what is around them.
 
@@ -134,6 +136,8 @@ def field_of_surroundings(
         Where the models are.
     required
         As for `massgraph.learn.neighbour_field.learn_field`.
+    gains
+        Of the training runs.
 
     Examples
     --------
@@ -156,7 +160,7 @@ def field_of_surroundings(
     of_labelled = fold[around.labelled]
     held_out = np.full((len(of_labelled), targets.n_classes), np.nan)
     said = np.zeros((*around.beside.shape, targets.n_classes))
-    calibrated = encoder.calibrate(around.spectra)
+    calibrated = replace(encoder.calibrate(around.spectra), gains=gains)
     # What was fitted to a pixel knows too much of it, and of the pixels beside it that are like it.
     for k, network in progress(enumerate(by_fold), len(by_fold), "asking neighbours"):
         mine = np.flatnonzero(of_labelled == k)

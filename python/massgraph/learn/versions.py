@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -135,7 +135,7 @@ def encode_versions(
     edges
         Whether the graphs have edges.
     calibrated
-        The pixels less their mass error, where that is known.
+        The pixels less mass errors and gains of their runs, where these are known.
     summed
         As of `Versions` (all).
 
@@ -162,7 +162,8 @@ def encode_versions(
     # Measured pixels come first: a tolerance that is too wide is refused before copies are made.
     encoded = [encoder.encode(calibrated, edges=edges)]
     for _ in range(n_copies):
-        encoded.append(encoder.encode(degraded_copy(spectra, rng), edges=edges))
+        worse = encoder.calibrate(degraded_copy(spectra, rng))
+        encoded.append(encoder.encode(replace(worse, gains=calibrated.gains), edges=edges))
     # Drawn last, so that the copies to train on are the same with or without them.
     if weighing and encoder.axis is not None:
         nodes = ion_nodes(encoder.axis, calibrated)

@@ -205,4 +205,7 @@ def branches(segmentation: Segmentation) -> dict[str, Any] | None:
             "shift": decimal(parameters["largest_mass_shift_mda"], 2),
             "tolerance": f"{parameters['tolerance']:.3g} {parameters['tolerance_unit']}",
         },
+        "gains": [
+            (run, decimal(spread, 2)) for run, spread in parameters.get("gains_of_runs", {}).items()
+        ],
     }

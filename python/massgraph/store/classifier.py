@@ -18,6 +18,7 @@ from massgraph.encode.features import feature_names
 from massgraph.fitted import FittedModel
 from massgraph.learn.inference import torch_device
 from massgraph.learn.neighbour_field import NeighbourField
+from massgraph.learn.run_gains import UsualAmounts
 from massgraph.nn.first_release import FirstFamily, FirstModel
 from massgraph.store.card import model_card
 from massgraph.store.checks import axis_layout, axis_of, axis_tensors, columns_of
@@ -26,6 +27,9 @@ from massgraph.store.kind import Content, Kind, Layout
 
 __all__ = ["CLASSIFIER"]
 
+
+USUAL = ("group", "mean", "error", "presence")
+"""Arrays of `massgraph.learn.run_gains.UsualAmounts`."""
 
 # -------------------------------------------------------------------- writing
 
@@ -37,6 +41,7 @@ def _describe(model: FittedModel) -> Content:
         "features.mean": torch.from_numpy(encoder.mean),
         "features.scale": torch.from_numpy(encoder.scale),
         **({} if encoder.axis is None else axis_tensors(encoder.axis)),
+        **({} if model.usual is None else _usual_tensors(model.usual)),
     }
     return Content(config=_config(model), tensors=tensors, card=model_card)
 
@@ -71,6 +76,7 @@ def _config(model: FittedModel) -> dict[str, Any]:
         "contributions": columns_of(origin.contributions),
         "axis": _axis_numbers(model.encoder),
         "field": None if model.field is None else _field(model.field),
+        "usual": None if model.usual is None else _usual_numbers(model.usual),
         "left_out": [one._asdict() for one in origin.left_out],
         # Of the branches in closed form: 0.1.0 had other ones, and did not say.
         "generation": 1 if isinstance(model.network, FirstModel) else GENERATION,
@@ -83,6 +89,14 @@ def _field(field: NeighbourField) -> dict[str, Any]:
         "shares": field.shares.tolist(),
         "trust": field.trust.tolist(),
     }
+
+
+def _usual_tensors(usual: UsualAmounts) -> dict[str, torch.Tensor]:
+    return {f"usual.{name}": torch.from_numpy(getattr(usual, name)) for name in USUAL}
+
+
+def _usual_numbers(usual: UsualAmounts) -> dict[str, float]:
+    return {name: getattr(usual, name) for name in ("spread", "least", "most")}
 
 
 def _axis_numbers(encoder: PeakEncoder) -> dict[str, float] | None:
@@ -121,6 +135,11 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[Restored, Layout]:
     }
     if restored.n_ions is not None:
         layout |= axis_layout(restored.n_ions)
+        if restored.usual is not None:
+            n_ions = restored.n_ions
+            layout["usual.group"] = (n_ions,), torch.int64
+            layout["usual.mean"] = (len(restored.outputs), n_ions), torch.float64
+            layout["usual.error"] = layout["usual.presence"] = (n_ions,), torch.float64
     return restored, layout
 
 
@@ -153,7 +172,18 @@ def _build(restored: Restored, tensors: Mapping[str, torch.Tensor], where: str) 
         backend=restored.backend,
         device=restored.device,
         field=restored.field,
+        usual=_usual(restored.usual, tensors),
     )
+
+
+def _usual(
+    numbers: dict[str, float] | None, tensors: Mapping[str, torch.Tensor]
+) -> UsualAmounts | None:
+    if numbers is None:
+        return None
+    arrays = {name: tensors[f"usual.{name}"].numpy() for name in USUAL}
+    values: dict[str, Any] = {**arrays, **numbers}
+    return UsualAmounts(**values)
 
 
 def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
@@ -204,7 +234,7 @@ CLASSIFIER = Kind(
         }
     ),
     # Came after the first release: models without them load as they always did.
-    optional=frozenset({"given", "field", "left_out", "generation"}),
+    optional=frozenset({"given", "field", "left_out", "generation", "usual"}),
     describe=_describe,
     restore=_restore,
     build=_build,

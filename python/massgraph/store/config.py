@@ -76,6 +76,9 @@ class Restored:
         Numbers of the mass axis that are no arrays; None for a model as published.
     field
         As for `FittedModel`.
+    usual
+        Numbers of `massgraph.learn.run_gains.UsualAmounts` that are no arrays; None where there
+        are none.
     first_release
         Whether the branches in closed form are those of massgraph 0.1.0.
 
@@ -104,6 +107,7 @@ class Restored:
     feature_range: tuple[float, float]
     axis: dict[str, Any] | None
     field: NeighbourField | None
+    usual: dict[str, float] | None = None
     first_release: bool = False
 
     @property
@@ -182,6 +186,7 @@ def restore(config: dict[str, Any]) -> Restored:
         feature_range=(span[0], span[1]),
         axis=config["axis"],
         field=_field(config.get("field"), len(outputs)),
+        usual=_usual(config),
         first_release=_generation(config) == 1 and not settings.as_published,
     )
 
@@ -191,6 +196,18 @@ def _generation(config: dict[str, Any]) -> int:
     found = config.get("generation", 1)
     check(type(found) is int and 1 <= found <= GENERATION, config, "generation", "none there was")
     return int(found)
+
+
+def _usual(config: dict[str, Any]) -> dict[str, float] | None:
+    values = config.get("usual")
+    if values is None:
+        return None
+    check(config["axis"] is not None, config, "usual", "of no axis")
+    same_names(values, {"spread", "least", "most"}, "number of what is usual")
+    for name in ("spread", "least", "most"):
+        fine = type(values[name]) is float and values[name] >= 0
+        check(fine and (name == "least" or values[name] > 0), values, name, "no such number")
+    return dict(values)
 
 
 def _field(values: Any, n_classes: int) -> NeighbourField | None:
@@ -233,7 +250,7 @@ def _settings(config: dict[str, Any], preset: str) -> Settings:
     no_others(values, {field.name for field in fields(Settings)} - {"relations"}, "setting")
     # A setting that came after the model was saved: the preset says how it was before, when no
     # model asked neighbours.
-    values = {"spatial": False, **PRESETS[preset], **values}
+    values = {"spatial": False, "run_gains": False, **PRESETS[preset], **values}
     for name in values.get("branches", ()):
         if isinstance(name, str) and name not in branch_names():
             msg = f"the branch {name!r} is unknown (register_branch makes one known)"

@@ -51,6 +51,11 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         help="fast: branches in closed form; default: networks, too, where they pay; thorough: all",
     )
     parser.add_argument(
+        "--no-run-gains",
+        action="store_true",
+        help="leave gains of molecules in new runs as they are",
+    )
+    parser.add_argument(
         "--tolerance", type=float, help="of mass differences (default: what the data show)"
     )
     parser.add_argument("--unit", choices=("ppm", "Da"), help="of the tolerance")
@@ -73,6 +78,7 @@ def _run(arguments: argparse.Namespace) -> Summary:
     classifier = mg.RGCNClassifier(
         preset=arguments.preset,
         effort=arguments.effort,
+        run_gains=False if arguments.no_run_gains else None,
         tolerance=arguments.tolerance,
         tolerance_unit=arguments.unit,
         mz_range=arguments.mz_range,

@@ -1,0 +1,52 @@
+"""Gains of the ions in a run: how much more of each it shows than other runs of such pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from massgraph.data.spectra import Spectra
+
+__all__ = ["RunGains"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class RunGains:
+    """Logarithmic gains of the ions of an axis in some runs.
+
+    Parameters
+    ----------
+    names
+        Names of the runs, ascending; other runs have none.
+    log_gain
+        Shape ``(n_runs, n_ions)``, zero where nothing is known.
+    spread
+        Standard deviation of the gains of each run, natural logarithms, shape ``(n_runs,)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.encode.gains import RunGains
+    >>> gains = RunGains(("b",), np.log([[2.0, 0.5]]), np.array([0.7]))
+    >>> spectra = mg.Spectra.from_peaks([([100.0, 200.0], [3, 4])] * 2, run=["a", "b"])
+    >>> pixel, ion = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    >>> np.exp(gains.of(spectra, pixel, ion)).tolist()
+    [1.0, 1.0, 2.0, 0.5]
+    """
+
+    names: tuple[str, ...]
+    log_gain: Floats
+    spread: Floats
+
+    def of(self, spectra: Spectra, pixel: NDArray[np.int64], ion: NDArray[np.int64]) -> Floats:
+        """Logarithmic gains of some ions in some pixels, one each, of the shape of `pixel`."""
+        row = {name: number for number, name in enumerate(self.names)}
+        # The last row is of runs without gains.
+        of_run = np.array([row.get(str(name), len(self.names)) for name in spectra.run_names])
+        table = np.vstack([self.log_gain, np.zeros((1, self.log_gain.shape[1]))])
+        return np.asarray(table[of_run[np.asarray(spectra.run_codes)[pixel]], ion])
