@@ -22,7 +22,7 @@ def new_part(name: str, shape: PartShape, seed: int) -> Any:
     >>> from massgraph.learn.parts import new_part
     >>> part = new_part("axis", PartShape(n_features=4, n_kinds=2, n_outputs=3, n_ions=5), seed=0)
     >>> tuple(part.bias.shape)
-    (7, 3)
+    (9, 3)
     """
     # The published network is no row of the table of branches: it reads peaks, all others ions.
     if shape.n_ions is None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.gains import RunGains
-from massgraph.encode.ions import ion_nodes, relative_intensity
+from massgraph.encode.ions import IonNodes, ion_nodes, relative_intensity
 from massgraph.learn.targets import Targets
 
 __all__ = ["LearntGains", "UsualAmounts", "find_gains", "learn_gains"]
@@ -33,6 +33,7 @@ LEAST_LABELLED = 20  # of a run whose classes are known
 LEAST_OF_ONE = 5.0  # pixels that have a molecule
 LEAST_KNOWN = 20  # molecules that so many pixels have
 LEAST_PRESENCE = 0.7  # of that in training: where peaks are lost, amounts of what is left say less
+CHANCE = 2.0  # standard deviations by which a count may fall short of that
 LEAST_OF_CLASS = 5  # pixels of a second class, so that a run is not a class
 LEAST_MIXED = 0.5  # of the labelled pixels are in such runs
 OUTERMOST = 0.05  # of the labelled pixels have the fewest molecules, and as many the most
@@ -58,7 +59,8 @@ class UsualAmounts:
     error
         Variance of such means over all labelled pixels, shape ``(n_ions,)``.
     presence
-        Share of the pixels with the molecule, zero where too little is known of it, ``(n_ions,)``.
+        Share of the pixels with the ion, zero where too little is known of its molecule,
+        ``(n_ions,)``.
     spread
         Standard deviation of what is no gain between runs: differences up to it are left.
     least, most
@@ -160,7 +162,8 @@ def learn_gains(
     mixed = (table >= LEAST_OF_CLASS).sum(axis=1) >= 2
     if n == 0 or table[mixed].sum() < LEAST_MIXED * table.sum():
         return LearntGains(None, None)
-    amounts = _amounts(axis, group, calibrated)
+    nodes = ion_nodes(axis, calibrated)
+    amounts = _amounts(axis, group, nodes)
     of_class = np.zeros((spectra.n_pixels, targets.n_classes))
     np.add.at(of_class, (targets.pixel, targets.code), targets.weight)
     of_class /= np.maximum(of_class.sum(axis=1, keepdims=True), 1e-300)
@@ -168,7 +171,8 @@ def learn_gains(
     spread = UNKNOWN_SPREAD if natural is None else max(natural, LEAST_SPREAD)
     held = np.bincount(amounts.pixel, amounts.there, spectra.n_pixels)
     whole = _means(amounts, np.ones(spectra.n_pixels, dtype=bool), n)
-    presence = np.where(whole.n_pixels >= LEAST_OF_ONE, whole.n_pixels / spectra.n_pixels, 0.0)
+    presence = np.bincount(nodes.ion, nodes.weight, n) / spectra.n_pixels
+    presence[(whole.n_pixels < LEAST_OF_ONE)[group]] = 0.0
     least, most = np.quantile(held, (OUTERMOST, 1 - OUTERMOST)).tolist()
     runs = np.flatnonzero(mixed & (table.sum(axis=1) >= LEAST_LABELLED))
     log_gain, found = np.zeros((len(mixed), n)), np.zeros(len(mixed))
@@ -229,7 +233,8 @@ def find_gains(
     """
     spectra = calibrated.spectra
     codes = np.asarray(spectra.run_codes)
-    amounts = _amounts(axis, usual.group, calibrated)
+    nodes = ion_nodes(axis, calibrated)
+    amounts = _amounts(axis, usual.group, nodes)
     held = np.bincount(amounts.pixel, amounts.there, spectra.n_pixels)
     tissue = held >= usual.least
     there, more = (
@@ -239,7 +244,7 @@ def find_gains(
     runs = np.flatnonzero((there >= LEAST_PIXELS) & (more <= MOST_MIXED * there))
     of_runs = [tissue & (codes == code) for code in runs]
     means = [_means(amounts, pixels, len(axis)) for pixels in of_runs]
-    known = [_as_often(*one, usual) for one in zip(means, there[runs], strict=True)]
+    known = [_as_usual(nodes, pixels, usual) for pixels in of_runs]
     shares = [_mixture(*one, usual) for one in zip(means, known, strict=True)]
     found: RunGains | None = None
     for round_ in range(ROUNDS):
@@ -270,8 +275,7 @@ def _shown(
     return RunGains(tuple(names[order].tolist()), log_gain[shown], spread[shown])
 
 
-def _amounts(axis: MassAxis, group: NDArray[np.int64], calibrated: CalibratedSpectra) -> _Amounts:
-    nodes = ion_nodes(axis, calibrated)
+def _amounts(axis: MassAxis, group: NDArray[np.int64], nodes: IonNodes) -> _Amounts:
     pixel, n = nodes.spectra.pixel_of_peak, max(len(axis), 1)
     sums, of_node = np.unique(pixel * n + group[nodes.ion], return_inverse=True)
     total = np.bincount(of_node, nodes.weight * relative_intensity(axis, nodes), sums.size)
@@ -288,10 +292,16 @@ def _means(amounts: _Amounts, pixels: NDArray[np.bool_], n: int) -> _Means:
     return _Means(mean, variance / np.maximum(count, 1.0), count)
 
 
-def _as_often(means: _Means, of: int, usual: UsualAmounts) -> NDArray[np.bool_]:
-    """Molecules that a run has about as often as the training pixels had."""
-    often = means.n_pixels >= LEAST_PRESENCE * usual.presence * of
-    return np.asarray(often & (usual.presence > 0) & (means.n_pixels >= LEAST_OF_ONE))
+def _as_usual(nodes: IonNodes, pixels: NDArray[np.bool_], usual: UsualAmounts) -> NDArray[np.bool_]:
+    """Molecules that some pixels have about as often as labelled ones had, with all their ions."""
+    n, kept = len(usual.presence), pixels[nodes.spectra.pixel_of_peak]
+    count = np.bincount(nodes.ion[kept], nodes.weight[kept], n)
+    expected = usual.presence * pixels.sum()
+    rarer = count < LEAST_PRESENCE * expected - CHANCE * np.sqrt(expected)
+    found, lost, learnt = (
+        np.bincount(usual.group, values, n) for values in (count, rarer, usual.presence)
+    )
+    return np.asarray((found >= LEAST_OF_ONE) & (lost == 0) & (learnt > 0))
 
 
 def _class_means(amounts: _Amounts, of_class: Floats, n: int) -> Floats:

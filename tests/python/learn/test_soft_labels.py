@@ -23,7 +23,7 @@ def quick(**parameters: Any) -> mg.RGCNClassifier:
 
 def thorough(**parameters: Any) -> mg.RGCNClassifier:
     """Without copies, and for so long that nets have learnt the training pixels."""
-    return quick(**{"augment": 0, "epochs": 15, "hidden": (8, 8), **parameters})
+    return quick(**{"augment": 0, "epochs": 25, "hidden": (8, 8), **parameters})
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from massgraph._util.errors import InputError
 from massgraph.graph.batch import PeakBatch, PeakGraphs
 from massgraph.graph.messages import CompactMessages
 from massgraph.nn.branch_model import BranchModel
+from massgraph.nn.completeness import LEVELS, N_EXPERTS
 from massgraph.nn.discriminants import AxisBranch, FamilyBranch
 from massgraph.nn.nets import PeakNet, RelationalNet
 from massgraph.nn.rgcn import RGCN
@@ -95,17 +96,20 @@ def test_branches_are_means_of_their_parts_and_the_model_their_weighted_sum() ->
 def test_a_pixel_that_lacks_peaks_has_weights_of_its_own() -> None:
     """And its activations still add up to its logits, though the intercept is that of others."""
     found = model(one=[Stub(0, 1.0)], two=[Stub(0, 10.0)])
-    found.weights.copy_(torch.tensor([[0.5, 0.1], *[[0.0, 0.2]] * 6], dtype=torch.float64))
+    found.weights.copy_(
+        torch.tensor([[0.5, 0.1], *[[0.0, 0.2]] * (N_EXPERTS - 1)], dtype=torch.float64)
+    )
     found.completeness.expected[0, 3] = 0.25  # a quarter of what is expected
     found.completeness.precision[:] = torch.tensor([0.0, 0.0, 0.0, 1.0])
     found.completeness.kind_bias.fill_(-1e3)  # lost at random
     pixels = batch(2)
-    assert found.completeness(pixels)[0].tolist() == [0, 0, 1, 0, 0, 0, 0]
+    level = 1 + LEVELS.index(0.25)
+    assert found.completeness(pixels)[0].tolist() == np.eye(N_EXPERTS)[level].tolist()
     expected = torch.full((2, 2), 22.0, dtype=torch.float64)
     torch.testing.assert_close(found(pixels), expected)
     torch.testing.assert_close(found.cam(pixels) + found.intercept(), expected)
     assert found.intercept().tolist() == [15.0, 15.0]
-    found.offsets[2, 0] = torch.tensor([1.0, 2.0])
+    found.offsets[level, 0] = torch.tensor([1.0, 2.0])
     expected -= torch.tensor([1.0, 2.0])
     torch.testing.assert_close(found(pixels), expected)
     torch.testing.assert_close(found.cam(pixels) + found.intercept(), expected)
@@ -116,7 +120,7 @@ def test_some_branches_keep_their_weights_and_the_order_of_the_model() -> None:
     found.weights.copy_(torch.tensor([0.5, 0.125, 0.25]))
     some = found.only(["three", "one"])
     assert some.names == ("one", "three")
-    assert some.weights.tolist() == [[0.5, 0.25]] * 7
+    assert some.weights.tolist() == [[0.5, 0.25]] * N_EXPERTS
     assert some.parts("one")[0] is found.parts("one")[0]
 
 
@@ -131,7 +135,7 @@ def test_names_of_what_is_saved() -> None:
     found = model(axis=[AxisBranch(3, 2)], peak=[PeakNet(2, 3, 2, hidden=(4,))])
     complete = [f"completeness.{name}" for name in COMPLETENESS]
     sums = [f"sums.{name}" for name in ("group", "level", "usual")]
-    factors = [f"factors.{k}.{name}" for k in range(5) for name in FACTORS]
+    factors = [f"factors.{k}.{name}" for k in range(2 + len(LEVELS)) for name in FACTORS]
     buffers = ["weight", "bias", *sums, *complete, *factors]
     layer = [f"layers.0.{name}" for name in ("weight", "root", "bias")]
     kept = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
