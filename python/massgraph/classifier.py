@@ -74,8 +74,8 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         labelled pixels that were held out better, and there are coordinates and folds; True always;
         False never (``"auto"``). See the notes.
     run_gains
-        Whether `predict` and all that predicts divide out the gains of the ions in runs that show
-        some, found without labels (True): see the notes. Predict whole runs.
+        Whether `predict` and all that predicts divide out the gains of the molecules in runs
+        that show some, found without labels (True): see the notes. Predict whole runs.
     relations
         Mass differences that make edges (`default_relations` of the spectra's polarity).
     tolerance, tolerance_unit

@@ -155,7 +155,7 @@ class FittedModel:
     field
         What the neighbours of a pixel add to its logits; None where they do not count.
     usual
-        What tells the gains of the ions in new runs; None where these are not looked for.
+        What tells the gains of new runs; None where these are not looked for.
 
     Examples
     --------
@@ -458,21 +458,14 @@ class Reading:
         spectra = encoder.preprocess(self.model.checked(sample(self.source)))
         return Part(spectra, encoder.calibrate(spectra), 0)
 
-    def _find_gains(self, of_runs: CalibratedSpectra) -> None:
-        """Find the gains of runs by their pixels of `sample_of_runs`."""
+    def _find_gains(self, of_runs: Callable[[], CalibratedSpectra]) -> None:
+        """Find the gains of runs in pixels of `sample_of_runs`, which are asked for if needed."""
         model = self.model
         if model.usual is not None and model.encoder.axis is not None:
-            some = of_runs[_few_of_runs(of_runs.spectra)]
+            sample = of_runs()
+            some = sample[sample_of_runs(sample.spectra.run, GAIN_PIXELS)]
             posterior = partial(_posterior, model)
             self.gains = find_gains(model.encoder.axis, some, model.usual, posterior)
-
-    @property
-    def spread_of_gains(self) -> dict[str, float]:
-        """Standard deviation of the logarithmic gains of each run that shows some."""
-        gains = self.gains
-        if gains is None:
-            return {}
-        return dict(zip(gains.names, gains.spread.round(4).tolist(), strict=True))
 
     def sample(self) -> Part:
         """Spectra in memory as a whole; of a source, enough pixels to show its ions."""
@@ -486,7 +479,7 @@ class Reading:
 
     def _parts_of_whole(self, description: str) -> Iterator[Part]:
         whole, start = self._whole, 0
-        self._find_gains(whole.calibrated[sample_of_runs(whole.spectra.run)])
+        self._find_gains(lambda: whole.calibrated[sample_of_runs(whole.spectra.run)])
         calibrated = replace(whole.calibrated, gains=self.gains)
         for spectra in parts(whole.spectra, description):
             stop = start + spectra.n_pixels
@@ -499,10 +492,9 @@ class Reading:
         # Before the parts: one of few pixels of a run could not tell the mass error of the run.
         if encoder.axis is not None:
             pixels = sample_of_runs(runs(self.source))
-            some = self.model.checked(take(self.source, pixels))
-            some = encoder.preprocess(some)
+            some = encoder.preprocess(self.model.checked(take(self.source, pixels)))
             errors = encoder.run_errors(some)
-            self._find_gains(encoder.calibrate(some, errors))
+            self._find_gains(lambda: encoder.calibrate(some, errors))
         for part in parts(self.source, description):
             spectra = encoder.preprocess(self.model.checked(part))
             calibrated = replace(encoder.calibrate(spectra, errors), gains=self.gains)
@@ -554,13 +546,6 @@ def _part_outputs(
     joined = tuple(np.concatenate(column) for column in values)
     whole = np.concatenate(activations) if cam else None
     return PartOutputs(part, np.concatenate(known), joined, whole)
-
-
-def _few_of_runs(spectra: Spectra) -> NDArray[np.int64]:
-    """Pixels of each run, evenly spread, that its gains are found from."""
-    codes = np.asarray(spectra.run_codes)
-    rows = [np.flatnonzero(codes == code) for code in np.unique(codes)]
-    return np.sort(np.concatenate([one[:: max(one.size // GAIN_PIXELS, 1)] for one in rows]))
 
 
 def _posterior(model: FittedModel, calibrated: CalibratedSpectra) -> NDArray[np.float64]:

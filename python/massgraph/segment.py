@@ -64,6 +64,7 @@ def segment(
     spectra = X if isinstance(X, Spectra) else Spectra.concatenate(places)
     alone = np.concatenate(logits)
     decided = model.with_neighbours(alone, spectra)
+    gains = {} if reading.gains is None else reading.gains.spreads
     return Segmentation.from_probability(
         spectra,
         model.outputs.names,
@@ -74,7 +75,7 @@ def segment(
         validation=origin.validation if trained_here else None,
         explanation=None if explainer is None else explainer.explanation(),
         history=origin.history,
-        parameters=model.summary() | {"gains_of_runs": reading.spread_of_gains},
+        parameters=model.summary() | {"gains_of_runs": gains},
     )
 
 

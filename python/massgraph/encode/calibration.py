@@ -98,8 +98,8 @@ class RunErrors:
     relative: NDArray[np.bool_]
 
 
-def sample_of_runs(run: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Pixels that the errors of runs are estimated from, by the run of each pixel.
+def sample_of_runs(run: NDArray[np.str_], most: int = RUN_PIXELS) -> NDArray[np.int64]:
+    """Evenly spread pixels of each run, by the run of each pixel: `most`, or up to twice as many.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def sample_of_runs(run: NDArray[np.str_]) -> NDArray[np.int64]:
     found = []
     for name in np.unique(run):
         rows = np.flatnonzero(run == name)
-        found.append(rows[:: max(rows.size // RUN_PIXELS, 1)])
+        found.append(rows[:: max(rows.size // most, 1)])
     return np.sort(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
 
 

@@ -43,6 +43,11 @@ class RunGains:
     log_gain: Floats
     spread: Floats
 
+    @property
+    def spreads(self) -> dict[str, float]:
+        """Standard deviation of the gains of each run, by its name."""
+        return dict(zip(self.names, self.spread.round(4).tolist(), strict=True))
+
     def of(self, spectra: Spectra, pixel: NDArray[np.int64], ion: NDArray[np.int64]) -> Floats:
         """Logarithmic gains of some ions in some pixels, one each, of the shape of `pixel`."""
         row = {name: number for number, name in enumerate(self.names)}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.gains import RunGains
-from massgraph.encode.ions import IonNodes, ion_nodes, relative_intensity
+from massgraph.encode.ions import IonNodes, ion_nodes, relative_intensity, weighted_mean
 from massgraph.learn.targets import Targets
 
 __all__ = ["LearntGains", "UsualAmounts", "find_gains", "learn_gains"]
@@ -286,7 +286,7 @@ def _amounts(axis: MassAxis, group: NDArray[np.int64], nodes: IonNodes) -> _Amou
 def _means(amounts: _Amounts, pixels: NDArray[np.bool_], n: int) -> _Means:
     _, molecule, there, log = amounts.of(pixels)
     count = np.bincount(molecule, there, n).astype(np.float64)
-    mean = np.bincount(molecule, there * log, n) / np.maximum(count, 1e-300)
+    mean = weighted_mean(molecule, there, log, n)
     square = np.bincount(molecule, there * (log - mean[molecule]) ** 2, n)
     variance = square / np.maximum(count - 1.0, 1.0)
     return _Means(mean, variance / np.maximum(count, 1.0), count)
@@ -343,14 +343,19 @@ def _gains(
     gain = np.zeros_like(means.mean)
     if known.sum() < LEAST_KNOWN:
         return gain, 0.0
-    off = means.mean[known] - shares @ usual.mean[:, known]
-    weight, error = means.n_pixels[known], means.error[known] + usual.error[known]
-    off -= np.average(off, weights=weight)
+    off, weight = _off(means, shares @ usual.mean, known)
+    error = means.error[known] + usual.error[known]
     spread = _spread(off, error, weight)
     # Between the spread without gains and twice that they come in by and by.
     variance = spread**2 * min(max(spread / usual.spread - 1.0, 0.0), 1.0)
     gain[known] = off * variance / np.maximum(variance + error, 1e-300)
     return gain, spread
+
+
+def _off(means: _Means, expected: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """How far known molecules are from what is expected, less the mean of that; their weights."""
+    off, weight = means.mean[known] - expected[known], means.n_pixels[known]
+    return off - np.average(off, weights=weight), weight
 
 
 def _spread(off: Floats, error: Floats, weight: Floats) -> float:
@@ -366,14 +371,14 @@ def _between_halves(amounts: _Amounts, of_class: Floats, spectra: Spectra, n: in
     run, found = np.asarray(spectra.run_codes), []
     for code in np.unique(run):
         of_run = run == code
-        mean = _class_means(amounts.of(of_run), of_class * of_run[:, None], n)
-        usual = UsualAmounts(np.arange(n), mean, np.zeros(n), np.ones(n), 1.0, 0.0, 0.0)
+        mean = _class_means(amounts.of(of_run), of_class, n)
         for place in spectra.coordinates[:, :2].T:
             right = place > np.median(place[of_run])
             for half in (of_run & right, of_run & ~right):
                 one = _means(amounts, half, n)
                 known = one.n_pixels >= LEAST_OF_ONE
                 if known.sum() >= LEAST_KNOWN:
-                    found.append(_gains(one, of_class[half].mean(axis=0), known, usual)[1])
+                    off, weight = _off(one, of_class[half].mean(axis=0) @ mean, known)
+                    found.append(_spread(off, one.error[known], weight))
     # Both halves are as far from their run, in square by half of what a run is from others.
     return float(np.sqrt(2 * np.mean(np.square(found)))) if found else None

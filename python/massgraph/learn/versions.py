@@ -160,13 +160,16 @@ def encode_versions(
     rng = np.random.default_rng(seed)
     calibrated = encoder.calibrate(spectra) if calibrated is None else calibrated
     # Measured pixels come first: a tolerance that is too wide is refused before copies are made.
-    encoded = [encoder.encode(calibrated, edges=edges)]
+    nodes = None if encoder.axis is None else ion_nodes(encoder.axis, calibrated)
+    if nodes is None:
+        encoded = [encoder.encode(calibrated, edges=edges)]
+    else:
+        encoded = [encoder.encode_ions(nodes, edges=edges)]
     for _ in range(n_copies):
         worse = encoder.calibrate(degraded_copy(spectra, rng))
         encoded.append(encoder.encode(replace(worse, gains=calibrated.gains), edges=edges))
     # Drawn last, so that the copies to train on are the same with or without them.
-    if weighing and encoder.axis is not None:
-        nodes = ion_nodes(encoder.axis, calibrated)
+    if weighing and nodes is not None:
         encoded += [
             encoder.encode_ions(nodes.kept(left), edges=edges) for left in _losses(nodes, rng)
         ]

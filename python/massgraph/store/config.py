@@ -204,9 +204,9 @@ def _usual(config: dict[str, Any]) -> dict[str, float] | None:
         return None
     check(config["axis"] is not None, config, "usual", "of no axis")
     same_names(values, {"spread", "least", "most"}, "number of what is usual")
-    for name in ("spread", "least", "most"):
-        fine = type(values[name]) is float and values[name] >= 0
-        check(fine and (name == "least" or values[name] > 0), values, name, "no such number")
+    fine = all(type(value) is float for value in values.values())
+    fine = fine and values["spread"] > 0 and 0 <= values["least"] <= values["most"]
+    check(fine, config, "usual", "no spread and numbers of molecules")
     return dict(values)
 
 

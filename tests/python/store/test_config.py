@@ -210,3 +210,18 @@ def test_a_part_of_a_model_is_cloned_as_a_part(folder: Path, tmp_path: Path) -> 
 def test_given_settings_that_cannot_have_been(folder: Path, given: Any) -> None:
     change(folder, lambda config: config.update(given=given))
     assert "given is no list of settings" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    "usual",
+    [
+        {"spread": 0.2, "least": 5.0},
+        {"spread": 0.0, "least": 5.0, "most": 9.0},
+        {"spread": 0.2, "least": 9.0, "most": 5.0},
+        {"spread": 0.2, "least": -1.0, "most": 5.0},
+        {"spread": "0.2", "least": 5.0, "most": 9.0},
+    ],
+)
+def test_what_is_usual_of_runs_is_checked(folder: Path, usual: dict[str, Any]) -> None:
+    change(folder, lambda config: config.update(usual=usual))
+    assert "usual" in refused(folder)
