@@ -40,13 +40,13 @@ NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
 
 
 class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
-    """A sum of branches over the peaks of each pixel; the relational one is a graph network.
+    """A sum of branches over the peaks of each pixel; one is a relational graph network.
 
     Spectra are calibrated to the data's own mass axis; then up to four branches look at the peaks:
     the ``"axis"`` branch at the amounts of the known ions, the ``"family"`` branch at what the
-    ions of one molecule add up to, the ``"relational"`` branch, a relational graph
-    convolutional network, at all mass differences, and the ``"peak"`` branch at the set of
-    peaks without them. Pixels that a branch was not fitted to decide how much it weighs.
+    ions of one molecule add up to, the ``"molecular"`` branch, a relational graph convolutional
+    network, at the mass differences between molecules, and the ``"peak"`` branch at the set of
+    ions without any. Pixels that a branch was not fitted to decide how much it weighs.
     Everything is exactly additive over ions (see `massgraph.explain`).
 
     Parameters that are None take the value of the preset; those of the default preset are given in
@@ -59,12 +59,13 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         2025, 10.1021/jasms.5c00055), unchanged.
     effort
         ``"fast"``: the branches in closed form, ``"axis"`` and ``"family"``. ``"default"``: the
-        nets, ``"relational"`` and ``"peak"``, too, where 100 pixels of each class or more are
+        nets, ``"molecular"`` and ``"peak"``, too, where 100 pixels of each class or more are
         labelled and a first net tells held-out pixels better. ``"thorough"``: all four. Settings
         of nets, `hidden`, `batch_norm` and `augment` to `weight_decay`, matter only where nets are
         trained; ``fitted_.origin.left_out`` and the report name those that were not.
     branches
-        Parts of the sum, of the four, in place of an effort; all that are named are fitted.
+        Parts of the sum, in place of an effort; all that are named are fitted. ``"relational"`` is
+        the graph network whose nodes are ions in place of molecules.
     folds
         Number of parts of the labelled pixels that are held out in turn, to weigh the branches;
         there is one net for each (3, or up to 10 of few pixels without nets). 1 for a single part,

@@ -532,7 +532,10 @@ def _part_outputs(
     activations: list[NDArray[np.float64]] = []
     for block in batches(part.calibrated.spectra.offsets):
         calibrated = part.calibrated[block]
-        graphs = model.encoder.encode(calibrated, edges=model.network.reads_edges)
+        network = model.network
+        graphs = model.encoder.encode(
+            calibrated, edges=network.reads_edges, molecules=network.reads_molecules
+        )
         given = partial(
             model_output, model.network, graphs, np.arange(len(graphs)), model.torch_device
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.calibration import RunErrors
 from massgraph.encode.features import feature_names, node_features
 from massgraph.encode.ions import IonNodes, context, ion_nodes, relative_intensity, spread
+from massgraph.encode.molecules import Molecules, find_molecules, merge_ions
 from massgraph.encode.settings import EncoderSettings
-from massgraph.graph.batch import PeakGraphs
+from massgraph.graph.batch import MergedGraphs, PeakGraphs
 from massgraph.graph.builder import Graph, build_graph, build_messages, check_tolerance
 from massgraph.graph.messages import CompactMessages, Messages
 
@@ -140,7 +142,13 @@ class PeakEncoder:
         names = ("tolerance", "tolerance_unit", "rule", "directed")
         return {name: getattr(self.settings, name) for name in names}
 
-    def encode(self, spectra: Spectra | CalibratedSpectra, *, edges: bool = True) -> PeakGraphs:
+    def encode(
+        self,
+        spectra: Spectra | CalibratedSpectra,
+        *,
+        edges: bool = True,
+        molecules: bool = False,
+    ) -> PeakGraphs:
         """Graphs and standardised features of preprocessed spectra.
 
         Where there is an axis, the nodes are the ions of each pixel (`massgraph.encode.ions`), what
@@ -148,30 +156,65 @@ class PeakEncoder:
         the columns of `massgraph.graph.addresses` follow them: the amount of the ion, its place
         in the axis, and how far it is there. Otherwise the nodes are the peaks.
 
-        Edges are left out where nothing reads them, to save their search.
+        Edges are left out where nothing reads them, to save their search. With `molecules` the ions
+        are merged per molecule besides, as graphs with edges of their own.
         """
         calibrated = self._calibrated(spectra)
         if self.axis is None:
             peaks = calibrated.spectra
             return PeakGraphs(self._features(peaks), peaks.offsets, self._messages(peaks))
-        return self.encode_ions(ion_nodes(self.axis, calibrated), edges=edges)
+        nodes = ion_nodes(self.axis, calibrated)
+        return self.encode_ions(nodes, edges=edges, molecules=molecules)
 
-    def encode_ions(self, ions: IonNodes, *, edges: bool = True) -> PeakGraphs:
+    def encode_ions(
+        self, ions: IonNodes, *, edges: bool = True, molecules: bool = False
+    ) -> PeakGraphs:
         """As `encode`, of ions that are known; for encoders that have an axis."""
         if self.axis is None:
             msg = "an encoder without an axis knows no ions: use `encode`"
             raise ValueError(msg)
-        amount = np.log1p(relative_intensity(self.axis, ions) / self.unit)
-        address = np.column_stack([amount, ions.ion, ions.weight]).astype(np.float32)
-        known = self._features(ions.spectra), context(self.axis, ions), address
-        if edges:
-            messages: Messages | CompactMessages = self._messages(ions.spectra)
-        else:
+        if not edges:
             settings = self.settings
             tolerance = settings.tolerance, settings.tolerance_unit
             check_tolerance(ions.spectra, settings.relations, *tolerance)
-            messages = CompactMessages.none(ions.spectra.n_pixels)
-        return PeakGraphs(np.concatenate(known, axis=1), ions.spectra.offsets, messages)
+        merged = self._merged(ions) if molecules else None
+        return self._of_nodes(self.axis, ions, edges=edges, merged=merged)
+
+    def _merged(self, ions: IonNodes) -> MergedGraphs:
+        """The molecules of the pixels as graphs, and the molecule that each ion is in."""
+        nodes = merge_ions(self.molecules, ions)
+        of_ion = np.empty(ions.spectra.n_peaks, dtype=np.int64)
+        of_ion[nodes.part.indices] = np.repeat(
+            np.arange(nodes.spectra.n_peaks), np.diff(nodes.part.indptr)
+        )
+        of_ion -= nodes.spectra.offsets[ions.spectra.pixel_of_peak]
+        return MergedGraphs(self._of_nodes(self.molecules.axis, nodes), of_ion.astype(np.int32))
+
+    def _of_nodes(
+        self,
+        axis: MassAxis,
+        nodes: IonNodes,
+        *,
+        edges: bool = True,
+        merged: MergedGraphs | None = None,
+    ) -> PeakGraphs:
+        amount = np.log1p(relative_intensity(axis, nodes) / self.unit)
+        address = np.column_stack([amount, nodes.ion, nodes.weight]).astype(np.float32)
+        # Molecules are standardised as ions are: their features are of the same kind.
+        known = self._features(nodes.spectra), context(axis, nodes), address
+        messages = (
+            self._messages(nodes.spectra) if edges else CompactMessages.none(nodes.spectra.n_pixels)
+        )
+        features = np.concatenate(known, axis=1)
+        return PeakGraphs(features, nodes.spectra.offsets, messages, merged)
+
+    @cached_property
+    def molecules(self) -> Molecules:
+        """Molecules among the ions of the axis."""
+        if self.axis is None:
+            msg = "an encoder without an axis knows no molecules"
+            raise ValueError(msg)
+        return find_molecules(self.axis, self.settings.relations)
 
     def _messages(self, nodes: Spectra) -> Messages | CompactMessages:
         return build_messages(nodes, self.settings.relations, **self._options())

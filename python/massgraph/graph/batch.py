@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from massgraph.graph.messages import CompactMessages, Messages, ranges, rows_of
 
-__all__ = ["GraphBatch", "PeakBatch", "PeakGraphs", "TypedMessages"]
+__all__ = ["GraphBatch", "MergedBatch", "MergedGraphs", "PeakBatch", "PeakGraphs", "TypedMessages"]
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,8 @@ class PeakBatch:
         The typed messages between the peaks; none where `graphs` hold them.
     graphs
         The same pixels as the compiled library reads them.
+    merged
+        The same pixels with their peaks merged, where a network reads those.
 
     Examples
     --------
@@ -209,6 +211,7 @@ class PeakBatch:
     counts: torch.Tensor
     messages: TypedMessages
     graphs: GraphBatch | None = None
+    merged: MergedBatch | None = None
 
     @property
     def n_pixels(self) -> int:
@@ -223,7 +226,34 @@ class PeakBatch:
             counts=self.counts.to(device),
             messages=self.messages.to(device),
             graphs=self.graphs,  # numpy's, which knows no devices
+            merged=None if self.merged is None else self.merged.to(device),
         )
+
+
+@dataclass(frozen=True)
+class MergedBatch:
+    """The pixels of a batch with their peaks merged: ions as molecules, for example.
+
+    Parameters
+    ----------
+    batch
+        The merged peaks as peaks.
+    of_peak
+        int64, shape ``(n_peaks,)``: the row in `batch` of the merged peak that each peak is in.
+
+    Examples
+    --------
+    >>> from massgraph.graph.batch import MergedBatch
+    >>> list(MergedBatch.__dataclass_fields__)
+    ['batch', 'of_peak']
+    """
+
+    batch: PeakBatch
+    of_peak: torch.Tensor
+
+    def to(self, device: torch.device) -> MergedBatch:
+        """Copy of both on another device."""
+        return MergedBatch(self.batch.to(device), self.of_peak.to(device))
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +268,8 @@ class PeakGraphs:
         int64, shape ``(n_pixels + 1,)``: peaks of each pixel.
     messages
         Messages of the same pixels, in either form.
+    merged
+        The same pixels with their peaks merged, where a network reads those.
 
     Examples
     --------
@@ -255,18 +287,21 @@ class PeakGraphs:
     features: NDArray[np.float32]
     offsets: NDArray[np.int64]
     messages: Messages | CompactMessages
+    merged: MergedGraphs | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @classmethod
     def concatenate(cls, parts: list[PeakGraphs]) -> PeakGraphs:
-        """Join the pixels of several parts, in order."""
+        """Join the pixels of several parts, in order; merged peaks where all of them have some."""
         # In compact form, whatever the parts are in: it is what the joined graphs will be read in.
+        merged = [part.merged for part in parts if part.merged is not None]
         return cls(
             features=np.concatenate([part.features for part in parts]),
             offsets=_join_offsets([part.offsets for part in parts]),
             messages=CompactMessages.concatenate([part.compact for part in parts]),
+            merged=MergedGraphs.concatenate(merged) if len(merged) == len(parts) else None,
         )
 
     @cached_property
@@ -281,7 +316,21 @@ class PeakGraphs:
     def __getitem__(self, pixels: NDArray[np.int64]) -> PeakGraphs:
         """Graphs of these pixels, in this order."""
         peaks, offsets = rows_of(self.offsets, pixels)
-        return PeakGraphs(self.features[peaks], offsets, self.compact[pixels])
+        merged = self.merged
+        if merged is not None:
+            merged = MergedGraphs(merged.graphs[pixels], merged.of_peak[peaks])
+        return PeakGraphs(self.features[peaks], offsets, self.compact[pixels], merged)
+
+    def merge_of_batch(self, pixels: NDArray[np.int64], batch: PeakBatch) -> MergedBatch:
+        """`batch` of the merged peaks of these pixels, and where in it each of their peaks is."""
+        if self.merged is None:
+            msg = "these graphs have no merged peaks: encode them with molecules=True"
+            raise ValueError(msg)
+        counts = np.diff(self.offsets)[pixels]
+        of_peak = self.merged.of_peak[ranges(self.offsets[:-1][pixels], counts)]
+        sizes = np.diff(self.merged.graphs.offsets)[pixels]
+        first = np.repeat(np.cumsum(sizes) - sizes, counts)
+        return MergedBatch(batch, torch.from_numpy(first + of_peak))
 
     def batch(self, pixels: NDArray[np.int64], *, edges: str = "typed") -> PeakBatch:
         """Graphs of these pixels, in this order; a pixel may occur more than once.
@@ -300,6 +349,34 @@ class PeakGraphs:
         counts = np.diff(self.offsets)[pixels]
         peaks = ranges(self.offsets[:-1][pixels], counts)
         return _peak_batch(self.features[peaks], counts, TypedMessages.none(), graphs)
+
+
+@dataclass(frozen=True, eq=False)
+class MergedGraphs:
+    """The pixels of `PeakGraphs` with their peaks merged.
+
+    Parameters
+    ----------
+    graphs
+        The merged peaks as peaks.
+    of_peak
+        int32, shape ``(n_peaks,)``: the merged peak that each peak is in, from 0 in each pixel.
+
+    Examples
+    --------
+    >>> from massgraph.graph.batch import MergedGraphs
+    >>> list(MergedGraphs.__dataclass_fields__)
+    ['graphs', 'of_peak']
+    """
+
+    graphs: PeakGraphs
+    of_peak: NDArray[np.int32]
+
+    @classmethod
+    def concatenate(cls, parts: list[MergedGraphs]) -> MergedGraphs:
+        """Join the pixels of several parts, in order."""
+        graphs = PeakGraphs.concatenate([part.graphs for part in parts])
+        return cls(graphs, np.concatenate([part.of_peak for part in parts]))
 
 
 def _peak_batch(

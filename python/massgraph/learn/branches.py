@@ -16,7 +16,7 @@ from massgraph.encode.features import feature_names
 from massgraph.encode.ions import N_CONTEXT
 from massgraph.learn.discriminants import fit_discriminants
 from massgraph.nn.discriminants import AxisBranch, FamilyBranch
-from massgraph.nn.nets import PeakNet, RelationalNet
+from massgraph.nn.nets import MolecularNet, PeakNet, RelationalNet
 
 __all__ = [
     "Branch",
@@ -149,6 +149,11 @@ def _relational(shape: PartShape) -> RelationalNet:
     return RelationalNet(n_features, shape.n_ions or 0, shape.n_kinds, shape.n_outputs, **shape.net)
 
 
+def _molecular(shape: PartShape) -> MolecularNet:
+    n_features = shape.n_features + N_CONTEXT
+    return MolecularNet(n_features, shape.n_ions or 0, shape.n_kinds, shape.n_outputs, **shape.net)
+
+
 def _peak(shape: PartShape) -> PeakNet:
     n_features = shape.n_features + N_CONTEXT
     return PeakNet(n_features, shape.n_ions or 0, shape.n_outputs, **shape.net)
@@ -177,7 +182,8 @@ _BRANCHES: dict[str, Branch] = {
             fit=fit_discriminants,
             is_default=True,
         ),
-        Branch("relational", "relations", _relational, 0.2, reads_relations=True, is_default=True),
+        Branch("relational", "relations of ions", _relational, 0.2, reads_relations=True),
+        Branch("molecular", "relations", _molecular, 0.2, reads_relations=True, is_default=True),
         Branch("peak", "peaks", _peak, 0.05, reads_relations=False, is_default=True),
     )
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ from massgraph.learn.checkpoints import Checkpoints
 from massgraph.learn.cross_fit import LeftOut, cross_fit, fit_single
 from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.objectives import Samples
+from massgraph.learn.parts import new_model
 from massgraph.learn.run_gains import UsualAmounts, learn_gains
 from massgraph.learn.settings import Settings
 from massgraph.learn.surroundings import Surroundings, field_of_surroundings
@@ -183,6 +185,13 @@ def _within_means(settings: Settings, targets: Targets) -> tuple[Settings, tuple
     return settings, left_out
 
 
+class _Reads(NamedTuple):
+    """Whether graphs have edges, and molecules besides ions."""
+
+    edges: bool
+    molecules: bool
+
+
 @dataclass(frozen=True, eq=False)
 class _Fit:
     """A fit whose axis and settings are known; fields as the parameters of `fit_classes`."""
@@ -215,14 +224,13 @@ class _Fit:
         # Calibrated once, for the features and the pixels as measured.
         calibrated, usual = self._calibrated()
         encoder = PeakEncoder.learn(calibrated, settings, self.axis)
-        # Only nets learn from copies, and read edges.
-        has_nets = bool(nets_among(settings.branches))
         versions = encode_versions(
             encoder,
             self.labelled,
             self.seeds[1],
-            n_copies=settings.augment if has_nets else 0,
-            edges=has_nets,
+            n_copies=settings.augment if nets_among(settings.branches) else 0,
+            edges=self._reads.edges,
+            molecules=self._reads.molecules,
             calibrated=calibrated,
             summed=_summed(targets, rng),
         )
@@ -280,12 +288,14 @@ class _Fit:
             self.seeds[1],
             n_copies=settings.augment,
             weighing=not nets_among(settings.branches),
+            edges=self._reads.edges,
+            molecules=self._reads.molecules,
             calibrated=calibrated[~held_out],
         )
         network, history = fit_single(
             versions,
             learnt_from,
-            Samples(encoder.encode(calibrated[held_out]), stopping),
+            Samples(encoder.encode(calibrated[held_out], **self._reads._asdict()), stopping),
             settings,
             self._shape,
             device=self.device,
@@ -293,6 +303,15 @@ class _Fit:
             checkpoints=self.checkpoints,
         )
         return Learnt(encoder, network, settings, held_out, history, None, 1, usual=usual)
+
+    @cached_property
+    def _reads(self) -> _Reads:
+        """What nets read besides nodes; branches in closed form read the nodes alone."""
+        nets = nets_among(self.settings.branches)
+        if not nets:
+            return _Reads(edges=False, molecules=False)
+        made = new_model(nets, self._shape, n_nets=1)
+        return _Reads(made.reads_edges, made.reads_molecules)
 
     def _calibrated(self) -> tuple[CalibratedSpectra, UsualAmounts | None]:
         """The labelled pixels less errors and gains of their runs, and what tells those of others.

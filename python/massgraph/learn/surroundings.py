@@ -180,7 +180,9 @@ def _logits(
     """Logits in blocks; NaN for pixels without nodes."""
     found = []
     for block in batches(calibrated.spectra.offsets):
-        graphs = encoder.encode(calibrated[block], edges=network.reads_edges)
+        graphs = encoder.encode(
+            calibrated[block], edges=network.reads_edges, molecules=network.reads_molecules
+        )
         logits = model_output(network, graphs, np.arange(len(graphs)), device, network.forward)
         logits[np.diff(graphs.offsets) == 0] = np.nan
         found.append(logits)

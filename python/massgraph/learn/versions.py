@@ -114,6 +114,7 @@ def encode_versions(
     n_copies: int,
     weighing: bool = True,
     edges: bool = True,
+    molecules: bool = False,
     calibrated: CalibratedSpectra | None = None,
     summed: NDArray[np.int64] | None = None,
 ) -> Versions:
@@ -132,8 +133,8 @@ def encode_versions(
     weighing
         Whether to make a copy for each way to lack peaks, to weigh the branches by. Branches in
         closed form are fitted to those without their weakest peaks, too.
-    edges
-        Whether the graphs have edges.
+    edges, molecules
+        Whether the graphs have edges, and molecules besides ions.
     calibrated
         The pixels less mass errors and gains of their runs, where these are known.
     summed
@@ -164,14 +165,16 @@ def encode_versions(
     if nodes is None:
         encoded = [encoder.encode(calibrated, edges=edges)]
     else:
-        encoded = [encoder.encode_ions(nodes, edges=edges)]
+        encoded = [encoder.encode_ions(nodes, edges=edges, molecules=molecules)]
     for _ in range(n_copies):
         worse = encoder.calibrate(degraded_copy(spectra, rng))
-        encoded.append(encoder.encode(replace(worse, gains=calibrated.gains), edges=edges))
+        worse = replace(worse, gains=calibrated.gains)
+        encoded.append(encoder.encode(worse, edges=edges, molecules=molecules))
     # Drawn last, so that the copies to train on are the same with or without them.
     if weighing and nodes is not None:
         encoded += [
-            encoder.encode_ions(nodes.kept(left), edges=edges) for left in _losses(nodes, rng)
+            encoder.encode_ions(nodes.kept(left), edges=edges, molecules=molecules)
+            for left in _losses(nodes, rng)
         ]
     summed = np.arange(spectra.n_pixels) if summed is None else summed
     return Versions(

@@ -14,6 +14,7 @@ from massgraph._util.errors import InputError
 from massgraph.graph.batch import PeakBatch, PeakGraphs
 from massgraph.nn.completeness import N_EXPERTS, Completeness
 from massgraph.nn.discriminants import Discriminants
+from massgraph.nn.nets import MolecularNet
 from massgraph.nn.rgcn import RGCN
 from massgraph.nn.sums import summed
 
@@ -105,14 +106,27 @@ class BranchModel(nn.Module):
         """Whether any branch reads mass differences between the peaks of a pixel."""
         return any(part.reads > 1 for name in self.names for part in self.parts(name))
 
+    @property
+    def reads_molecules(self) -> bool:
+        """Whether any branch reads the molecules of a pixel as graphs of their own."""
+        return self._molecular is not None
+
+    @property
+    def _molecular(self) -> MolecularNet | None:
+        nets = [part for name in self.names for part in self.parts(name)[:1]]
+        return next((part for part in nets if isinstance(part, MolecularNet)), None)
+
     def take(
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
     ) -> PeakBatch:
         """Graphs of these pixels, in the form of the branch that reads most: it serves them all."""
         # Parts of one name read the same, so that the first of each stands for them.
         first = [self.parts(name)[0] for name in self.names]
-        batch = max(first, key=lambda part: part.reads).take(graphs, pixels, device)
-        return cast("PeakBatch", batch)
+        most = max(first, key=lambda part: part.reads)
+        batch = cast("PeakBatch", most.take(graphs, pixels, device))
+        if self._molecular is None or batch.merged is not None:
+            return batch
+        return self._molecular.with_molecules(batch, graphs, pixels)
 
     def branch_logits(self, batch: PeakBatch) -> torch.Tensor:
         """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``."""

@@ -1,4 +1,4 @@
-"""Nets of a branch: the `RGCN` that also knows the ion of each peak, with edges and without."""
+"""Nets of a branch: the `RGCN` that also knows the ion of each peak, or the molecule."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from massgraph.graph.addresses import ADDRESS_WIDTH, addresses
 from massgraph.graph.batch import GraphBatch, PeakBatch, PeakGraphs
 from massgraph.graph.messages import CompactMessages
 from massgraph.nn.rgcn import RGCN
+from massgraph.nn.sums import summed
 
-__all__ = ["PeakNet", "RelationalNet"]
+__all__ = ["MolecularNet", "PeakNet", "RelationalNet"]
 
 EMBEDDING = 5  # learnt numbers per ion of the axis
 
@@ -191,3 +192,73 @@ class PeakNet(RelationalNet):
 
     def _torch_batch(self, batch: PeakBatch, features: torch.Tensor) -> PeakBatch:
         return replace(batch, features=features, graphs=None)
+
+
+class MolecularNet(RelationalNet):
+    r"""A `RelationalNet` whose nodes are molecules; parameters are the same.
+
+    Edges lead from molecule to molecule, not from an ion to its own isotopes and adducts, and what
+    a molecule says does not depend on how it is split over them. Activations go back to the ions
+    by their part in the sum, :math:`CAM_k = \frac{n}{m} \frac{w_k I_k}{\sum_j w_j I_j} CAM_m`
+    for ion k of a molecule m, with n ions and m molecules in the pixel: the mean over ions is that
+    over molecules, exactly.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> import numpy as np
+    >>> import torch
+    >>> from massgraph.graph.batch import MergedGraphs, PeakGraphs
+    >>> from massgraph.graph.messages import CompactMessages
+    >>> from massgraph.nn.nets import MolecularNet
+    >>> none = CompactMessages.none(1)
+    >>> ions = np.array([[1, 1, 0, 1], [2, 2, 1, 1]], np.float32)  # features, then `Addresses`
+    >>> molecule = PeakGraphs(np.array([[3, 3, 0, 1]], np.float32), np.array([0, 1]), none)
+    >>> merged = MergedGraphs(molecule, np.zeros(2, np.int32))
+    >>> graphs = PeakGraphs(ions, np.array([0, 2]), none, merged)
+    >>> net = MolecularNet(1, n_ions=2, n_kinds=0, n_classes=3, hidden=(4,)).eval()
+    >>> batch = net.take(graphs, np.array([0]), torch.device("cpu"))
+    >>> with torch.inference_mode():
+    ...     cam, logits = net.cam(batch), net(batch)
+    >>> torch.allclose(cam.mean(dim=0) + net.intercept(), logits[0])
+    True
+    """
+
+    reads: ClassVar[int] = 0
+
+    def take(
+        self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
+    ) -> PeakBatch:
+        """Ions of these pixels, without their edges, and the molecules that they are of."""
+        return self.with_molecules(graphs.batch(pixels, edges="none").to(device), graphs, pixels)
+
+    def with_molecules(
+        self, batch: PeakBatch, graphs: PeakGraphs, pixels: NDArray[np.int64]
+    ) -> PeakBatch:
+        """A batch of these pixels of the graphs, joined by their molecules."""
+        if graphs.merged is None:
+            msg = "a network of molecules reads graphs that were encoded with molecules=True"
+            raise ValueError(msg)
+        device = batch.features.device
+        molecules = super().take(graphs.merged.graphs, pixels, device)
+        return replace(batch, merged=graphs.merge_of_batch(pixels, molecules).to(device))
+
+    def cam(self, batch: PeakBatch | GraphBatch) -> torch.Tensor:
+        """Class activation of each ion, float64, ``(n_peaks, n_classes)``, in evaluation mode."""
+        ions, molecules, of_ion = self._levels(batch)
+        where = addresses(ions)
+        amount = where.weight.double() * torch.expm1(where.amount.double())
+        whole = summed(amount, of_ion, len(molecules.pixel))
+        part = amount / whole[of_ion]
+        scale = (ions.counts.double() / molecules.counts.clamp(min=1).double())[ions.pixel]
+        return scale * part[:, None] * super().cam(ions)[of_ion]
+
+    def _joined(self, batch: PeakBatch | GraphBatch) -> tuple[PeakBatch, torch.Tensor]:
+        return super()._joined(self._levels(batch)[1])
+
+    def _levels(self, batch: PeakBatch | GraphBatch) -> tuple[PeakBatch, PeakBatch, torch.Tensor]:
+        """Ions, molecules, and the row of the molecule of each ion."""
+        if isinstance(batch, GraphBatch) or batch.merged is None:
+            msg = "a batch without molecules: use what `take` gives"
+            raise TypeError(msg)
+        return batch, batch.merged.batch, batch.merged.of_peak

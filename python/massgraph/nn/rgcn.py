@@ -100,6 +100,11 @@ class RGCN(nn.Module):
         """Whether its batches hold edges."""
         return self.reads > 1
 
+    @property
+    def reads_molecules(self) -> bool:
+        """Whether its batches hold the molecules of each pixel."""
+        return False
+
     def take(
         self, graphs: PeakGraphs, pixels: NDArray[np.int64], device: torch.device
     ) -> PeakBatch | GraphBatch:

@@ -31,7 +31,7 @@ from massgraph.learn.targets import Targets
 from massgraph.learn.versions import encode_versions
 from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.completeness import LEVELS
-from massgraph.nn.nets import PeakNet, RelationalNet
+from massgraph.nn.nets import MolecularNet, PeakNet
 
 
 def quick(**parameters: Any) -> mg.RGCNClassifier:
@@ -66,7 +66,7 @@ def fitted(tissue: Any) -> mg.RGCNClassifier:
 def test_the_branches_and_what_they_contribute(fitted: mg.RGCNClassifier, tissue: Any) -> None:
     table = fitted.contributions_
     assert table is not None
-    assert table["branch"].tolist() == ["axis", "family", "relational", "peak", "all"]
+    assert table["branch"].tolist() == ["axis", "family", "molecular", "peak", "all"]
     assert table["share"].iloc[:4].sum() == pytest.approx(1, abs=1e-6)
     assert (table["weight"].iloc[:4] > 0).all()
     assert table["balanced_accuracy_without"].iloc[:4].between(0, 1).all()
@@ -121,7 +121,7 @@ def test_logits_are_the_sum_of_the_branches(fitted: mg.RGCNClassifier, tissue: A
     spectra, _ = tissue
     parts = fitted.branch_logits(spectra)
     np.testing.assert_allclose(parts.sum(axis=1), fitted.logits(spectra), atol=1e-9)
-    for index, name in enumerate(("axis", "family", "relational", "peak")):
+    for index, name in enumerate(("axis", "family", "molecular", "peak")):
         np.testing.assert_allclose(fitted.only(name).logits(spectra), parts[:, index], atol=1e-9)
     two = fitted.only("axis", "peak")
     np.testing.assert_allclose(two.logits(spectra), parts[:, [0, 3]].sum(axis=1), atol=1e-9)
@@ -155,11 +155,23 @@ def test_the_peak_branch_has_no_edges(fitted: mg.RGCNClassifier, tissue: Any) ->
         model_output(net, graphs, rows, cpu, net.forward),
         model_output(net, bare, rows, cpu, net.forward),
     )
-    other = fitted.model_.parts("relational")[0]
-    assert isinstance(other, RelationalNet)
+
+
+def test_the_molecular_branch_reads_edges_between_molecules(
+    fitted: mg.RGCNClassifier, tissue: Any
+) -> None:
+    spectra, _ = tissue
+    net = fitted.model_.parts("molecular")[0]
+    assert isinstance(net, MolecularNet)
+    graphs = fitted.encoder_.encode(spectra[:5], edges=False, molecules=True)
+    assert len(graphs.messages.sender) == 0
+    assert len(graphs.merged.graphs.messages.sender) > 0
+    merged = replace(graphs.merged.graphs, messages=no_edges(graphs.merged.graphs))
+    bare = replace(graphs, merged=replace(graphs.merged, graphs=merged))
+    rows, cpu = np.arange(5), torch.device("cpu")
     assert not np.array_equal(
-        model_output(other, graphs, rows, cpu, other.forward),
-        model_output(other, bare, rows, cpu, other.forward),
+        model_output(net, graphs, rows, cpu, net.forward),
+        model_output(net, bare, rows, cpu, net.forward),
     )
 
 
@@ -233,7 +245,7 @@ def test_efforts_choose_branches(tissue: Any) -> None:
         model = mg.RGCNClassifier(**{**few, "effort": effort}).fit(spectra, labels)
         assert model.settings_.branches == wanted
         left_out = {one.branch: one.reason for one in model.fitted_.origin.left_out}
-        named = {"relational", "peak"} if effort == "default" else set()
+        named = {"molecular", "peak"} if effort == "default" else set()
         assert set(left_out) == named
         assert all("fewer than 100 labelled pixels" in reason for reason in left_out.values())
     with pytest.raises(mg.InputError, match="effort 'quick' is none of"):
