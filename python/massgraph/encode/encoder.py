@@ -44,6 +44,8 @@ class PeakEncoder:
     unit
         Intensity, over the brightness of the pixel, from which amounts grow logarithmically; well
         below it they are linear.
+    of_molecule
+        Molecule of each ion of the axis, where it is known; None to find it.
 
     Examples
     --------
@@ -63,6 +65,7 @@ class PeakEncoder:
     scale: NDArray[np.float32]
     axis: MassAxis | None = None
     unit: float = 1.0
+    of_molecule: NDArray[np.int64] | None = None
 
     @classmethod
     def learn(
@@ -214,7 +217,7 @@ class PeakEncoder:
         if self.axis is None:
             msg = "an encoder without an axis knows no molecules"
             raise ValueError(msg)
-        return find_molecules(self.axis, self.settings.relations)
+        return find_molecules(self.axis, self.settings.relations, self.of_molecule)
 
     def _messages(self, nodes: Spectra) -> Messages | CompactMessages:
         return build_messages(nodes, self.settings.relations, **self._options())

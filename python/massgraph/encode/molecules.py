@@ -44,8 +44,19 @@ class Molecules:
     axis: MassAxis
 
 
-def find_molecules(axis: MassAxis, relations: Relations) -> Molecules:
+def find_molecules(
+    axis: MassAxis, relations: Relations, of_ion: NDArray[np.int64] | None = None
+) -> Molecules:
     """Molecules among the ions of an axis: see `massgraph.encode.amounts.molecule_groups`.
+
+    Parameters
+    ----------
+    axis
+        The ions.
+    relations
+        Those between ions of one molecule count.
+    of_ion
+        Molecule of each ion, where it is known, as of a saved model.
 
     Examples
     --------
@@ -58,7 +69,7 @@ def find_molecules(axis: MassAxis, relations: Relations) -> Molecules:
     >>> bool((np.diff(found.axis.mz) > 0).all())  # numbered by their lightest ions
     True
     """
-    of_ion = molecule_groups(axis, relations)
+    of_ion = molecule_groups(axis, relations) if of_ion is None else of_ion
     n = int(of_ion.max(initial=-1)) + 1
     first = np.unique(of_ion, return_index=True)[1]
     presence = np.minimum(np.bincount(of_ion, axis.presence, n), 1.0)

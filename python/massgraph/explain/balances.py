@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from massgraph.chem.relations import Relations
-from massgraph.encode.amounts import ion_links
+from massgraph.encode.amounts import exchange_links
 from massgraph.encode.axis import MassAxis
 from massgraph.encode.ions import IonNodes
 
@@ -78,7 +78,7 @@ def adduct_balances(
     >>> found.table["relation"].tolist(), found.images.shape[0]
     (['Na-H', 'K-H', 'K-Na'], 144)
     """
-    links = ion_links(axis, relations)
+    links = exchange_links(axis, relations)
     kinds = {name: links[name] for name in KINDS if name in links and len(links[name])}
     if not kinds:
         n = shares.shape[0]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from massgraph.data.neighbours import Neighbours
 from massgraph.data.sources import Pixels, places
-from massgraph.encode.amounts import EXCHANGES, ion_links
+from massgraph.encode.amounts import EXCHANGES, exchange_links, ion_links
 from massgraph.explain.balances import adduct_balances
 from massgraph.explain.region_findings import RegionFindings
 from massgraph.explain.region_molecules import compare_regions, half_p_values, with_fdr
@@ -153,7 +153,7 @@ def _ions(model: RegionModel, image: RegionImage) -> pd.DataFrame:
 def _links_by_name(model: RegionModel) -> pd.Series[str]:
     found = [
         (int(model.group[light]), name)
-        for name, links in ion_links(model.axis, model.relations).items()
+        for name, links in exchange_links(model.axis, model.relations).items()
         for light, heavy in links
         if model.group[light] == model.group[heavy]
     ]

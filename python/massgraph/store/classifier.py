@@ -43,6 +43,9 @@ def _describe(model: FittedModel) -> Content:
         **({} if encoder.axis is None else axis_tensors(encoder.axis)),
         **({} if model.usual is None else _usual_tensors(model.usual)),
     }
+    if model.network.reads_molecules:
+        # Not found anew: the rule may change, and the model must say what it said.
+        tensors["molecules.group"] = torch.from_numpy(encoder.molecules.of_ion)
     return Content(config=_config(model), tensors=tensors, card=model_card)
 
 
@@ -126,7 +129,8 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[Restored, Layout]:
         raise InputError(msg)
     # Tensors without memory: the sizes may be absurd.
     with torch.device("meta"):
-        state = restored.new_model().state_dict()
+        model = restored.new_model()
+    state = model.state_dict()
     width = (len(feature_names(restored.settings.features)),)
     layout = {
         **{f"model.{name}": (tuple(value.shape), value.dtype) for name, value in state.items()},
@@ -135,6 +139,8 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[Restored, Layout]:
     }
     if restored.n_ions is not None:
         layout |= axis_layout(restored.n_ions)
+        if model.reads_molecules:
+            layout["molecules.group"] = (restored.n_ions,), torch.int64
         if restored.usual is not None:
             n_ions = restored.n_ions
             layout["usual.group"] = (n_ions,), torch.int64
@@ -162,6 +168,7 @@ def _build(restored: Restored, tensors: Mapping[str, torch.Tensor], where: str) 
         tensors["features.scale"].numpy(),
         None if numbers is None else axis_of(tensors, numbers),
         1.0 if numbers is None else float(numbers["unit"]),
+        tensors["molecules.group"].numpy() if network.reads_molecules else None,
     )
     return FittedModel(
         encoder=encoder,
@@ -188,16 +195,27 @@ def _usual(
 
 def _check_values(tensors: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in tensors.items():
+        if tensor.numel() == 0:
+            continue
         if name.endswith(".group") and not 0 <= tensor.min() <= tensor.max() < len(tensor):
             msg = f"{name} holds numbers of ions that are none"
             raise InputError(msg)
+        if name == "molecules.group" and not _are_in_order(tensor.numpy()):
+            msg = f"{name} does not number molecules by their lightest ions"
+            raise InputError(msg)
         deviation, variance = name == "features.scale", "_var" in name
-        if not (deviation or variance) or tensor.numel() == 0:
+        if not (deviation or variance):
             continue
         lowest = tensor.min().item()
         if lowest < 0 or (deviation and lowest == 0):
             msg = f"{name} holds {lowest}, which is no deviation"
             raise InputError(msg)
+
+
+def _are_in_order(group: NDArray[np.int64]) -> bool:
+    """Whether each group that is new is the next number."""
+    highest = np.maximum.accumulate(group)
+    return bool(group[0] == 0 and (np.diff(highest) <= 1).all())
 
 
 def _device(name: str, where: str) -> str:

@@ -7,7 +7,13 @@ import pytest
 
 import massgraph as mg
 from massgraph.chem.relations import relations_from_masses
-from massgraph.encode.amounts import EXCHANGES, log_shares, molecule_groups
+from massgraph.encode.amounts import (
+    EXCHANGES,
+    exchange_links,
+    ion_links,
+    log_shares,
+    molecule_groups,
+)
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.ions import ion_nodes
 from massgraph.encode.learn_axis import learn_axis
@@ -19,20 +25,39 @@ def axis_of(mz, width=7e-4):
     return MassAxis(mz, ones, ones.astype(bool), np.zeros(len(mz)), width, 0.0)
 
 
-SODIUM, ISOTOPE, WATER = 21.981944, 1.0033548, 18.010565
+SODIUM, ISOTOPE, WATER, CHLORIDE = 21.981944, 1.0033548, 18.010565, 35.976678
 
 
 @pytest.mark.parametrize("polarity", ["positive", "negative"])
 def test_exchanges_are_relations_that_there_are(polarity):
     names = mg.default_relations(polarity).names
     assert {"13C", "13C2", "Na-H"} <= set(names) & set(EXCHANGES)
-    assert set(EXCHANGES) <= set(mg.default_relations("positive").names)
+    assert ("HCl" in names) == (polarity == "negative")
+    both = {*mg.default_relations("positive").names, *mg.default_relations("negative").names}
+    assert set(EXCHANGES) <= both
 
 
 def test_isotopes_and_adducts_are_one_molecule():
     mz = [500.0, 500 + ISOTOPE, 500 + SODIUM, 500 + SODIUM + ISOTOPE, 610.0]
     found = molecule_groups(axis_of(mz), mg.default_relations("positive"))
     assert found.tolist() == [0, 0, 0, 0, 1]
+
+
+def test_chlorine_joins_in_negative_mode():
+    mz = [500.0, 500 + CHLORIDE, 610.0]
+    assert molecule_groups(axis_of(mz), mg.default_relations("negative")).tolist() == [0, 0, 1]
+    assert molecule_groups(axis_of(mz), mg.default_relations("positive")).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("n_true", "counts"), [(0, False), (60, True)])
+def test_relations_that_chance_explains_join_nothing(n_true, counts):
+    # Ions everywhere: at any difference a hundred pairs or so, true ones besides.
+    rng = np.random.default_rng(0)
+    mz = rng.uniform(500, 520, 500)
+    mz = np.sort(np.concatenate([mz, mz[:n_true] + CHLORIDE, mz + CHLORIDE + 5e-3]))
+    negative, axis = mg.default_relations("negative"), axis_of(mz)
+    assert len(ion_links(axis, negative, ["HCl"])["HCl"]) > 10
+    assert ("HCl" in exchange_links(axis, negative)) == counts
 
 
 def test_losses_join_nothing():

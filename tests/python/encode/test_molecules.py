@@ -113,6 +113,7 @@ def test_graphs_without_molecules_say_so() -> None:
     assert graphs.merged is None
     with pytest.raises(ValueError, match="encode them with molecules=True"):
         graphs.merge_of_batch(np.array([0]), graphs.batch(np.array([0])))
-    without = PeakEncoder.learn(mg.simulate("tiny").spectra, resolve_settings("published", None, {}))
+    published = resolve_settings("published", None, {})
+    without = PeakEncoder.learn(mg.simulate("tiny").spectra, published)
     with pytest.raises(ValueError, match="knows no molecules"):
         _ = without.molecules

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save
 from sklearn.base import clone
 
 import massgraph as mg
+from massgraph.encode import molecules
 from massgraph.learn.branches import default_branches
 from massgraph.store import ModelError
 from massgraph.store import files as model_io
@@ -77,6 +78,15 @@ def test_a_loaded_model_predicts_the_same_bits(
     pd.testing.assert_frame_equal(loaded.history_, fitted.history_)
     assert loaded.summary() == fitted.summary()
     assert not loaded.model_.training
+
+
+def test_a_loaded_model_knows_its_molecules(
+    fitted: mg.RGCNClassifier, folder: Path, tissue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(molecules, "molecule_groups", lambda *_: pytest.fail("found anew"))
+    loaded, (spectra, _) = mg.load(folder), tissue
+    assert loaded.settings_.branches == default_branches()
+    np.testing.assert_array_equal(loaded.logits(spectra), fitted.logits(spectra))
 
 
 def test_the_folder_holds_a_card_json_and_weights_only(template: Path) -> None:
@@ -348,7 +358,7 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c["parameters"].pop("backend"), "'backend' is missing"),
         (lambda c: c["settings"].update(rule="largest"), "rule 'largest'"),
         (lambda c: c["settings"].update(tolerance=-1.0), "tolerance -1.0"),
-        (lambda c: c["settings"].update(hidden=[4, 5]), "relational.0.layers.1"),
+        (lambda c: c["settings"].update(hidden=[4, 5]), "molecular.0.layers.1"),
         (lambda c: c["settings"].update(features=["colour"]), "colour"),
         (lambda c: c["parameters"].update(preset2="x"), "'preset2' is unknown"),
         (lambda c: c["relations"]["masses"].pop(), "masses"),
@@ -359,7 +369,7 @@ def test_a_huge_configuration_is_not_read(folder: Path, monkeypatch: Any) -> Non
         (lambda c: c["settings"].update(epochs=3.0), "epochs 3.0 must be a whole number"),
         (lambda c: c["settings"].update(hidden=4), "hidden 4 must be a list"),
         (lambda c: c["settings"].update(hidden=[4] * 1000), "1000 layers"),
-        (lambda c: c["settings"].update(hidden=[60000, 60000]), "relational.0.layers.0"),
+        (lambda c: c["settings"].update(hidden=[60000, 60000]), "molecular.0.layers.0"),
         (lambda c: c["settings"].update(hidden=[2**70]), "the model is damaged"),
         (lambda c: c.update(settings=[1, 2]), "the model is damaged"),
         (lambda c: c["relations"]["masses"].__setitem__(0, "1.5"), "another type"),
@@ -488,6 +498,9 @@ def test_a_pickle_in_place_of_weights_is_not_run(folder: Path, tmp_path: Path) -
         (lambda t: t["model.branches.peak.0.head.bias"].fill_(float("nan")), "not finite"),
         (lambda t: t["features.scale"].fill_(float("inf")), "not finite"),
         (lambda t: t.update({"features.mean": torch.zeros(2)}), "features.mean"),
+        (lambda t: t["molecules.group"].fill_(-1), "molecules.group holds numbers of ions"),
+        (lambda t: t["molecules.group"].fill_(2), "does not number molecules by their lightest"),
+        (lambda t: t.pop("molecules.group"), "'molecules.group' is missing"),
     ],
 )
 def test_other_tensors(
