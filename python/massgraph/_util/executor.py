@@ -88,13 +88,17 @@ class Threads:
             return
         with ThreadPoolExecutor(self.n) as pool:
             waiting: deque[Future[R]] = deque()
-            for task in chain(first, todo):
-                waiting.append(pool.submit(named, task))
-                # Tasks hold pixels of images larger than memory: none is taken far ahead.
-                if len(waiting) > self.n:
+            try:
+                for task in chain(first, todo):
+                    waiting.append(pool.submit(named, task))
+                    # Tasks hold pixels of images larger than memory: none is taken far ahead.
+                    if len(waiting) > self.n:
+                        yield waiting.popleft().result()
+                while waiting:
                     yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            finally:
+                # After an error or an interrupt what has not begun is not to run any more.
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Joblib:

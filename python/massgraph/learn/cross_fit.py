@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
-from massgraph._util.executor import Executor, Serial
+from massgraph._util.executor import Executor, Threads
+from massgraph._util.threads import n_threads
 from massgraph.data.splits import split_by_group
 from massgraph.learn.branches import PartShape, branch, nets_among
 from massgraph.learn.checkpoints import Checkpoint, Checkpoints
@@ -145,7 +146,8 @@ def cross_fit(
     objective
         Makes the objective of a net from its training samples and its held-out ones.
     executor
-        What runs the fits (default: one after the other); any executor gives the same bits.
+        What runs the fits; any executor gives the same bits. By default as many at a time as torch
+        has threads, and on a GPU one after the other.
 
     Examples
     --------
@@ -173,8 +175,11 @@ def cross_fit(
     work = partial(_fit_part, versions, targets, fold, groups, settings, shape, device, objective)
     tasks = _tasks(settings, seeds, n_folds, checkpoints)
 
+    # Each fit runs on one thread, so that several of them share the cores; a GPU is one.
+    chosen = executor or Threads(n_threads() if device.type == "cpu" else 1)
+
     def run(some: list[_Task]) -> list[_Fitted]:
-        return list((executor or Serial()).map(work, some, name=_name))
+        return list(chosen.map(work, some, name=_name))
 
     # Of these one net is tried before the others are trained.
     to_try = nets_among(settings.branches) if settings.effort == "default" else ()
