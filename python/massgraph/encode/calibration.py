@@ -136,13 +136,17 @@ def run_errors(spectra: Spectra, ions: Floats) -> RunErrors:
     [0.05]
     """
     sample = spectra[sample_of_runs(spectra.run)]
+    return _run_errors(sample, _strongest(sample), ions)
+
+
+def _run_errors(sample: Spectra, top: Spectra, ions: Floats) -> RunErrors:
+    """Of some pixels of each run, and the most intense peaks of these."""
     names, run = np.unique(sample.run, return_inverse=True)
     centre = float(np.mean(ions)) if ions.size else 0.0
     zero = np.zeros(names.size)
     begin = Calibration(zero, zero.copy(), np.full(names.size, 2e-3), centre)
     relative = np.zeros(names.size, dtype=bool)
     if ions.size and sample.n_peaks:
-        top = sample.keep_peaks(sample.intensity_rank() < MODE_PEAKS)
         for code in range(names.size):
             begin.shift[code], begin.slope[code], relative[code] = _mode_of_run(
                 top[run == code], ions, centre
@@ -183,9 +187,12 @@ def calibrate(spectra: Spectra, ions: Floats, runs: RunErrors | None = None) -> 
     zero = np.zeros(n)
     if ions.size == 0 or spectra.n_peaks == 0:
         return Calibration(zero, zero.copy(), np.full(n, SMALLEST_WIDTH_DA), centre)
-    runs = run_errors(spectra, ions) if runs is None else runs
+    top = _strongest(spectra)
+    if runs is None:
+        rows = sample_of_runs(spectra.run)
+        runs = _run_errors(spectra[rows], top[rows], ions)
     by_run, run = runs.calibration, np.searchsorted(runs.names, spectra.run)
-    own = _modes(spectra, ions, runs.relative[run], centre)
+    own = _modes(top, ions, runs.relative[run], centre)
     enough = spectra.peak_counts >= OWN_MODE_PEAKS
     begin = Calibration(
         np.where(enough, own.shift, by_run.shift[run]),
@@ -197,6 +204,11 @@ def calibrate(spectra: Spectra, ions: Floats, runs: RunErrors | None = None) -> 
 
 
 # -------------------------------------------------------------------- modes
+
+
+def _strongest(spectra: Spectra) -> Spectra:
+    """The peaks among which modes are sought."""
+    return spectra.keep_peaks(spectra.intensity_rank() < MODE_PEAKS)
 
 
 def _mode_of_run(top: Spectra, ions: Floats, centre: float) -> tuple[float, float, bool]:
@@ -212,12 +224,9 @@ def _mode_of_run(top: Spectra, ions: Floats, centre: float) -> tuple[float, floa
     return shift, 0.0, False
 
 
-def _modes(
-    spectra: Spectra, ions: Floats, relative: NDArray[np.bool_], centre: float
-) -> Calibration:
+def _modes(top: Spectra, ions: Floats, relative: NDArray[np.bool_], centre: float) -> Calibration:
     """The mode of each pixel by itself, read in ppm where the error of its run is relative."""
-    top = spectra.keep_peaks(spectra.intensity_rank() < MODE_PEAKS)
-    zero = np.zeros(spectra.n_pixels)
+    zero = np.zeros(top.n_pixels)
     found = Calibration(zero, zero.copy(), zero, centre)
     for in_ppm in np.unique(relative).tolist():
         rows = np.flatnonzero(relative == in_ppm)
@@ -296,7 +305,8 @@ def _fit(
     begun = mz - shift[code] - slope[code] * (mz - centre)
     near = np.abs(begun - ions[assign_to_axis(begun, ions)]) <= START_WINDOWS * WINDOW_DA
     mz, code = mz[near], code[near]
-    lever = mz - centre
+    lever, nearest = mz - centre, _Nearest(begun[near], ions)
+    square_lever = lever**2
     weights = (0.0, 1e-9, 0.0) if prior is None else (PRIOR_SHIFT, PRIOR_SLOPE, PRIOR_WIDTH)
     aim = begin if prior is None else prior
 
@@ -304,20 +314,22 @@ def _fit(
         return np.asarray(np.bincount(code, weights=values, minlength=n), dtype=np.float64)
 
     for _ in range(STEPS):
-        corrected = mz - shift[code] - slope[code] * lever
-        distance = corrected - ions[assign_to_axis(corrected, ions)]
+        moved, tilted = shift[code], slope[code] * lever
+        distance = nearest.distance(mz - moved - tilted)
         inside = np.abs(distance) <= WINDOW_DA
-        scale = width[code]
-        gauss = share[code] * np.exp(-0.5 * (distance / scale) ** 2) / (scale * np.sqrt(2 * np.pi))
-        member = np.where(inside, gauss / (gauss + (1 - share[code]) / (2 * WINDOW_DA)), 0.0)
+        gauss = np.exp(-0.5 * (distance / width[code]) ** 2)
+        gauss *= share[code]
+        gauss /= (width * np.sqrt(2 * np.pi))[code]
+        member = gauss / (gauss + ((1 - share) / (2 * WINDOW_DA))[code])
+        member[~inside] = 0.0
         # Ridge regression of the whole error on (1, m - centre), towards what was believed.
-        error = distance + shift[code] + slope[code] * lever
-        n_member, n_inside = total(member), total(inside.astype(np.float64))
+        erring = member * (distance + moved + tilted)
+        n_member, n_inside = total(member), np.bincount(code[inside], minlength=n)
         a = n_member + weights[0] + 1e-12
         b = total(member * lever)
-        c = total(member * lever**2) + weights[1] * MASS_SPREAD**2
-        y = total(member * error) + weights[0] * aim.shift
-        z = total(member * error * lever) + weights[1] * MASS_SPREAD**2 * aim.slope
+        c = total(member * square_lever) + weights[1] * MASS_SPREAD**2
+        y = total(erring) + weights[0] * aim.shift
+        z = total(erring * lever) + weights[1] * MASS_SPREAD**2 * aim.slope
         determinant = np.maximum(a * c - b * b, 1e-12)
         enough = n_member + weights[0] > 2
         shift = np.where(enough, (c * y - b * z) / determinant, shift)
@@ -327,3 +339,27 @@ def _fit(
         width = np.where(enough, np.clip(fitted, SMALLEST_WIDTH_DA, WINDOW_DA / 2), width)
         share = np.clip((n_member + 1) / (n_inside + 2), 0.02, 0.98)
     return Calibration(shift, slope, width, centre)
+
+
+class _Nearest:
+    """The nearest ion of some m/z, which move little from one time to the next."""
+
+    def __init__(self, mz: Floats, ions: Floats) -> None:
+        self.ions = ions
+        # An ion is the nearest one between the middles below and above it.
+        middles = (ions[1:] + ions[:-1]) / 2
+        self.middles = np.concatenate([[-np.inf], middles, [np.inf]])
+        self.below, self.above, self.of_ion = (np.empty(mz.size) for _ in range(3))
+        self._find(np.arange(mz.size), mz)
+
+    def _find(self, which: NDArray[np.int64], mz: Floats) -> None:
+        ion = assign_to_axis(mz, self.ions)
+        self.below[which], self.above[which] = self.middles[ion], self.middles[ion + 1]
+        self.of_ion[which] = self.ions[ion]
+
+    def distance(self, mz: Floats) -> Floats:
+        """How far each m/z is from its nearest ion, which is looked up where it is another one."""
+        passed = np.flatnonzero((mz <= self.below) | (mz > self.above))
+        if passed.size:
+            self._find(passed, mz[passed])
+        return mz - self.of_ion

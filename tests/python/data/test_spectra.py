@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import _safe_indexing
 
-from massgraph.data.spectra import Spectra
+from massgraph.data.spectra import Spectra, rank_in_pixels
 from spectra_builder import random_spectra
 
 AXIS = np.array([100.0, 200.5, 300.25, 400.125])
@@ -586,3 +586,12 @@ def test_spectra_without_peaks_go_through_everything(counts: list[int]) -> None:
     assert matrix.shape == (len(counts), 0)
     assert axis.size == 0
     assert "peaks" in repr(spectra)
+
+
+def test_ranks_do_not_depend_on_the_type_of_the_intensities() -> None:
+    rng = np.random.default_rng(0)
+    pixel = np.sort(rng.integers(0, 40, 500))
+    # Many are equal, some negative, and zero has two signs.
+    intensity = np.append(rng.integers(-3, 9, 498), [0, -0.0]) * np.float32(0.37)
+    ranks = [rank_in_pixels(intensity.astype(kind), pixel) for kind in (np.float32, np.float64)]
+    assert ranks[0].tolist() == ranks[1].tolist()
