@@ -16,7 +16,6 @@ from massgraph.nn.completeness import N_EXPERTS, Completeness
 from massgraph.nn.discriminants import Discriminants
 from massgraph.nn.nets import MolecularNet
 from massgraph.nn.rgcn import RGCN
-from massgraph.nn.sums import summed
 
 __all__ = ["BranchModel"]
 
@@ -131,14 +130,12 @@ class BranchModel(nn.Module):
     def branch_logits(self, batch: PeakBatch) -> torch.Tensor:
         """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``."""
         expert: torch.Tensor = self.completeness(batch)
-        counts = batch.counts.clamp(min=1).double()
         found = []
         for number, name in enumerate(self.names):
             weights, parts = self.weights[:, number], []
             for part in self.parts(name):
                 if isinstance(part, Discriminants):
-                    cam = part.weighted_cam(batch, expert, weights)
-                    mean = summed(cam, batch.pixel, batch.n_pixels) / counts
+                    mean = part.weighted_mean(batch, expert, weights)
                     parts.append(mean + weights[0] * part.intercept())
                 else:
                     parts.append((expert @ weights)[:, None] * part(batch))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from massgraph.graph.batch import PeakBatch, PeakGraphs
 from massgraph.nn.completeness import LEVELS, N_EXPERTS, Completeness
 from massgraph.nn.factors import Factors
-from massgraph.nn.sums import ALONE, MISSING, IonSums, Sums, summed
+from massgraph.nn.sums import ALONE, MISSING, IonSums, Sums, bags
 
 __all__ = ["AxisBranch", "Discriminants", "FamilyBranch", "Sums"]
 
@@ -82,39 +83,54 @@ class Discriminants(nn.Module):
         """
         sums: Sums = self.sums(batch)
         expert = expert * weights
-        each = self._of_deviations(sums, expert)
+        each = sums.share.new_zeros(len(sums.pixel), self.bias.shape[1])
+        for gate, factors, of_gate in self._deviating(sums, expert):
+            pixel = sums.pixel[of_gate.sums]
+            each[of_gate.sums] += gate[pixel, None] * factors(*of_gate.given)
         for number in range(N_EXPERTS):
             weighted = sums.share * expert[sums.pixel, number]
             each += weighted[:, None] * self.weight[sums.group, number]
         # As a mean over the peaks: the contribution times their number.
         cam = (sums.part * batch.counts[batch.pixel, 0].double())[:, None] * each[sums.of_node]
-        # What the choice of the discriminant adds is of no ion: the peaks share it equally.
-        cam = cam + (expert @ self.bias - weights[0] * self.bias[0])[batch.pixel]
-        return 0.5 * (cam - cam.mean(dim=1, keepdim=True))
+        return _contrast(cam + self._common(expert, weights)[batch.pixel])
+
+    def weighted_mean(
+        self, batch: PeakBatch, expert: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Mean of `weighted_cam` over the peaks of each pixel, ``(n_pixels, n_classes)``.
+
+        It is found without what each peak adds, which takes most of the time.
+        """
+        sums: Sums = self.sums(batch)
+        expert = expert * weights
+        tables = self.weight.flatten(start_dim=1)
+        shares = bags(sums.share, tables, sums.group, sums.pixel, batch.n_pixels)
+        shares = shares.reshape(batch.n_pixels, N_EXPERTS, -1)
+        found = self._common(expert, weights) + (expert[:, :, None] * shares).sum(dim=1)
+        for gate, factors, of_gate in self._deviating(sums, expert):
+            found[of_gate.pixels] += gate[of_gate.pixels, None] * factors.logits(*of_gate.given)
+        return _contrast(torch.where(batch.counts > 0, found, 0.0))
 
     def deviating(self, number: int) -> Factors:
         """The discriminant on deviations of one expert: as measured, at random, weakest lost."""
         return cast("Factors", self.factors[number])
 
-    def _of_deviations(self, sums: Sums, expert: torch.Tensor) -> torch.Tensor:
-        """What each sum adds to the logits by how far it deviates."""
+    def _common(self, expert: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """What the choice of the discriminant adds is of no ion: the peaks share it equally."""
+        return expert @ self.bias - weights[0] * self.bias[0]
+
+    def _deviating(
+        self, sums: Sums, expert: torch.Tensor
+    ) -> Iterator[tuple[torch.Tensor, Factors, _Gated]]:
+        """Discriminants on deviations with how far each is for a pixel, and what they read."""
         n_levels = len(LEVELS)
         random = expert[:, 1 : 1 + n_levels].sum(dim=1)
         gates = [expert[:, 0], random, *expert[:, 1 + n_levels :].unbind(dim=1)]
-        found = sums.share.new_zeros(len(sums.pixel), self.bias.shape[1])
-        for number, (gate, factors) in enumerate(zip(gates, self.factors, strict=True)):
+        for number, gate in enumerate(gates):
             pixels = torch.nonzero(gate)[:, 0]
-            rows = torch.nonzero(gate[sums.pixel])[:, 0]
-            if len(pixels) == 0:
-                continue
-            place = torch.zeros_like(gate, dtype=torch.int64)
-            place[pixels] = torch.arange(len(pixels), device=gate.device)
-            pixel = sums.pixel[rows]
-            kind = MISSING if number == 1 else ALONE
-            values = sums.deviation[rows, kind]
-            logits = factors(values, sums.weight[rows], sums.group[rows], place[pixel], len(pixels))
-            found[rows] += gate[pixel, None] * logits
-        return found
+            if len(pixels):
+                kind = MISSING if number == 1 else ALONE
+                yield gate, self.deviating(number), _Gated.of(sums, kind, gate, pixels)
 
     def forward(self, batch: PeakBatch) -> torch.Tensor:
         """Logits, float64, shape ``(n_pixels, n_classes)``."""
@@ -122,7 +138,8 @@ class Discriminants(nn.Module):
 
     def embedding(self, batch: PeakBatch) -> torch.Tensor:
         """Mean activation of each pixel, without the intercept, ``(n_pixels, n_classes)``."""
-        return _pixel_mean(self.cam(batch), batch)
+        ones = self.bias.new_ones(N_EXPERTS)
+        return self.weighted_mean(batch, self.completeness(batch), ones)
 
     def intercept(self) -> torch.Tensor:
         """Part of the logits that no peak carries, shape ``(n_classes,)``."""
@@ -174,5 +191,22 @@ class FamilyBranch(Discriminants):
     sums_molecules = True
 
 
-def _pixel_mean(values: torch.Tensor, batch: PeakBatch) -> torch.Tensor:
-    return summed(values, batch.pixel, batch.n_pixels) / batch.counts.clamp(min=1).double()
+class _Gated(NamedTuple):
+    """Pixels that a discriminant is for, their sums, and these as `Factors` reads them."""
+
+    pixels: torch.Tensor
+    sums: torch.Tensor
+    given: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, int]
+
+    @classmethod
+    def of(cls, sums: Sums, kind: int, gate: torch.Tensor, pixels: torch.Tensor) -> _Gated:
+        rows = torch.nonzero(gate[sums.pixel])[:, 0]
+        place = torch.zeros_like(gate, dtype=torch.int64)
+        place[pixels] = torch.arange(len(pixels), device=gate.device)
+        values, weight, group = sums.deviation[rows, kind], sums.weight[rows], sums.group[rows]
+        return cls(pixels, rows, (values, weight, group, place[sums.pixel[rows]], len(pixels)))
+
+
+def _contrast(values: torch.Tensor) -> torch.Tensor:
+    """Half of what each class has more than the mean of the classes."""
+    return 0.5 * (values - values.mean(dim=1, keepdim=True))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from massgraph.nn.sums import bags
+
 __all__ = ["N_FACTORS", "Factors"]
 
-BLOCK = 4096  # values at a time
 N_FACTORS = 8  # what features have in common: more find noise
 
 
@@ -77,18 +78,15 @@ class Factors(nn.Module):
         ----------
         values, weight, feature, pixel
             One for each feature that a pixel has: its value times its weight, how far it is there
-            (0 to 1), its number, and that of the pixel.
+            (0 to 1), its number, and that of the pixel, ascending.
         n_pixels
             Number of pixels.
         """
-        n_factors, n_classes = self.loading.shape[1], self.mean.shape[1]
-        seen = weight / self.rest[feature]
-        square, right = self._products(seen, feature, pixel, n_pixels)
-        square.diagonal(dim1=1, dim2=2).add_(1.0)
-        solved = torch.linalg.solve(square, right)
+        products = bags(weight, self._products(), feature, pixel, n_pixels)
+        solved = torch.linalg.solve(*self._system(products))
         # U s of each value, factor by factor: all at once would fill the memory.
-        common = seen.new_zeros(len(seen), n_classes)
-        for factor in range(n_factors):
+        common = values.new_zeros(len(values), self.mean.shape[1])
+        for factor in range(self.loading.shape[1]):
             common += self.loading[feature, factor, None] * solved[pixel, factor]
         x = (values - weight * self.centre[feature]) * self.scale[feature]
         mean = self.mean[feature]
@@ -96,19 +94,51 @@ class Factors(nn.Module):
             (mean - common) / self.rest[feature, None] * (x[:, None] - 0.5 * weight[:, None] * mean)
         )
 
-    def _products(
-        self, seen: torch.Tensor, feature: torch.Tensor, pixel: torch.Tensor, n_pixels: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums of products of loadings with each other and with the means, for each pixel."""
+    def logits(
+        self,
+        values: torch.Tensor,
+        weight: torch.Tensor,
+        feature: torch.Tensor,
+        pixel: torch.Tensor,
+        n_pixels: int,
+    ) -> torch.Tensor:
+        """Sums of what the features of each pixel add, ``(n_pixels, n_classes)``.
+
+        Parameters as for `forward`. Without what each feature adds by itself they are sums of
+        products of values and weights with numbers of the features.
+        """
         n_factors, n_classes = self.loading.shape[1], self.mean.shape[1]
-        row, column = torch.triu_indices(n_factors, n_factors, device=seen.device)
+        of_values = torch.cat([self.loading, self.mean], dim=1) / self.rest[:, None]
+        of_values = of_values * self.scale[:, None]
+        of_centres = of_values * self.centre[:, None]
+        squares = self.mean**2 / self.rest[:, None]
+        table = torch.cat([self._products(), squares, of_centres], dim=1)
+        sums = bags(weight, table, feature, pixel, n_pixels)
+        n_centres = of_centres.shape[1]
+        products, squares, of_centres = sums.tensor_split((-n_centres - n_classes, -n_centres), 1)
+        x = bags(values, of_values, feature, pixel, n_pixels) - of_centres
+        square, right = self._system(products)
+        solved = torch.linalg.solve(square, right)
+        common = (solved * (x[:, :n_factors, None] - 0.5 * right)).sum(dim=1)
+        found: torch.Tensor = x[:, n_factors:] - 0.5 * squares - common
+        return found
+
+    def _products(self) -> torch.Tensor:
+        """Products of the loadings of each feature with each other and with its means."""
+        row, column = self._pairs()
         with_means = (self.loading[:, :, None] * self.mean[:, None, :]).flatten(start_dim=1)
-        table = torch.cat([self.loading[:, row] * self.loading[:, column], with_means], dim=1)
-        total = seen.new_zeros(n_pixels, table.shape[1])
-        # Some at a time, which stay in the cache; the order of the additions is the same.
-        for start in range(0, len(seen), BLOCK):
-            part = slice(start, start + BLOCK)
-            total.index_add_(0, pixel[part], seen[part, None] * table[feature[part]])
-        square = seen.new_zeros(n_pixels, n_factors, n_factors)
-        square[:, row, column] = square[:, column, row] = total[:, : len(row)]
-        return square, total[:, len(row) :].reshape(n_pixels, n_factors, n_classes)
+        each = [self.loading[:, row] * self.loading[:, column], with_means]
+        return torch.cat(each, dim=1) / self.rest[:, None]
+
+    def _system(self, products: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The equations for s of each pixel, of its sum of products: matrices and right sides."""
+        n_factors, n_classes = self.loading.shape[1], self.mean.shape[1]
+        row, column = self._pairs()
+        square = products.new_zeros(len(products), n_factors, n_factors)
+        square[:, row, column] = square[:, column, row] = products[:, : len(row)]
+        square.diagonal(dim1=1, dim2=2).add_(1.0)
+        return square, products[:, len(row) :].reshape(-1, n_factors, n_classes)
+
+    def _pairs(self) -> torch.Tensor:
+        n_factors = self.loading.shape[1]
+        return torch.triu_indices(n_factors, n_factors, device=self.loading.device)

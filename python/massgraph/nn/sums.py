@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.functional import embedding_bag
 
 from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakBatch
 
-__all__ = ["ALONE", "MISSING", "IonSums", "Sums", "summed"]
+__all__ = ["ALONE", "MISSING", "IonSums", "Sums", "bags", "summed"]
 
 ALONE, MISSING = range(2)
 """Deviations of an amount: from what is usual, or from what is usual of the ions that are there."""
@@ -97,7 +98,8 @@ class IonSums(nn.Module):
         brightness = summed(intensity, pixel, n_pixels) / _positive(
             summed(weight * level, pixel, n_pixels)
         )
-        intensity = intensity / _positive(brightness)[pixel]
+        # Never zero, so that the parts of a sum are one together, however weak its ions are.
+        intensity = _positive(intensity / _positive(brightness)[pixel])
         of_node, first = self._groups_of(pixel, where.ion)
         n = int(of_node.max()) + 1 if len(of_node) else 0
         total, there = (summed(values, of_node, n) for values in (intensity, weight))
@@ -106,7 +108,7 @@ class IonSums(nn.Module):
         amount = torch.log1p(total)
         share = amount / _positive(summed(amount, pixel, n_pixels))[pixel]
         values = torch.stack([amount, amount - torch.log1p(expected)], dim=1)
-        part = intensity / _positive(total)[of_node]
+        part = intensity / total[of_node]
         return Sums(pixel, group, there, share, values, of_node, part)
 
     def _groups_of(
@@ -114,10 +116,13 @@ class IonSums(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The sum that each node is in, and a node of each sum."""
         place = pixel * len(self.group) + self.group[ion]
+        each = torch.arange(len(ion), device=ion.device)
+        if bool((place[1:] > place[:-1]).all()):  # single ions: they ascend
+            return each, each
         sums, of_node = torch.unique(place, return_inverse=True)
         first = torch.empty_like(sums)
         # Any node will do: those of a sum agree in pixel and group.
-        first[of_node] = torch.arange(len(ion), device=ion.device)
+        first[of_node] = each
         return of_node, first
 
 
@@ -136,3 +141,23 @@ def summed(values: torch.Tensor, place: torch.Tensor, n: int) -> torch.Tensor:
     tensor([1., 0., 5.])
     """
     return values.new_zeros(n, *values.shape[1:]).index_add(0, place, values)
+
+
+def bags(
+    weight: torch.Tensor, table: torch.Tensor, row: torch.Tensor, place: torch.Tensor, n: int
+) -> torch.Tensor:
+    """Weighted sums of rows of a table by their place, ascending from 0 to n.
+
+    As ``summed(weight[:, None] * table[row], place, n)``, which fills the memory on the way.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from massgraph.nn.sums import bags
+    >>> table = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> bags(torch.tensor([3.0, 1.0]), table, torch.tensor([0, 1]), torch.tensor([1, 1]), 2)
+    tensor([[0., 0.],
+            [3., 2.]])
+    """
+    first = torch.searchsorted(place.contiguous(), torch.arange(n, device=place.device))
+    return embedding_bag(row, table, first, mode="sum", per_sample_weights=weight)

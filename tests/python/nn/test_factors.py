@@ -101,3 +101,17 @@ def test_few_pixels_are_trusted_less() -> None:
     # Of six pixels three degrees of freedom are left, of twenty that are enough.
     np.testing.assert_allclose([total(3000), total(23)], 1.0, atol=0.05)
     np.testing.assert_allclose(total(6), 20 / 3, rtol=0.05)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.2])
+def test_logits_are_the_sums_of_what_features_add(factors: Factors, share: float) -> None:
+    rng = np.random.default_rng(5)
+    there = rng.random((30, P)) < share
+    there[::7] = False  # some pixels have nothing
+    pixel, feature = map(torch.from_numpy, np.nonzero(there))
+    values, weight = (torch.from_numpy(rng.uniform(0.1, 1, len(pixel))) for _ in range(2))
+    each = factors(values, weight, feature, pixel, 30)
+    summed = torch.zeros(30, CLASSES, dtype=torch.float64).index_add(0, pixel, each)
+    found = factors.logits(values, weight, feature, pixel, 30)
+    np.testing.assert_allclose(found, summed, atol=1e-12)
+    assert (found[::7] == 0).all()
