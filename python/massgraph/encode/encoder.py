@@ -73,10 +73,11 @@ class PeakEncoder:
         given: Spectra | CalibratedSpectra,
         settings: EncoderSettings,
         axis: MassAxis | None = None,
+        ions: IonNodes | None = None,
     ) -> PeakEncoder:
         """Feature range and standardisation from preprocessed training spectra.
 
-        Calibrated ones save that, where there is an axis.
+        Calibrated ones save that, where there is an axis, and their ions, where they are known.
         """
         spectra = given if isinstance(given, Spectra) else given.spectra
         if settings.mz_range is not None:
@@ -88,8 +89,9 @@ class PeakEncoder:
         mean, scale = np.zeros(width, np.float32), np.ones(width, np.float32)
         nodes, unit = spectra, 1.0
         if axis is not None:
-            calibrated = axis.calibrate(given) if isinstance(given, Spectra) else given
-            ions = ion_nodes(axis, calibrated)
+            if ions is None:
+                calibrated = axis.calibrate(given) if isinstance(given, Spectra) else given
+                ions = ion_nodes(axis, calibrated)
             nodes = ions.spectra
             if nodes.n_peaks:
                 unit = UNIT_OF_MEDIAN * float(np.median(relative_intensity(axis, ions)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,9 @@ from massgraph.data.alignment import assign_to_axis, find_axis
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import AXIS_ERROR_DA, MOST_IONS, CalibratedSpectra, MassAxis, corrected
 from massgraph.encode.calibration import calibrate
-from massgraph.encode.ions import ion_nodes, weighted_mean
+from massgraph.encode.ions import IonNodes, ion_nodes, weighted_mean
 
-__all__ = ["learn_axis"]
+__all__ = ["OwnAxis", "learn_axis", "own_axis"]
 
 Floats = NDArray[np.float64]
 
@@ -24,6 +25,21 @@ ANCHORS = 80
 # Anchors are common and stand alone; where there are too few, less common and closer ones serve.
 ANCHOR_RULES = ((0.5, 0.015), (0.3, 0.015), (0.3, 0.01), (0.1, 0.005), (MIN_PRESENCE, 0.0))
 LEVEL_STEPS = 3
+
+
+class OwnAxis(NamedTuple):
+    """What `own_axis` returns: the axis, the pixels calibrated to it, and their ions.
+
+    Examples
+    --------
+    >>> from massgraph.encode.learn_axis import OwnAxis
+    >>> OwnAxis._fields
+    ('axis', 'calibrated', 'ions')
+    """
+
+    axis: MassAxis
+    calibrated: CalibratedSpectra
+    ions: IonNodes
 
 
 def learn_axis(spectra: Spectra) -> MassAxis:
@@ -46,7 +62,38 @@ def learn_axis(spectra: Spectra) -> MassAxis:
     >>> 0 < len(axis) < spectra.n_peaks
     True
     """
-    sample = spectra[:: max(spectra.n_pixels // LEARNING_PIXELS, 1)]
+    return _learnt_from(spectra[:: _step(spectra)]).axis
+
+
+def own_axis(spectra: Spectra) -> OwnAxis:
+    """As `learn_axis`, with what it finds of the pixels on the way.
+
+    Parameters
+    ----------
+    spectra
+        Preprocessed pixels, whole runs or all that is known of them.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.learn_axis import own_axis
+    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
+    >>> axis, calibrated, ions = own_axis(spectra)
+    >>> calibrated.spectra.n_pixels, bool(ions.ion.max() < len(axis))
+    (144, True)
+    """
+    if _step(spectra) == 1:
+        return _learnt_from(spectra)
+    axis = learn_axis(spectra)
+    calibrated = axis.calibrate(spectra)
+    return OwnAxis(axis, calibrated, ion_nodes(axis, calibrated))
+
+
+def _step(spectra: Spectra) -> int:
+    return max(spectra.n_pixels // LEARNING_PIXELS, 1)
+
+
+def _learnt_from(sample: Spectra) -> OwnAxis:
     codes = np.asarray(sample.run_codes)
     peaks_of_run = np.bincount(codes, weights=sample.peak_counts)
     # Runs may be shifted against each other: one alone shows narrow ions, all at once blurred ones.
@@ -57,7 +104,9 @@ def learn_axis(spectra: Spectra) -> MassAxis:
         width = float(np.median(calibration.width))
         axis = _axis_of(corrected(sample, calibration), width)
         axis = replace(axis, shift=shift, width=width)
-    return _with_levels(axis, axis.calibrate(sample))
+    calibrated = axis.calibrate(sample)
+    nodes = ion_nodes(axis, calibrated)
+    return OwnAxis(_with_levels(axis, nodes), calibrated, nodes)
 
 
 def _axis_of(spectra: Spectra, width: float) -> MassAxis:
@@ -68,7 +117,9 @@ def _axis_of(spectra: Spectra, width: float) -> MassAxis:
         return MassAxis(*(np.empty(0),) * 2, np.empty(0, dtype=bool), np.empty(0), width, 0.0)
     ion = assign_to_axis(spectra.mz, mz)
     near = np.abs(spectra.mz - mz[ion]) <= 2 * tolerance
-    pairs = np.unique(spectra.pixel_of_peak[near] * len(mz) + ion[near])
+    # In order already, as m/z ascend in a pixel, which this sort makes use of.
+    pairs = np.sort(spectra.pixel_of_peak[near] * len(mz) + ion[near], kind="stable")
+    pairs = pairs[np.diff(pairs, prepend=-1) > 0]
     n_pixels = max(int((spectra.peak_counts > 0).sum()), 1)
     presence = np.bincount(pairs % max(len(mz), 1), minlength=len(mz)) / n_pixels
     common = presence >= MIN_PRESENCE
@@ -91,14 +142,13 @@ def _anchors(mz: Floats, presence: Floats) -> NDArray[np.bool_]:
     return chosen
 
 
-def _with_levels(axis: MassAxis, calibrated: CalibratedSpectra) -> MassAxis:
-    """The axis with the level of each ion, learnt from calibrated spectra.
+def _with_levels(axis: MassAxis, nodes: IonNodes) -> MassAxis:
+    """The axis with the level of each ion, learnt from the ions of calibrated spectra.
 
     Levels of the ions and gains of the pixels are each the mean of what the other leaves.
     """
-    nodes = ion_nodes(axis, calibrated)
     pixel, log = nodes.spectra.pixel_of_peak, np.log(nodes.spectra.intensity.astype(np.float64))
-    level, gain = np.zeros(len(axis)), np.zeros(calibrated.spectra.n_pixels)
+    level, gain = np.zeros(len(axis)), np.zeros(nodes.spectra.n_pixels)
     for _ in range(LEVEL_STEPS):
         level = weighted_mean(nodes.ion, nodes.weight, log - gain[pixel], level.size)
         gain = weighted_mean(pixel, nodes.weight, log - level[nodes.ion], gain.size)

@@ -126,6 +126,7 @@ def learn_gains(
     group: NDArray[np.int64],
     calibrated: CalibratedSpectra,
     targets: Targets,
+    ions: IonNodes | None = None,
 ) -> LearntGains:
     """Learn from labelled pixels what is usual, and by what gains their runs differ from it.
 
@@ -138,6 +139,8 @@ def learn_gains(
         Of the model, and the molecule of each of its ions.
     calibrated, targets
         The labelled pixels, and their classes.
+    ions
+        Of these pixels, where they are known.
 
     Examples
     --------
@@ -162,7 +165,7 @@ def learn_gains(
     mixed = (table >= LEAST_OF_CLASS).sum(axis=1) >= 2
     if n == 0 or table[mixed].sum() < LEAST_MIXED * table.sum():
         return LearntGains(None, None)
-    nodes = ion_nodes(axis, calibrated)
+    nodes = ion_nodes(axis, calibrated) if ions is None else ions
     amounts = _amounts(axis, group, nodes)
     of_class = np.zeros((spectra.n_pixels, targets.n_classes))
     np.add.at(of_class, (targets.pixel, targets.code), targets.weight)

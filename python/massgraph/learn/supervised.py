@@ -20,7 +20,8 @@ from massgraph.data.splits import default_groups, fold_by_group, published_split
 from massgraph.encode.amounts import molecule_groups
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.encoder import PeakEncoder
-from massgraph.encode.learn_axis import learn_axis
+from massgraph.encode.ions import IonNodes, ion_nodes
+from massgraph.encode.learn_axis import OwnAxis, own_axis
 from massgraph.encode.tolerance import difference_tolerance
 from massgraph.learn.branches import PartShape, nets_among
 from massgraph.learn.checkpoints import Checkpoints
@@ -153,15 +154,15 @@ def fit_classes(
     """
     _announce_memory(labelled, settings)
     # The published network has no axis: it reads the peaks as they are.
-    axis = None if settings.as_published else learn_axis(labelled)
-    if axis is not None and find_tolerance:
-        found = difference_tolerance(axis.mz, settings.relations)
+    own = None if settings.as_published else own_axis(labelled)
+    if own is not None and find_tolerance:
+        found = difference_tolerance(own.axis.mz, settings.relations)
         settings = replace(settings, tolerance=found)
     settings, left_out = _within_means(settings, targets)
     # Four streams: the split, the faults of copies, first weights, and what training draws.
     seeds = np.random.SeedSequence(seed).spawn(4)
     fit = _Fit(
-        labelled, targets, groups, settings, axis, around, seeds, backend, device, checkpoints
+        labelled, targets, groups, settings, own, around, seeds, backend, device, checkpoints
     )
     learnt = fit.by_folds(executor) if settings.folds != 1 else fit.at_once()
     return replace(learnt, left_out=left_out + learnt.left_out)
@@ -200,12 +201,16 @@ class _Fit:
     targets: Targets
     groups: NDArray[np.int64] | None
     settings: Settings
-    axis: MassAxis | None
+    own: OwnAxis | None
     around: Surroundings | None
     seeds: list[np.random.SeedSequence]
     backend: str
     device: torch.device
     checkpoints: Checkpoints | None
+
+    @property
+    def axis(self) -> MassAxis | None:
+        return None if self.own is None else self.own.axis
 
     @property
     def _shape(self) -> PartShape:
@@ -222,8 +227,8 @@ class _Fit:
         rng = np.random.default_rng(self.seeds[0])
         fold = fold_by_group(targets.codes, self._chosen_groups, int(settings.folds), rng)
         # Calibrated once, for the features and the pixels as measured.
-        calibrated, usual = self._calibrated()
-        encoder = PeakEncoder.learn(calibrated, settings, self.axis)
+        calibrated, ions, usual = self._calibrated()
+        encoder = PeakEncoder.learn(calibrated, settings, self.axis, ions)
         versions = encode_versions(
             encoder,
             self.labelled,
@@ -232,6 +237,7 @@ class _Fit:
             edges=self._reads.edges,
             molecules=self._reads.molecules,
             calibrated=calibrated,
+            ions=ions,
             summed=_summed(targets, rng),
         )
         n_nets = int(fold.max()) + 1
@@ -278,7 +284,7 @@ class _Fit:
         settings, labelled = self.settings, self.labelled
         held_out = self._held_out()
         # Standardised by the pixels learnt from alone: those held out are to be new to the net.
-        calibrated, usual = self._calibrated()
+        calibrated, _, usual = self._calibrated()
         encoder = PeakEncoder.learn(calibrated[~held_out], settings, self.axis)
         learnt_from = self.targets.subset(np.flatnonzero(~held_out))
         stopping = self.targets.subset(np.flatnonzero(held_out))
@@ -313,19 +319,23 @@ class _Fit:
         made = new_model(nets, self._shape, n_nets=1)
         return _Reads(made.reads_edges, made.reads_molecules)
 
-    def _calibrated(self) -> tuple[CalibratedSpectra, UsualAmounts | None]:
+    def _calibrated(self) -> tuple[CalibratedSpectra, IonNodes | None, UsualAmounts | None]:
         """The labelled pixels less errors and gains of their runs, and what tells those of others.
 
         Gains of a run refer to the classes of its labelled pixels: held-out ones are among them.
         """
-        if self.axis is None:
-            return CalibratedSpectra(self.labelled, np.zeros(self.labelled.n_pixels)), None
-        calibrated = self.axis.calibrate(self.labelled)
+        if self.own is None:
+            zero = np.zeros(self.labelled.n_pixels)
+            return CalibratedSpectra(self.labelled, zero), None, None
+        axis, calibrated, ions = self.own
         if not self.settings.run_gains:
-            return calibrated, None
-        molecule = molecule_groups(self.axis, self.settings.relations)
-        usual, gains = learn_gains(self.axis, molecule, calibrated, self.targets)
-        return replace(calibrated, gains=gains), usual
+            return calibrated, ions, None
+        molecule = molecule_groups(axis, self.settings.relations)
+        usual, gains = learn_gains(axis, molecule, calibrated, self.targets, ions)
+        if gains is None:
+            return calibrated, ions, usual
+        calibrated = replace(calibrated, gains=gains)
+        return calibrated, ion_nodes(axis, calibrated), usual
 
     def _held_out(self) -> NDArray[np.bool_]:
         fraction, codes = self.settings.validation_fraction, self.targets.codes

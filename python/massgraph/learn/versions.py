@@ -116,6 +116,7 @@ def encode_versions(
     edges: bool = True,
     molecules: bool = False,
     calibrated: CalibratedSpectra | None = None,
+    ions: IonNodes | None = None,
     summed: NDArray[np.int64] | None = None,
 ) -> Versions:
     """Encode pixels as measured, then degraded copies to train on, then copies to weigh by.
@@ -137,6 +138,8 @@ def encode_versions(
         Whether the graphs have edges, and molecules besides ions.
     calibrated
         The pixels less mass errors and gains of their runs, where these are known.
+    ions
+        Of these, where they are known.
     summed
         As of `Versions` (all).
 
@@ -161,7 +164,9 @@ def encode_versions(
     rng = np.random.default_rng(seed)
     calibrated = encoder.calibrate(spectra) if calibrated is None else calibrated
     # Measured pixels come first: a tolerance that is too wide is refused before copies are made.
-    nodes = None if encoder.axis is None else ion_nodes(encoder.axis, calibrated)
+    nodes = ions
+    if encoder.axis is not None and nodes is None:
+        nodes = ion_nodes(encoder.axis, calibrated)
     if nodes is None:
         encoded = [encoder.encode(calibrated, edges=edges)]
     else:
