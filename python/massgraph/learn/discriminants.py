@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from massgraph.learn.factors import fit_factors
-from massgraph.learn.shrinkage import shrunken_discriminant
+from massgraph.learn.shrinkage import ClassSpread
 from massgraph.learn.sums import SumTable
 from massgraph.learn.targets import Targets
 from massgraph.learn.versions import Versions
@@ -54,22 +54,27 @@ def fit_discriminants(
     tables = versions.molecule_sums if branch.sums_molecules else versions.ion_sums
     branch.sums.load_state_dict(tables.sums.state_dict())
     branch.completeness.load_state_dict(versions.completeness.state_dict())
-    n, n_classes = tables.measured.share.shape[1], branch.bias.shape[1]
+    n, n_classes = tables.measured.n_groups, branch.bias.shape[1]
 
-    def set_shares(expert: int, table: SumTable, kept: float = 1.0) -> None:
-        found = shrunken_discriminant(table.share[rows], code, n_classes, times, kept)
-        branch.weight[:n, expert] = torch.from_numpy(found[0])
-        branch.bias[expert] = torch.from_numpy(found[1])
+    def set_shares(expert: int, spread: ClassSpread, kept: float = 1.0) -> None:
+        weight, bias = spread.discriminant(kept)
+        branch.weight[:n, expert] = torch.from_numpy(weight)
+        branch.bias[expert] = torch.from_numpy(bias)
+
+    def spread_of(table: SumTable) -> ClassSpread:
+        return ClassSpread.of(table.dense(table.share), code, n_classes, times)
 
     def set_deviations(number: int, table: SumTable, kind: int) -> None:
-        values, weight = table.deviation[kind][rows], table.weight[rows]
+        values, weight = table.dense(table.deviation[:, kind]), table.dense(table.weight)
         fit_factors(branch.deviating(number), values, weight, code, n_classes, times)
 
-    measured = tables.measured
-    set_shares(0, measured)
+    measured = tables.measured.of(rows)
+    spread = spread_of(measured)
+    set_shares(0, spread)
     set_deviations(0, measured, ALONE)
     set_deviations(1, measured, MISSING)
     for number, share in enumerate(LEVELS):
-        set_shares(1 + number, measured, kept=share)
-        set_shares(1 + len(LEVELS) + number, tables.weakest_lost[number])
-        set_deviations(2 + number, tables.weakest_lost[number], ALONE)
+        set_shares(1 + number, spread, kept=share)
+        lost = tables.weakest_lost[number].of(rows)
+        set_shares(1 + len(LEVELS) + number, spread_of(lost))
+        set_deviations(2 + number, lost, ALONE)

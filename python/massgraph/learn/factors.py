@@ -23,8 +23,8 @@ LEAST_REST = 0.1  # of the variance of a feature: factors do not explain all of 
 
 def fit_factors(
     factors: Factors,
-    values: sp.csr_matrix,
-    weight: sp.csr_matrix,
+    values: Floats,
+    weight: Floats,
     y: NDArray[np.int64],
     n_classes: int,
     times: Floats,
@@ -48,7 +48,6 @@ def fit_factors(
     Two features, of which each pixel has one at least:
 
     >>> import numpy as np
-    >>> import scipy.sparse as sp
     >>> import torch
     >>> from massgraph.learn.factors import fit_factors
     >>> from massgraph.nn.factors import Factors
@@ -56,17 +55,16 @@ def fit_factors(
     >>> there = rng.random((100, 2)) < 0.8
     >>> values = there * (rng.normal(size=(100, 2)) + np.where(y, 1, -1)[:, None])
     >>> factors = Factors(2, 2)
-    >>> fit_factors(factors, *map(sp.csr_matrix, (values, there * 1.0)), y, 2, np.ones(100))
+    >>> fit_factors(factors, values, there * 1.0, y, 2, np.ones(100))
     >>> bool((factors.mean[:, 1] > factors.mean[:, 0]).all())
     True
     """
     times = times * (y.size / times.sum())
-    X, seen = (np.asarray(one.todense(), dtype=np.float64) for one in (values, weight))
     pick = sp.csr_matrix((times, (y, np.arange(y.size))), shape=(n_classes, y.size))
-    counts, total = pick @ seen, pick @ X
+    counts, total = pick @ weight, pick @ values
     means = total / (counts + PRIOR_PIXELS)
-    residual = X - seen * means[y]
-    n = times @ seen
+    residual = values - weight * means[y]
+    n = times @ weight
     variance = times @ residual**2 / np.maximum(n, 1e-9)
     typical = float(np.median(variance[n >= PRIOR_SPREAD])) if (n >= PRIOR_SPREAD).any() else 1.0
     deviation = np.sqrt((variance * n + PRIOR_SPREAD * typical) / (n + PRIOR_SPREAD))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-__all__ = ["covariance_shrinkage", "shrunken_discriminant", "shrunken_means"]
+__all__ = ["ClassSpread", "covariance_shrinkage", "shrunken_discriminant", "shrunken_means"]
 
 Floats = NDArray[np.float64]
 
@@ -16,8 +19,89 @@ SMALLEST_VARIANCE = 1e-12
 LEAST_SPREAD = 0.2  # of the median standard deviation: no feature varies less
 
 
+@dataclass(frozen=True, eq=False)
+class ClassSpread:
+    """Means of classes and how pixels scatter around them: what discriminants are found from.
+
+    Parameters
+    ----------
+    counts, exact
+        Pixels of each class, and as many equal ones as its mean is as exact as, ``(n_classes,)``.
+    means, residual
+        Means of each class, ``(n_classes, n_features)``, and what each pixel differs from that of
+        its class by, ``(n_pixels, n_features)``.
+    square
+        Mean square of each feature.
+    root
+        Square root of how many pixels each one counts as.
+
+    Examples
+    --------
+    See `shrunken_discriminant`.
+    """
+
+    counts: Floats
+    exact: Floats
+    means: Floats
+    residual: Floats
+    square: Floats
+    root: Floats
+
+    @classmethod
+    def of(
+        cls, X: Floats, y: NDArray[np.int64], n_classes: int, weight: Floats | None = None
+    ) -> ClassSpread:
+        """Of some pixels; parameters as for `shrunken_discriminant`."""
+        times = np.ones(y.size) if weight is None else weight * (y.size / weight.sum())
+        root = np.sqrt(times)
+        pick = sp.csr_matrix((times, (y, np.arange(y.size))), shape=(n_classes, y.size))
+        counts: Floats = np.bincount(y, weights=times, minlength=n_classes).astype(np.float64)
+        means = (pick @ X) / np.where(counts > 0, counts, 1.0)[:, None]
+        rooted = X * root[:, None]
+        rooted *= rooted
+        rooted *= 1.0 / y.size
+        # A mean of unequal weights is as exact as that of fewer pixels (Kish 1965); of equal ones
+        # of n.
+        squares = np.bincount(y, weights=times**2, minlength=n_classes)
+        exact = counts**2 / np.where(counts > 0, squares, 1.0)
+        return cls(counts, exact, means, X - means[y], rooted.sum(axis=0), root)
+
+    @cached_property
+    def _variance(self) -> Floats:
+        """Of each feature, within the classes."""
+        return np.asarray(self.square - (self.counts / len(self.root)) @ self.means**2)
+
+    @cached_property
+    def _constant(self) -> NDArray[np.bool_]:
+        least = SMALLEST_VARIANCE * np.maximum(self.square, SMALLEST_VARIANCE)
+        return np.asarray(self._variance <= least)
+
+    @cached_property
+    def _scale(self) -> Floats:
+        return _scales(self._variance, self._constant)
+
+    def discriminant(self, kept: float = 1.0) -> tuple[Floats, Floats]:
+        """Weight and bias of pixels of which a share of the values is kept."""
+        there, constant, own = self.counts > 0, self._constant, self._scale
+        noise = self.square * (1 - kept) / kept
+        scale = _scales(self._variance + noise, constant) if kept < 1 else own
+        centred = self.residual * scale
+        centred *= self.root[:, None]
+        centre = self.means[there].mean(axis=0)
+        target = ((self.means - centre) * own).T
+        target[:, ~there] = 0.0
+        # What chance does to means is seen in the pixels as they are, without noise to come.
+        target[:, there] = shrunken_means(target[:, there], self.exact[there])
+        target *= (scale / np.where(constant, 1.0, own))[:, None]
+        solved = _solve(centred, target, noise * scale**2)
+        slope = solved * scale[:, None]
+        bias = -0.5 * np.einsum("kc,kc->c", target, solved)
+        # The target was centred: move the bias to where the features are.
+        return slope, np.where(there, bias - centre @ slope, -1e3)
+
+
 def shrunken_discriminant(
-    X: sp.csr_matrix,
+    X: Floats,
     y: NDArray[np.int64],
     n_classes: int,
     weight: Floats | None = None,
@@ -54,40 +138,13 @@ def shrunken_discriminant(
     Examples
     --------
     >>> import numpy as np
-    >>> import scipy.sparse as sp
     >>> from massgraph.learn.shrinkage import shrunken_discriminant
     >>> X, y = np.array([[3.0, 1.0], [4.0, 1.2], [1.0, 1.1], [0.5, 0.9]]), np.array([0, 0, 1, 1])
-    >>> weight, bias = shrunken_discriminant(sp.csr_matrix(X), y, n_classes=2)
+    >>> weight, bias = shrunken_discriminant(X, y, n_classes=2)
     >>> (X @ weight + bias).argmax(axis=1).tolist()
     [0, 0, 1, 1]
     """
-    times = np.ones(y.size) if weight is None else weight * (y.size / weight.sum())
-    root = np.sqrt(times)
-    pick = sp.csr_matrix((times, (y, np.arange(y.size))), shape=(n_classes, y.size))
-    counts: Floats = np.bincount(y, weights=times, minlength=n_classes).astype(np.float64)
-    means = np.asarray((pick @ X).todense()) / np.where(counts > 0, counts, 1.0)[:, None]
-    rooted = X.copy()
-    rooted.data *= np.repeat(root, np.diff(X.indptr))
-    square = np.asarray(rooted.multiply(rooted).mean(axis=0)).ravel()
-    variance = square - (counts / y.size) @ means**2
-    constant = variance <= SMALLEST_VARIANCE * np.maximum(square, SMALLEST_VARIANCE)
-    noise = square * (1 - kept) / kept
-    scale, own = _scales(variance + noise, constant), _scales(variance, constant)
-    centred = (np.asarray(X.todense()) - means[y]) * scale
-    centred *= root[:, None]
-    target = ((means - means[counts > 0].mean(axis=0)) * own).T
-    target[:, counts == 0] = 0.0
-    # A mean of unequal weights is as exact as that of fewer pixels (Kish 1965); of equal ones of n.
-    squares = np.bincount(y, weights=times**2, minlength=n_classes)
-    as_many = counts[counts > 0] ** 2 / squares[counts > 0]
-    # What chance does to means is seen in the pixels as they are, without noise to come.
-    target[:, counts > 0] = shrunken_means(target[:, counts > 0], as_many)
-    target *= (scale / np.where(constant, 1.0, own))[:, None]
-    solved = _solve(centred, target, noise * scale**2)
-    slope = solved * scale[:, None]
-    bias = -0.5 * np.einsum("kc,kc->c", target, solved)
-    # The target was centred: move the bias to where the features are.
-    return slope, np.where(counts > 0, bias - means[counts > 0].mean(axis=0) @ slope, -1e3)
+    return ClassSpread.of(X, y, n_classes, weight).discriminant(kept)
 
 
 def _scales(variance: Floats, constant: NDArray[np.bool_]) -> Floats:

@@ -6,34 +6,55 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
 from massgraph.data.sources import batches
-from massgraph.graph.batch import PeakBatch, PeakGraphs
-from massgraph.nn.sums import IonSums
+from massgraph.graph.batch import PeakGraphs
+from massgraph.graph.messages import rows_of
+from massgraph.nn.sums import IonSums, Sums
 
 __all__ = ["SumTable", "SumTables", "learn_sums"]
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class SumTable:
-    """What `IonSums` gives of some pixels, as matrices of shape ``(n_pixels, n_groups)``.
+    """What `IonSums` gives of some pixels, pixel by pixel.
 
     Parameters
     ----------
-    share, weight, deviation
-        As of `massgraph.nn.sums.Sums`; deviations of two kinds.
+    offsets
+        int64, shape ``(n_pixels + 1,)``: sums of each pixel.
+    n_groups
+        Number of groups of ions.
+    group, share, weight, deviation
+        As of `massgraph.nn.sums.Sums`.
 
     Examples
     --------
     See `learn_sums`.
     """
 
-    share: sp.csr_matrix
-    weight: sp.csr_matrix
-    deviation: tuple[sp.csr_matrix, sp.csr_matrix]
+    offsets: NDArray[np.int64]
+    n_groups: int
+    group: NDArray[np.int64]
+    share: Floats
+    weight: Floats
+    deviation: Floats
+
+    def of(self, pixels: NDArray[np.int64]) -> SumTable:
+        """The sums of these pixels, in this order; one may occur more than once."""
+        rows, offsets = rows_of(self.offsets, pixels)
+        columns = self.group, self.share, self.weight, self.deviation
+        return SumTable(offsets, self.n_groups, *(one[rows] for one in columns))
+
+    def dense(self, values: Floats) -> Floats:
+        """Values of the sums as a matrix of pixels and groups, zero where there is no sum."""
+        found = np.zeros((len(self.offsets) - 1, self.n_groups))
+        found[np.repeat(np.arange(len(found)), np.diff(self.offsets)), self.group] = values
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +83,7 @@ class SumTables:
 def learn_sums(
     graphs: PeakGraphs,
     weakest_lost: Sequence[PeakGraphs],
-    level: NDArray[np.float64],
+    level: Floats,
     group: NDArray[np.int64],
 ) -> SumTables:
     """Add up the ions of pixels, and learn what is usual.
@@ -88,45 +109,52 @@ def learn_sums(
     >>> graphs = PeakEncoder.learn(spectra, settings, axis).encode(spectra)
     >>> molecule = molecule_groups(axis, settings.relations)
     >>> tables = learn_sums(graphs, (), np.exp(axis.level), molecule)
-    >>> tables.measured.share.shape == (spectra.n_pixels, molecule.max() + 1)
+    >>> shares = tables.measured.dense(tables.measured.share)
+    >>> shares.shape == (spectra.n_pixels, molecule.max() + 1)
     True
-    >>> bool(np.allclose(tables.measured.share.sum(axis=1), 1))
+    >>> bool(np.allclose(shares.sum(axis=1), 1))
     True
     """
     sums = IonSums(len(level))
     if len(level):
         sums.level.copy_(torch.from_numpy(level))
         sums.group.copy_(torch.from_numpy(group))
-    _set_usual(sums, graphs)
-    return SumTables(sums, _table(sums, graphs), tuple(_table(sums, one) for one in weakest_lost))
+    measured = _amounts(sums, graphs)
+    _set_usual(sums, measured)
+    lost = (_amounts(sums, one) for one in weakest_lost)
+    return SumTables(sums, _table(sums, measured), tuple(_table(sums, one) for one in lost))
 
 
-def _table(sums: IonSums, graphs: PeakGraphs) -> SumTable:
-    columns = []
-    n_groups = int(sums.group.max()) + 1
-    for batch in _batches(graphs):
-        found = sums(batch)
-        place = found.pixel.numpy(), found.group.numpy()
-        values = (found.share, found.weight, *found.deviation.unbind(dim=1))
-        shape = batch.n_pixels, n_groups
-        columns.append([sp.csr_matrix((one.numpy(), place), shape=shape) for one in values])
-    parts = [sp.vstack(one, format="csr") for one in zip(*columns, strict=True)]
-    return SumTable(parts[0], parts[1], (parts[2], parts[3]))
+def _amounts(sums: IonSums, graphs: PeakGraphs) -> list[tuple[Sums, int]]:
+    """Sums of batches whose deviations are the amounts themselves, and their numbers of pixels."""
+    rows = np.arange(len(graphs))
+    return [
+        (sums.amounts(graphs.batch(rows[block], edges="none")), block.stop - block.start)
+        for block in batches(graphs.offsets)
+    ]
 
 
-def _set_usual(sums: IonSums, graphs: PeakGraphs) -> None:
+def _table(sums: IonSums, amounts: list[tuple[Sums, int]]) -> SumTable:
+    every = [sums.deviating(found, n) for found, n in amounts]
+    counts = [
+        np.bincount(found.pixel.numpy(), minlength=n)
+        for found, (_, n) in zip(every, amounts, strict=True)
+    ]
+    columns = [
+        torch.cat([getattr(found, name) for found in every]).numpy()
+        for name in ("group", "share", "weight", "deviation")
+    ]
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
+    return SumTable(offsets, int(sums.group.max()) + 1, *columns)
+
+
+def _set_usual(sums: IonSums, amounts: list[tuple[Sums, int]]) -> None:
     """Set the mean amounts of each group in the pixels that have it."""
     n = len(sums.level)
     total, weight = np.zeros((2, n)), np.zeros(n)
-    for batch in _batches(graphs):
-        found = sums.amounts(batch)
+    for found, _ in amounts:
         group, there = found.group.numpy(), found.weight.numpy()
         weight += np.bincount(group, there, n)
         for kind, values in enumerate(found.deviation.numpy().T):
             total[kind] += np.bincount(group, there * values, n)
     sums.usual.copy_(torch.from_numpy(total / np.maximum(weight, 1e-12)))
-
-
-def _batches(graphs: PeakGraphs) -> list[PeakBatch]:
-    rows = np.arange(len(graphs))
-    return [graphs.batch(rows[block], edges="none") for block in batches(graphs.offsets)]

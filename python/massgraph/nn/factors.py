@@ -125,20 +125,13 @@ class Factors(nn.Module):
 
     def _products(self) -> torch.Tensor:
         """Products of the loadings of each feature with each other and with its means."""
-        row, column = self._pairs()
-        with_means = (self.loading[:, :, None] * self.mean[:, None, :]).flatten(start_dim=1)
-        each = [self.loading[:, row] * self.loading[:, column], with_means]
-        return torch.cat(each, dim=1) / self.rest[:, None]
+        over = self.loading / self.rest[:, None]
+        both = torch.cat([self.loading, self.mean], dim=1)
+        return (over[:, :, None] * both[:, None, :]).flatten(start_dim=1)
 
     def _system(self, products: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The equations for s of each pixel, of its sum of products: matrices and right sides."""
         n_factors, n_classes = self.loading.shape[1], self.mean.shape[1]
-        row, column = self._pairs()
-        square = products.new_zeros(len(products), n_factors, n_factors)
-        square[:, row, column] = square[:, column, row] = products[:, : len(row)]
-        square.diagonal(dim1=1, dim2=2).add_(1.0)
-        return square, products[:, len(row) :].reshape(-1, n_factors, n_classes)
-
-    def _pairs(self) -> torch.Tensor:
-        n_factors = self.loading.shape[1]
-        return torch.triu_indices(n_factors, n_factors, device=self.loading.device)
+        each = products.reshape(len(products), n_factors, n_factors + n_classes)
+        square, right = each.tensor_split((n_factors,), dim=2)
+        return square + torch.eye(n_factors, dtype=each.dtype, device=each.device), right

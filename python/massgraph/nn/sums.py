@@ -83,10 +83,13 @@ class IonSums(nn.Module):
 
     def forward(self, batch: PeakBatch) -> Sums:
         """Add up the ions of each group, and say how far the sums are from what is usual."""
-        sums = self.amounts(batch)
+        return self.deviating(self.amounts(batch), batch.n_pixels)
+
+    def deviating(self, sums: Sums, n_pixels: int) -> Sums:
+        """What `amounts` gives, with how far each is from what is usual."""
         deviation = sums.weight[:, None] * (sums.deviation - self.usual.T[sums.group])
-        known = _positive(summed(sums.weight, sums.pixel, batch.n_pixels))
-        common = summed(deviation, sums.pixel, batch.n_pixels) / known[:, None]
+        known = _positive(summed(sums.weight, sums.pixel, n_pixels))
+        common = summed(deviation, sums.pixel, n_pixels) / known[:, None]
         return sums._replace(deviation=deviation - sums.weight[:, None] * common[sums.pixel])
 
     def amounts(self, batch: PeakBatch) -> Sums:

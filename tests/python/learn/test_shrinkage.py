@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
@@ -24,7 +23,7 @@ def data(n: int, p: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_the_same_as_by_the_book(n: int, p: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(discriminant, "shrunken_means", lambda differences, counts: differences)
     X, y = data(n, p)
-    weight, bias = shrunken_discriminant(sp.csr_matrix(X), y, 3)
+    weight, bias = shrunken_discriminant(X, y, 3)
     means = np.stack([X[y == c].mean(axis=0) for c in range(3)])
     deviation = (X - means[y]).std(axis=0)
     deviation = np.maximum(deviation, 0.2 * np.median(deviation))
@@ -45,7 +44,7 @@ def test_the_same_as_by_the_book(n: int, p: int, monkeypatch: pytest.MonkeyPatch
 def test_it_separates_as_well_as_lda() -> None:
     X, y = data(60, 20)
     Z, z = data(60, 20, seed=1)
-    weight, bias = shrunken_discriminant(sp.csr_matrix(X), y, 3)
+    weight, bias = shrunken_discriminant(X, y, 3)
     ours = np.mean((Z @ weight + bias).argmax(axis=1) == z)
     theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(X, y).score(Z, z)
     assert ours >= theirs - 0.05
@@ -55,11 +54,11 @@ def test_a_column_that_hardly_varied_does_not_explode() -> None:
     """As of an ion that few training pixels have, all near its mean, and that vary elsewhere."""
     X, y = data(20, 30)
     Z, _ = data(20, 30, seed=1)
-    before = Z @ shrunken_discriminant(sp.csr_matrix(X), y, 3)[0]
+    before = Z @ shrunken_discriminant(X, y, 3)[0]
     rng = np.random.default_rng(2)
     rare, wide = np.zeros((len(X), 10)), rng.normal(size=(len(Z), 10))
     rare[:8] = rng.uniform(0.5e-4, 1e-4, (8, 10))  # all of the first class
-    weight, _ = shrunken_discriminant(sp.csr_matrix(np.hstack([X, rare])), y, 3)
+    weight, _ = shrunken_discriminant(np.hstack([X, rare]), y, 3)
     logits = np.hstack([Z, wide]) @ weight
     assert np.ptp(logits) < 3 * np.ptp(before)
 
@@ -67,12 +66,12 @@ def test_a_column_that_hardly_varied_does_not_explode() -> None:
 def test_constant_columns_and_absent_classes() -> None:
     X, y = data(20, 6)
     X[:, 2] = 3.0
-    weight, bias = shrunken_discriminant(sp.csr_matrix(X[y < 2]), y[y < 2], 3)
+    weight, bias = shrunken_discriminant(X[y < 2], y[y < 2], 3)
     assert np.isfinite(weight).all()
     assert (weight[2] == 0).all()
     assert (weight[:, 2] == 0).all()
     assert bias[2] < -100
-    nothing, _ = shrunken_discriminant(sp.csr_matrix(np.ones((4, 3))), np.array([0, 0, 1, 1]), 2)
+    nothing, _ = shrunken_discriminant(np.ones((4, 3)), np.array([0, 0, 1, 1]), 2)
     assert (nothing == 0).all()
 
 
@@ -88,13 +87,13 @@ def test_values_to_be_lost_are_as_endless_copies_that_lost_them(
     X = np.abs(X)
     kept, rng = 0.25, np.random.default_rng(1)
     copies = np.concatenate([X * (rng.random(X.shape) < kept) / kept for _ in range(200)])
-    weight, bias = shrunken_discriminant(sp.csr_matrix(X), y, 3, kept=kept)
-    drawn, other = shrunken_discriminant(sp.csr_matrix(copies), np.tile(y, 200), 3)
+    weight, bias = shrunken_discriminant(X, y, 3, kept=kept)
+    drawn, other = shrunken_discriminant(copies, np.tile(y, 200), 3)
     worse = np.abs(data(n, p, seed=5)[0])
     worse = worse * (rng.random(X.shape) < kept) / kept
     found, expected = worse @ weight + bias, worse @ drawn + other
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.9
-    whole = worse @ shrunken_discriminant(sp.csr_matrix(X), y, 3)[0]
+    whole = worse @ shrunken_discriminant(X, y, 3)[0]
     assert np.ptp(found) < np.ptp(whole)  # less sure than of what is complete
 
 
@@ -117,23 +116,21 @@ def test_a_heavy_pixel_is_several(
     X[:, 1:] += X[:, :1] * 1e-3 * np.arange(1, p)
     times = np.random.default_rng(5).integers(1, 5, y.size)
     rows = np.repeat(np.arange(y.size), times)
-    weighted = shrunken_discriminant(sp.csr_matrix(X), y, 3, times.astype(np.float64))
-    repeated = shrunken_discriminant(sp.csr_matrix(X[rows]), y[rows], 3)
+    weighted = shrunken_discriminant(X, y, 3, times.astype(np.float64))
+    repeated = shrunken_discriminant(X[rows], y[rows], 3)
     logits = [X @ weight + bias for weight, bias in (weighted, repeated)]
     np.testing.assert_allclose(*logits, rtol=1e-10, atol=1e-10 * np.abs(logits[0]).max())
-    plain = shrunken_discriminant(sp.csr_matrix(X), y, 3)
+    plain = shrunken_discriminant(X, y, 3)
     assert np.abs(X @ plain[0] + plain[1] - logits[0]).max() > 1e-3 * np.abs(logits[0]).max()
 
 
 def test_weights_are_relative_and_make_no_more_pixels() -> None:
     """Three times as heavy is the same; three times as many is less shrinkage."""
     X, y = data(20, 30)
-    plain, heavy = (
-        shrunken_discriminant(sp.csr_matrix(X), y, 3, weight) for weight in (None, np.full(60, 3.0))
-    )
+    plain, heavy = (shrunken_discriminant(X, y, 3, weight) for weight in (None, np.full(60, 3.0)))
     np.testing.assert_allclose(plain[0], heavy[0], rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(plain[1], heavy[1], rtol=1e-12)
-    more, _ = shrunken_discriminant(sp.csr_matrix(np.tile(X, (3, 1))), np.tile(y, 3), 3)
+    more, _ = shrunken_discriminant(np.tile(X, (3, 1)), np.tile(y, 3), 3)
     assert np.abs(more).sum() > 1.1 * np.abs(plain[0]).sum()
 
 
@@ -141,8 +138,8 @@ def test_a_pixel_of_next_to_no_weight_is_not_there() -> None:
     X, y = data(20, 12)
     outlier = np.vstack([X, 1e3 * np.ones((1, 12))])
     weight = np.append(np.ones(60), 1e-12)
-    found, bias = shrunken_discriminant(sp.csr_matrix(outlier), np.append(y, 0), 3, weight)
-    without, other = shrunken_discriminant(sp.csr_matrix(X), y, 3)
+    found, bias = shrunken_discriminant(outlier, np.append(y, 0), 3, weight)
+    without, other = shrunken_discriminant(X, y, 3)
     np.testing.assert_allclose(X @ found + bias, X @ without + other, rtol=0.02, atol=0.02)
 
 
@@ -157,7 +154,7 @@ def test_unequal_weights_are_shrunk_as_fewer_pixels_are(monkeypatch: pytest.Monk
     X, y = data(20, 6)
     weight = np.where(np.arange(60) % 2, 1.0, 1e-9)
     for one in (None, np.full(60, 0.1), weight, np.where(np.arange(60) % 2, 3.0, 1.0)):
-        shrunken_discriminant(sp.csr_matrix(X), y, 3, one)
+        shrunken_discriminant(X, y, 3, one)
     assert seen[0].tolist() == [20, 20, 20]
     np.testing.assert_allclose(seen[1], 20)
     np.testing.assert_allclose(seen[2], 10)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import torch
 from scipy.stats import multivariate_normal
 
@@ -64,8 +63,7 @@ def test_a_fit_finds_means_and_what_features_share() -> None:
     X = common + rng.normal(size=(4000, P)) + np.where(y, 0.5, -0.5)[:, None]
     there = rng.random(X.shape) < 0.9
     factors = Factors(P + 3, 2)  # more than there are features: those stay
-    seen = sp.csr_matrix(there * 1.0)
-    fit_factors(factors, sp.csr_matrix(X * there), seen, y, 2, np.ones(4000))
+    fit_factors(factors, X * there, there * 1.0, y, 2, np.ones(4000))
     spread = np.sqrt(1 + np.linspace(0.5, 1.5, P) ** 2)
     np.testing.assert_allclose(1 / factors.scale.numpy()[:P], spread, rtol=0.1)
     difference = (factors.mean[:P, 1] - factors.mean[:P, 0]).numpy()
@@ -82,7 +80,7 @@ def test_a_feature_that_a_class_never_has_is_compared_among_the_others() -> None
     there = np.ones((300, 2), dtype=bool)
     there[y == 2, 1] = False
     factors = Factors(2, 3)
-    fit_factors(factors, sp.csr_matrix(X * there), sp.csr_matrix(there * 1.0), y, 3, np.ones(300))
+    fit_factors(factors, X * there, there * 1.0, y, 3, np.ones(300))
     assert factors.mean[1, 2] == 0
     assert factors.mean[1, 1] > 0.5 > -0.5 > factors.mean[1, 0]
 
@@ -94,8 +92,7 @@ def test_few_pixels_are_trusted_less() -> None:
     def total(n_pixels: int) -> float:
         """Variance that is left of the features, in their own units."""
         y, factors = np.arange(n_pixels) % 3, Factors(P, 3)
-        some, there = sp.csr_matrix(X[:n_pixels]), sp.csr_matrix(np.ones((n_pixels, P)))
-        fit_factors(factors, some, there, y, 3, np.ones(n_pixels))
+        fit_factors(factors, X[:n_pixels], np.ones((n_pixels, P)), y, 3, np.ones(n_pixels))
         return float((factors.rest + (factors.loading**2).sum(dim=1)).mean())
 
     # Of six pixels three degrees of freedom are left, of twenty that are enough.
