@@ -29,11 +29,9 @@ class ClassSpread:
         Pixels of each class, and as many equal ones as its mean is as exact as, ``(n_classes,)``.
     means, residual
         Means of each class, ``(n_classes, n_features)``, and what each pixel differs from that of
-        its class by, ``(n_pixels, n_features)``.
+        its class by, times the root of how many it counts as, ``(n_pixels, n_features)``.
     square
         Mean square of each feature.
-    root
-        Square root of how many pixels each one counts as.
 
     Examples
     --------
@@ -45,7 +43,6 @@ class ClassSpread:
     means: Floats
     residual: Floats
     square: Floats
-    root: Floats
 
     @classmethod
     def of(
@@ -57,19 +54,17 @@ class ClassSpread:
         pick = sp.csr_matrix((times, (y, np.arange(y.size))), shape=(n_classes, y.size))
         counts: Floats = np.bincount(y, weights=times, minlength=n_classes).astype(np.float64)
         means = (pick @ X) / np.where(counts > 0, counts, 1.0)[:, None]
-        rooted = X * root[:, None]
-        rooted *= rooted
-        rooted *= 1.0 / y.size
+        square = ((X * root[:, None]) ** 2).mean(axis=0)
         # A mean of unequal weights is as exact as that of fewer pixels (Kish 1965); of equal ones
         # of n.
         squares = np.bincount(y, weights=times**2, minlength=n_classes)
         exact = counts**2 / np.where(counts > 0, squares, 1.0)
-        return cls(counts, exact, means, X - means[y], rooted.sum(axis=0), root)
+        return cls(counts, exact, means, (X - means[y]) * root[:, None], square)
 
     @cached_property
     def _variance(self) -> Floats:
         """Of each feature, within the classes."""
-        return np.asarray(self.square - (self.counts / len(self.root)) @ self.means**2)
+        return np.asarray(self.square - (self.counts / len(self.residual)) @ self.means**2)
 
     @cached_property
     def _constant(self) -> NDArray[np.bool_]:
@@ -80,24 +75,31 @@ class ClassSpread:
     def _scale(self) -> Floats:
         return _scales(self._variance, self._constant)
 
-    def discriminant(self, kept: float = 1.0) -> tuple[Floats, Floats]:
-        """Weight and bias of pixels of which a share of the values is kept."""
-        there, constant, own = self.counts > 0, self._constant, self._scale
-        noise = self.square * (1 - kept) / kept
-        scale = _scales(self._variance + noise, constant) if kept < 1 else own
-        centred = self.residual * scale
-        centred *= self.root[:, None]
-        centre = self.means[there].mean(axis=0)
-        target = ((self.means - centre) * own).T
-        target[:, ~there] = 0.0
+    @cached_property
+    def _differences(self) -> Floats:
+        """Of class means, over the scatter and shrunken, ``(n_features, n_classes)``."""
+        there = self.counts > 0
+        found = ((self.means - self._centre) * self._scale).T
+        found[:, ~there] = 0.0
         # What chance does to means is seen in the pixels as they are, without noise to come.
-        target[:, there] = shrunken_means(target[:, there], self.exact[there])
-        target *= (scale / np.where(constant, 1.0, own))[:, None]
-        solved = _solve(centred, target, noise * scale**2)
+        found[:, there] = shrunken_means(found[:, there], self.exact[there])
+        return found
+
+    @property
+    def _centre(self) -> Floats:
+        return np.asarray(self.means[self.counts > 0].mean(axis=0))
+
+    def discriminant(self, kept: float = 1.0) -> tuple[Floats, Floats]:
+        """Weight and bias for pixels of which a share of the values is kept."""
+        noise, scale, target = self.square * (1 - kept) / kept, self._scale, self._differences
+        if kept < 1:
+            scale = _scales(self._variance + noise, self._constant)
+            target = target * (scale / np.where(self._constant, 1.0, self._scale))[:, None]
+        solved = _solve(self.residual * scale, target, noise * scale**2)
         slope = solved * scale[:, None]
         bias = -0.5 * np.einsum("kc,kc->c", target, solved)
         # The target was centred: move the bias to where the features are.
-        return slope, np.where(there, bias - centre @ slope, -1e3)
+        return slope, np.where(self.counts > 0, bias - self._centre @ slope, -1e3)
 
 
 def shrunken_discriminant(
@@ -183,13 +185,14 @@ def shrunken_means(differences: Floats, counts: Floats) -> Floats:
     >>> shrunken_means(differences, np.array([20.0, 20.0])).any(axis=1).tolist()
     [True, False]
     """
-    counts = np.broadcast_to(counts, differences.shape)
+    counts = np.atleast_2d(counts)  # not of each feature where all have the same
     known = counts > 0
     inverse = np.where(known, 1.0 / np.where(known, counts, 1.0), 0.0)
     n_classes = np.maximum(known.sum(axis=1, keepdims=True), 1)
     squared = (1 - 2 / n_classes) * inverse + inverse.sum(axis=1, keepdims=True) / n_classes**2
     error = np.sqrt(np.maximum(squared, SMALLEST_VARIANCE))
-    t = np.sort(np.abs(differences / error)[known])
+    t = np.abs(differences / error)
+    t = np.sort(t, axis=None) if known.all() else np.sort(t[np.broadcast_to(known, t.shape)])
     below = np.searchsorted(t, THRESHOLDS, side="right")
     squares = np.concatenate([[0.0], np.cumsum(t**2)])[below]
     risks = squares + (t.size - below) * THRESHOLDS**2 - 2 * below

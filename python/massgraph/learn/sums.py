@@ -47,8 +47,8 @@ class SumTable:
     def of(self, pixels: NDArray[np.int64]) -> SumTable:
         """The sums of these pixels, in this order; one may occur more than once."""
         rows, offsets = rows_of(self.offsets, pixels)
-        columns = self.group, self.share, self.weight, self.deviation
-        return SumTable(offsets, self.n_groups, *(one[rows] for one in columns))
+        share, weight, deviation = self.share[rows], self.weight[rows], self.deviation[rows]
+        return SumTable(offsets, self.n_groups, self.group[rows], share, weight, deviation)
 
     def dense(self, values: Floats) -> Floats:
         """Values of the sums as a matrix of pixels and groups, zero where there is no sum."""

@@ -82,8 +82,8 @@ class Factors(nn.Module):
         n_pixels
             Number of pixels.
         """
-        products = bags(weight, self._products(), feature, pixel, n_pixels)
-        solved = torch.linalg.solve(*self._system(products))
+        square, right, _ = self._sums(weight, feature, pixel, n_pixels)
+        solved = torch.linalg.solve(square, right)
         # U s of each value, factor by factor: all at once would fill the memory.
         common = values.new_zeros(len(values), self.mean.shape[1])
         for factor in range(self.loading.shape[1]):
@@ -107,31 +107,31 @@ class Factors(nn.Module):
         Parameters as for `forward`. Without what each feature adds by itself they are sums of
         products of values and weights with numbers of the features.
         """
-        n_factors, n_classes = self.loading.shape[1], self.mean.shape[1]
-        of_values = torch.cat([self.loading, self.mean], dim=1) / self.rest[:, None]
-        of_values = of_values * self.scale[:, None]
-        of_centres = of_values * self.centre[:, None]
-        squares = self.mean**2 / self.rest[:, None]
-        table = torch.cat([self._products(), squares, of_centres], dim=1)
-        sums = bags(weight, table, feature, pixel, n_pixels)
-        n_centres = of_centres.shape[1]
-        products, squares, of_centres = sums.tensor_split((-n_centres - n_classes, -n_centres), 1)
-        x = bags(values, of_values, feature, pixel, n_pixels) - of_centres
-        square, right = self._system(products)
+        n_factors = self.loading.shape[1]
+        square, right, of_centres = self._sums(weight, feature, pixel, n_pixels)
+        both = torch.cat([self.loading, self.mean], dim=1)
+        over = both * (self.scale / self.rest)[:, None]
+        x = bags(values, over, feature, pixel, n_pixels) - of_centres
+        squares = bags(weight, self.mean**2 / self.rest[:, None], feature, pixel, n_pixels)
         solved = torch.linalg.solve(square, right)
         common = (solved * (x[:, :n_factors, None] - 0.5 * right)).sum(dim=1)
         found: torch.Tensor = x[:, n_factors:] - 0.5 * squares - common
         return found
 
-    def _products(self) -> torch.Tensor:
-        """Products of the loadings of each feature with each other and with its means."""
-        over = self.loading / self.rest[:, None]
-        both = torch.cat([self.loading, self.mean], dim=1)
-        return (over[:, :, None] * both[:, None, :]).flatten(start_dim=1)
+    def _sums(
+        self, weight: torch.Tensor, feature: torch.Tensor, pixel: torch.Tensor, n_pixels: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Sums over the features of each pixel: the equations for s, and what m takes off x.
 
-    def _system(self, products: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The equations for s of each pixel, of its sum of products: matrices and right sides."""
-        n_factors, n_classes = self.loading.shape[1], self.mean.shape[1]
-        each = products.reshape(len(products), n_factors, n_factors + n_classes)
-        square, right = each.tensor_split((n_factors,), dim=2)
-        return square + torch.eye(n_factors, dtype=each.dtype, device=each.device), right
+        Matrices and right sides of the equations, and products of m with loadings and means.
+        """
+        n_factors = self.loading.shape[1]
+        over = torch.cat([self.loading, (self.centre * self.scale)[:, None]], dim=1)
+        over = over / self.rest[:, None]
+        both = torch.cat([self.loading, self.mean], dim=1)
+        table = (over[:, :, None] * both[:, None, :]).flatten(start_dim=1)
+        sums = bags(weight, table, feature, pixel, n_pixels)
+        sums = sums.reshape(n_pixels, over.shape[1], both.shape[1])
+        one = torch.eye(n_factors, dtype=sums.dtype, device=sums.device)
+        square, right = sums[:, :n_factors, :n_factors] + one, sums[:, :n_factors, n_factors:]
+        return square, right, sums[:, n_factors]
