@@ -317,14 +317,10 @@ def _fit(
         moved, tilted = shift[code], slope[code] * lever
         distance = nearest.distance(mz - moved - tilted)
         inside = np.abs(distance) <= WINDOW_DA
-        gauss = np.exp(-0.5 * (distance / width[code]) ** 2)
-        gauss *= share[code]
-        gauss /= (width * np.sqrt(2 * np.pi))[code]
-        member = gauss / (gauss + ((1 - share) / (2 * WINDOW_DA))[code])
-        member[~inside] = 0.0
+        member = _membership(distance, width, share, code) * inside
         # Ridge regression of the whole error on (1, m - centre), towards what was believed.
         erring = member * (distance + moved + tilted)
-        n_member, n_inside = total(member), np.bincount(code[inside], minlength=n)
+        n_member, n_inside = total(member), total(inside.astype(np.float64))
         a = n_member + weights[0] + 1e-12
         b = total(member * lever)
         c = total(member * square_lever) + weights[1] * MASS_SPREAD**2
@@ -339,6 +335,14 @@ def _fit(
         width = np.where(enough, np.clip(fitted, SMALLEST_WIDTH_DA, WINDOW_DA / 2), width)
         share = np.clip((n_member + 1) / (n_inside + 2), 0.02, 0.98)
     return Calibration(shift, slope, width, centre)
+
+
+def _membership(distance: Floats, width: Floats, share: Floats, code: NDArray[np.int64]) -> Floats:
+    """How likely peaks are of the Gaussian of their group and not of the background."""
+    gauss = np.exp(-0.5 * (distance / width[code]) ** 2)
+    gauss *= share[code]
+    gauss /= (width * np.sqrt(2 * np.pi))[code]
+    return np.asarray(gauss / (gauss + ((1 - share) / (2 * WINDOW_DA))[code]))
 
 
 class _Nearest:
