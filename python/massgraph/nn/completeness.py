@@ -7,6 +7,7 @@ from torch import nn
 
 from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakBatch
+from massgraph.nn.sums import bags
 
 __all__ = ["LEVELS", "N_EXPERTS", "N_STRENGTHS", "Completeness", "kind_features"]
 
@@ -73,8 +74,8 @@ class Completeness(nn.Module):
     def shares(self, batch: PeakBatch) -> torch.Tensor:
         """Shares of the expected ions, from weak to strong, ``(n_pixels, N_STRENGTHS)``."""
         where = addresses(batch)
-        found = where.weight.double()[:, None] * self.expected[where.ion]
-        return found.new_zeros(batch.n_pixels, N_STRENGTHS).index_add(0, batch.pixel, found)
+        weight = where.weight.double()
+        return bags(weight, self.expected, where.ion, batch.pixel, batch.n_pixels)
 
     def forward(self, batch: PeakBatch) -> torch.Tensor:
         """Weight of each expert, ``(n_pixels, N_EXPERTS)``; rows sum to one."""

@@ -104,9 +104,10 @@ class IonSums(nn.Module):
         # Never zero, so that the parts of a sum are one together, however weak its ions are.
         intensity = _positive(intensity / _positive(brightness)[pixel])
         of_node, first = self._groups_of(pixel, where.ion)
-        n = int(of_node.max()) + 1 if len(of_node) else 0
-        total, there = (summed(values, of_node, n) for values in (intensity, weight))
-        expected = summed(weight * level, of_node, n)
+        total, there, expected = (
+            values if of_node is first else summed(values, of_node, len(first))
+            for values in (intensity, weight, weight * level)
+        )
         pixel, group, there = pixel[first], self.group[where.ion[first]], there.clamp(max=1.0)
         amount = torch.log1p(total)
         share = amount / _positive(summed(amount, pixel, n_pixels))[pixel]
@@ -117,7 +118,7 @@ class IonSums(nn.Module):
     def _groups_of(
         self, pixel: torch.Tensor, ion: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The sum that each node is in, and a node of each sum."""
+        """The sum that each node is in, and a node of each sum: the same where each is alone."""
         place = pixel * len(self.group) + self.group[ion]
         each = torch.arange(len(ion), device=ion.device)
         if bool((place[1:] > place[:-1]).all()):  # single ions: they ascend
