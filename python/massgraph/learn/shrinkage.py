@@ -54,9 +54,8 @@ class ClassSpread:
         pick = sp.csr_matrix((times, (y, np.arange(y.size))), shape=(n_classes, y.size))
         counts: Floats = np.bincount(y, weights=times, minlength=n_classes).astype(np.float64)
         means = (pick @ X) / np.where(counts > 0, counts, 1.0)[:, None]
-        square = ((X * root[:, None]) ** 2).mean(axis=0)
-        # A mean of unequal weights is as exact as that of fewer pixels (Kish 1965); of equal ones
-        # of n.
+        square = ((X * root[:, None]) ** 2 * (1.0 / y.size)).sum(axis=0)
+        # A mean of unequal weights is as exact as one of fewer pixels (Kish 1965), of equal ones n.
         squares = np.bincount(y, weights=times**2, minlength=n_classes)
         exact = counts**2 / np.where(counts > 0, squares, 1.0)
         return cls(counts, exact, means, (X - means[y]) * root[:, None], square)
