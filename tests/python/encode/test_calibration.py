@@ -11,7 +11,8 @@ import massgraph as mg
 from massgraph.data import degrade
 from massgraph.encode.axis import NEAR, MassAxis
 from massgraph.encode.calibration import SMALLEST_WIDTH_DA, calibrate
-from massgraph.encode.learn_axis import learn_axis
+from massgraph.encode.ions import ion_nodes
+from massgraph.encode.learn_axis import learn_axis, own_axis
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,17 @@ def test_an_axis_of_nothing() -> None:
     assert len(found) == 0
     calibrated = found.calibrate(empty)
     assert found.snap(calibrated, found.assign(calibrated)).n_peaks == 0
+
+
+@pytest.mark.parametrize("most", [1500, 40])
+def test_what_learning_finds_of_the_pixels_is_what_the_axis_gives(
+    spectra: mg.Spectra, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Whether the axis is learnt from all pixels or from some of them."""
+    monkeypatch.setattr("massgraph.encode.learn_axis.LEARNING_PIXELS", most)
+    assert spectra.n_pixels > 2 * 40
+    own, axis = own_axis(spectra), learn_axis(spectra)
+    calibrated = axis.calibrate(spectra)
+    assert own.axis.level.tolist() == axis.level.tolist()
+    assert own.calibrated.spectra.mz.tolist() == calibrated.spectra.mz.tolist()
+    assert own.ions.weight.tolist() == ion_nodes(axis, calibrated).weight.tolist()

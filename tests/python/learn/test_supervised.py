@@ -214,7 +214,7 @@ def test_a_fit_that_fills_the_memory_is_announced(
     def never(*_: Any) -> None:
         pytest.fail("the fit began")
 
-    monkeypatch.setattr(supervised, "learn_axis", never)
+    monkeypatch.setattr(supervised, "own_axis", never)
     wanted = rf"^the {known.sum()} labelled pixels have {spectra[known].n_peaks} peaks, of which"
     with pytest.raises(UserWarning, match=wanted) as caught:  # warnings are errors here
         quick().fit(spectra, labels)
