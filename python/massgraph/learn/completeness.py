@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from massgraph.data.spectra import rank_in_pixels
+from massgraph.data.ranks import rank_in_pixels
 from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakGraphs
 from massgraph.nn.completeness import N_STRENGTHS, Completeness, kind_features

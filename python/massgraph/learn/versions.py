@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from massgraph.data.spectra import Spectra, rank_in_pixels
+from massgraph.data.ranks import rank_in_pixels
+from massgraph.data.spectra import Spectra
 from massgraph.encode.amounts import molecule_groups
 from massgraph.encode.axis import CalibratedSpectra
 from massgraph.encode.encoder import PeakEncoder

@@ -247,7 +247,8 @@ class MolecularNet(RelationalNet):
         """Class activation of each ion, float64, ``(n_peaks, n_classes)``, in evaluation mode."""
         ions, molecules, of_ion = self._levels(batch)
         where = addresses(ions)
-        amount = where.weight.double() * torch.expm1(where.amount.double())
+        # Never zero, so that the parts of a molecule are one together, however weak its ions are.
+        amount = (where.weight.double() * torch.expm1(where.amount.double())).clamp(min=1e-300)
         whole = summed(amount, of_ion, len(molecules.pixel))
         part = amount / whole[of_ion]
         scale = (ions.counts.double() / molecules.counts.clamp(min=1).double())[ions.pixel]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from massgraph.data.spectra import rank_in_pixels
+from massgraph.data.ranks import rank_in_pixels
 from massgraph.simulation.lipids import DETECTION_LIMIT, RESOLVING_POWER, IonLibrary, organic_masses
 from massgraph.simulation.tissue import Tissue, draw_holes, draw_islands, draw_tissue, smooth_field
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import _safe_indexing
 
-from massgraph.data.spectra import Spectra, rank_in_pixels
+from massgraph.data.ranks import rank_in_pixels
+from massgraph.data.spectra import Spectra
 from spectra_builder import random_spectra
 
 AXIS = np.array([100.0, 200.5, 300.25, 400.125])
