@@ -218,6 +218,11 @@ class FittedModel:
         """
         return self.per_pixel(X, self.network.forward)
 
+    def logits_of(self, calibrated: CalibratedSpectra) -> NDArray[np.float64]:
+        """As `logits`, of preprocessed pixels whose mass errors and gains are known."""
+        part = Part(calibrated.spectra, calibrated)
+        return _part_outputs(self, (self.network.forward,), False, part).values[0]
+
     def logits_with_neighbours(self, X: Pixels) -> NDArray[np.float64]:
         """Logits and what neighbours say, shape ``(n_pixels, n_classes)``; NaN where logits are.
 
@@ -553,9 +558,7 @@ def _part_outputs(
 
 def _posterior(model: FittedModel, calibrated: CalibratedSpectra) -> NDArray[np.float64]:
     """Class probabilities of pixels by themselves; NaN for those without nodes."""
-    part = Part(calibrated.spectra, calibrated)
-    (logits,) = _part_outputs(model, (model.network.forward,), False, part).values
-    return np.asarray(softmax(logits, axis=1))
+    return np.asarray(softmax(model.logits_of(calibrated), axis=1))
 
 
 # -------------------------------------------------------------------- summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ from scipy.special import log_softmax
 
 from massgraph._util.errors import InputError
 from massgraph.data.sources import Pixels, in_memory
-from massgraph.data.spectra import Spectra
+from massgraph.encode.axis import CalibratedSpectra
 from massgraph.explain.activation import Explanation
-from massgraph.fitted import FittedModel, fitted_model
+from massgraph.fitted import FittedModel, Part, Reading, fitted_model
 
 __all__ = ["deletion_curve", "precision_at_k"]
 
@@ -32,7 +33,8 @@ def deletion_curve(
     """Score left without the top-ranked ions, beside random ions of as many peaks.
 
     The score is the mean log probability of the class that each pixel has with all its peaks.
-    Graphs are built anew from the peaks that remain.
+    Graphs are built anew from the peaks that remain, at the calibrated masses and with the gains of
+    runs that all peaks together had.
 
     Parameters
     ----------
@@ -79,11 +81,13 @@ def deletion_curve(
         raise InputError(msg)
     # As in the fit: an explanation knows only the peaks that the model reads.
     model = fitted_model(model)
-    read = model.encoder.preprocess(in_memory(spectra))
+    reading = Reading(model, in_memory(spectra), "remove peaks from")
+    whole = reading.sample()
+    read = whole.spectra
     if read.n_peaks == 0:
         msg = f"none of the {read.n_pixels} pixels has peaks: there is nothing to remove"
         raise InputError(msg)
-    mz, ion = model.encoder.align(read, model.encoder.calibrate(read))
+    mz, ion = model.encoder.align(read, whole.calibrated)
     same_peaks = np.array_equal(read.peak_counts, explanation.peak_counts)
     if not (same_peaks and np.array_equal(mz, explanation.mz)):
         msg = "the explanation is of other pixels than these spectra"
@@ -93,10 +97,12 @@ def deletion_curve(
     # Random orders are of ions too, so that what is compared loses ions whole, in all pixels.
     orders = [np.argsort(explanation.ions["rank"].to_numpy())]
     orders += [rng.permutation(n_ions) for _ in range(n_random)]
+    # Calibrated with all of their peaks: those that go do not move the others.
+    parts = list(reading.parts("calibrating"))
     rows = []
     for share in shares:
         scores = [
-            _score(model, read, _gone(order, ion, share), ion, explanation.labels)
+            _score(model, parts, _gone(order, ion, share)[ion], explanation.labels)
             for order in orders
         ]
         rows.append([share, scores[0], np.mean(scores[1:]), np.std(scores[1:])])
@@ -113,17 +119,20 @@ def _gone(order: NDArray[np.int64], ion: NDArray[np.int64], share: float) -> NDA
 
 
 def _score(
-    model: FittedModel,
-    spectra: Spectra,
-    gone: NDArray[np.bool_],
-    ion: NDArray[np.int64],
-    labels: NDArray[np.int64],
+    model: FittedModel, parts: list[Part], gone: NDArray[np.bool_], labels: NDArray[np.int64]
 ) -> float:
     """Mean log probability of the given classes; a pixel that lost all peaks is at chance."""
-    logits = model.logits(spectra.keep_peaks(~gone[ion]))
+    logits = np.concatenate([model.logits_of(_without(part, gone)) for part in parts])
     log_probability = log_softmax(np.nan_to_num(logits), axis=1)  # equal logits: all by chance
     known = np.flatnonzero(labels >= 0)
     return float(log_probability[known, labels[known]].mean())
+
+
+def _without(part: Part, gone: NDArray[np.bool_]) -> CalibratedSpectra:
+    """The pixels of a part without the peaks that are gone, of a mask over those of all parts."""
+    calibrated, first = part.calibrated, part.first_peak or 0
+    kept = ~gone[first : first + calibrated.spectra.n_peaks]
+    return replace(calibrated, spectra=calibrated.spectra.keep_peaks(kept))
 
 
 def precision_at_k(
