@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from massgraph._util.scores import balanced_accuracy
 from massgraph.learn.targets import Targets
+from massgraph.nn.completeness import LEVELS
 
 __all__ = ["is_better", "weigh"]
 
@@ -19,6 +20,13 @@ WEIGHT_RANGE = (1e-3, 5.0)  # of logits with a standard deviation of 1: no more 
 LEAST_GAIN = 0.01  # of the loss, for which a branch is worth its time
 OFFSET_PIXELS = 30.0  # an offset of none counts as much as this many labelled pixels
 USUAL_PIXELS = 300.0  # the usual weights count as much as this many labelled pixels
+# How sure a sum may be, found on small sets of eight kinds, five of them real.
+USUAL_SPREAD = 2.5  # standard deviation of its logits where labelled pixels are too few to tell
+SURENESS_VARIES = 0.4  # its logarithm, from set to set: the scale of Student's t with FREEDOM
+FREEDOM = 4.0
+SUM_RANGE = (1e-9, 1e2)  # of weights of logits with a standard deviation of 1
+OTHER_CLASS = 0.1  # of a pixel more would be of another class: no sum is sure, though all are right
+_LEFT = (*LEVELS, *(1.0 for _ in LEVELS))  # of the ions that make the versions too sure
 
 
 def weigh(
@@ -72,7 +80,14 @@ def weigh(
     truth, importance = targets.code[known], targets.weight[known]
     versions = np.swapaxes(held_out[:, :, targets.pixel[known]], 1, 2)
     penalty = USUAL_PIXELS / importance.sum()
-    weights = np.stack([_of_version(one, truth, importance, usual, penalty) for one in versions])
+    measured = _of_version(versions[0], truth, importance, usual, penalty)
+    # The more ions discriminants add up, the surer than is right they are; those that are lost at
+    # random are integrated out.
+    worse = [
+        _of_version(one, truth, importance, usual, penalty, measured.sum() ** left)
+        for one, left in zip(versions[1:], _LEFT, strict=False)
+    ]
+    weights = np.stack([measured, *worse])
     offsets = _offsets(versions * weights[:, None, :, None], truth, importance)
     offsets[:, ~drifting] = 0.0
     logits = versions[0]
@@ -157,13 +172,44 @@ def is_better(
 
 
 def _of_version(
-    logits: Floats, y: NDArray[np.int64], importance: Floats, usual: Floats, penalty: float
+    logits: Floats,
+    y: NDArray[np.int64],
+    importance: Floats,
+    usual: Floats,
+    penalty: float,
+    usual_sum: float | None = None,
 ) -> Floats:
-    """Weights of the branches in one version of the pixels; how sure their sum is, is free."""
+    """Weights of the branches in one version of the pixels, of a sum near the usual one."""
     weights = _fit_weights(logits, y, importance, usual, penalty)
+    weights /= weights.sum()
     total = np.einsum("b,nbc->nc", weights, logits)
-    sure = _fit_weights(total[:, None, :], y, importance, np.ones(1), 0.0)
-    return np.asarray(weights * sure)
+    return weights * _fit_sum(total, y, importance, usual_sum)
+
+
+def _fit_sum(
+    total: Floats, y: NDArray[np.int64], importance: Floats, usual_sum: float | None
+) -> float:
+    """How much all branches together weigh, so that their sum is as sure as it may be.
+
+    Of few pixels chance alone makes the most likely one too careful or too sure. Its logarithm is
+    thought to be near what is usual, by Student's t, which gives way where pixels say otherwise.
+    """
+    spread = max(float(np.sqrt(np.average(total.var(axis=1), weights=importance))), 1e-9)
+    usual = np.log(USUAL_SPREAD / spread if usual_sum is None else usual_sum)
+    n_classes, n = total.shape[1], float(importance.sum())
+    share = np.full(total.shape, OTHER_CLASS / (n + 1) / max(n_classes - 1, 1))
+    share[np.arange(y.size), y] = 1 - OTHER_CLASS / (n + 1)
+    weight = importance / np.bincount(y, weights=importance)[y]
+    share *= (weight * n / weight.sum())[:, None]
+
+    def unlikely(log_sum: float) -> float:
+        far = (log_sum - usual) / SURENESS_VARIES
+        log_probability = log_softmax(np.exp(log_sum) * total, axis=1)
+        surprise = (FREEDOM + 1) / 2 * np.log1p(far**2 / FREEDOM)
+        return float(surprise - (share * log_probability).sum())
+
+    bounds = np.log(SUM_RANGE) - np.log(spread)
+    return float(np.exp(minimize_scalar(unlikely, bounds=bounds, method="bounded").x))
 
 
 def _fit_weights(

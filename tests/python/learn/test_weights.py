@@ -103,6 +103,29 @@ def test_a_sum_is_as_sure_as_each_version_says(both: np.ndarray, y: np.ndarray) 
     assert weights[1, 0] < weights[1, 1]
 
 
+def spread_of_sum(right: float, n: int, seed: int) -> float:
+    """Standard deviation of the logits that few pixels give, of a branch that is so far right."""
+    rng = np.random.default_rng(seed)
+    codes = np.repeat([0, 1, 2], n)
+    logits = right * np.eye(3)[codes] + rng.normal(size=(3 * n, 3))
+    weight = weights_of(logits[:, None], Targets.of_codes(codes), np.ones(1))[0]
+    return float((weight * (logits - logits.mean(axis=1, keepdims=True))).std())
+
+
+def test_few_pixels_make_a_sum_as_sure_as_is_usual() -> None:
+    """How sure differs less than chance alone would have it; many pixels say it themselves."""
+    few = np.log([spread_of_sum(1.5, 4, seed) for seed in range(20)])
+    assert few.std() < 0.35
+    assert abs(few.mean() - np.log(module.USUAL_SPREAD)) < 0.5
+    assert spread_of_sum(0.5, 500, 0) < 0.5
+    assert spread_of_sum(6.0, 500, 0) > 5.0
+
+
+def test_no_sum_is_quite_sure_though_all_pixels_are_right() -> None:
+    sure = [spread_of_sum(30.0, n, 0) for n in (2, 10, 100)]
+    assert 2.0 < sure[0] < sure[1] < sure[2] < 10.0
+
+
 def test_what_drifts_as_peaks_are_lost_is_known(y: np.ndarray) -> None:
     rng = np.random.default_rng(4)
     measured = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
@@ -143,7 +166,8 @@ def test_a_heavy_pixel_counts_as_several(y: np.ndarray, monkeypatch: pytest.Monk
 
     That spread is of the pixels, however heavy.
     """
-    monkeypatch.setattr(module, "USUAL_PIXELS", 0.0)
+    for name, value in (("USUAL_PIXELS", 0.0), ("SURENESS_VARIES", 1e9), ("OTHER_CLASS", 0.0)):
+        monkeypatch.setattr(module, name, value)
     rng = np.random.default_rng(3)
     both = np.stack([np.eye(3)[y] + rng.normal(size=(150, 3)) for _ in range(2)], axis=1)
     times = rng.integers(1, 6, y.size)
