@@ -60,9 +60,10 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     effort
         ``"fast"``: the branches in closed form, ``"axis"`` and ``"family"``. ``"default"``: the
         nets, ``"molecular"`` and ``"peak"``, too, where 100 pixels of each class or more are
-        labelled and a first net tells held-out pixels better. ``"thorough"``: all four. Settings
-        of nets, `hidden`, `batch_norm` and `augment` to `weight_decay`, matter only where nets are
-        trained; ``fitted_.origin.left_out`` and the report name those that were not.
+        labelled (on average; 50 of the smallest) and a first net tells held-out pixels better.
+        ``"thorough"``: all four. Settings of nets, `hidden`, `batch_norm` and `augment` to
+        `weight_decay`, matter only where nets are trained; ``fitted_.origin.left_out`` and the
+        report name those that were not.
     branches
         Parts of the sum, in place of an effort; all that are named are fitted. ``"relational"`` is
         the graph network whose nodes are ions in place of molecules.

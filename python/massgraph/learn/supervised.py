@@ -40,7 +40,8 @@ __all__ = ["Learnt", "fit_classes"]
 
 FOLDS, MOST_FOLDS = 3, 10
 FOLDS_TIMES_PIXELS = 500  # folds where there are no nets: 10 of 50 pixels, 3 from 170 on
-NETS_PIXELS = 100  # labelled pixels of each class from which on nets are tried
+NETS_PIXELS = 100  # labelled pixels for each class from which on nets are tried, on average
+NETS_SHARE = 0.5  # of these, which each class has at least
 MOST_SUMMED = 9000  # pixels that discriminants are fitted to: bounds their memory
 # Measured: what a fit holds of each version of a labelled peak, features and messages.
 BYTES_PER_PEAK = 135
@@ -172,9 +173,10 @@ def _within_means(settings: Settings, targets: Targets) -> tuple[Settings, tuple
     """Settings with as many folds and as few nets as the labelled pixels call for."""
     smallest = int(np.bincount(targets.codes, minlength=targets.n_classes).min())
     left_out: tuple[LeftOut, ...] = ()
-    if settings.effort == "default" and smallest < NETS_PIXELS:
+    enough = targets.n_pixels >= NETS_PIXELS * targets.n_classes
+    if settings.effort == "default" and not (enough and smallest >= NETS_SHARE * NETS_PIXELS):
         nets = nets_among(settings.branches)
-        reason = f"fewer than {NETS_PIXELS} labelled pixels of a class"
+        reason = f"fewer than {NETS_PIXELS} labelled pixels for each class"
         left_out = tuple(LeftOut(name, reason, FOLDS * settings.epochs) for name in nets)
         kept = tuple(name for name in settings.branches if name not in nets)
         settings = replace(settings, branches=kept)
