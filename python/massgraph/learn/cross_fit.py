@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -30,14 +30,18 @@ from massgraph.learn.settings import Settings
 from massgraph.learn.targets import Targets
 from massgraph.learn.training import train
 from massgraph.learn.versions import Versions
-from massgraph.learn.weights import is_better, weigh
+from massgraph.learn.weights import held_out_loss, is_better, weigh
 from massgraph.nn.branch_model import BranchModel
-from massgraph.nn.completeness import Completeness
+from massgraph.nn.completeness import LEVELS, Completeness
+from massgraph.nn.discriminants import Discriminants
 
 __all__ = ["CrossFit", "LeftOut", "cross_fit", "fit_single"]
 
 Floats = NDArray[np.float64]
 STOPPING_SHARE = 0.2  # of the pixels that a net learns from, held out to stop its training
+FEW_IONS = 0.75  # of the usual number: with more of them a pixel may count as complete
+FEW_IONS_PIXELS = 100  # labelled pixels of each class from which on they tell whether it does
+_CPU = torch.device("cpu")
 MakeObjective = Callable[[Samples, Samples], Objective]
 
 
@@ -187,6 +191,7 @@ def cross_fit(
     found: dict[str, list[_Fitted]] = {}
     for task, fitted in zip(sure, run(sure), strict=True):
         found.setdefault(task.branch, []).append(fitted)
+    found, completeness = _with_few_ions(found, versions, targets, fold)
     left_out: list[LeftOut] = []
     for name in to_try:
         first, *others = [task for task in tasks if task.branch == name]
@@ -210,6 +215,8 @@ def cross_fit(
             rng = np.random.default_rng(seeds[settings.branches.index(name) * n_folds])
             of_all = deepcopy(parts[name][0])
             closed_form(of_all, versions, targets, np.arange(len(fold)), rng)
+            if isinstance(of_all, Discriminants):
+                of_all.completeness.load_state_dict(completeness.state_dict())
             parts[name] = [of_all]
     usual = np.array([branch(name).usual_weight for name in names])
     # What is in closed form knows what lost peaks do; a net knows the copies that it was shown.
@@ -217,11 +224,82 @@ def cross_fit(
     weights, offsets, table = weigh(held_out, targets, names, usual, nets)
     by_fold = [{name: [found[name][k].part] for name in names} for k in range(n_folds)]
     model, *of_folds = (
-        _weighted(each, weights, offsets, versions.completeness, device)
-        for each in (parts, *by_fold)
+        _weighted(each, weights, offsets, completeness, device) for each in (parts, *by_fold)
     )
     every = [one.history for name in names for one in found[name] if one.history is not None]
     return CrossFit(model, _mean_history(every), table, tuple(of_folds), tuple(left_out))
+
+
+def _with_few_ions(
+    found: dict[str, list[_Fitted]], versions: Versions, targets: Targets, fold: NDArray[np.int64]
+) -> tuple[dict[str, list[_Fitted]], Completeness]:
+    """Count pixels of few ions as complete where held-out ones are told better so.
+
+    Some cells have fewer ions than others, and have not lost their weakest peaks. Pixels as
+    measured have to gain, beyond chance, and more than is lost where the weakest peaks are.
+    """
+    completeness = versions.completeness
+    names = [name for name in found if isinstance(found[name][0].part, Discriminants)]
+    enough = np.bincount(targets.codes, minlength=targets.n_classes).min() >= FEW_IONS_PIXELS
+    if not names or not enough:
+        return found, completeness
+    usual = np.array([branch(name).usual_weight for name in names])
+    of_known = targets.subset(np.flatnonzero(fold >= 0))
+
+    def held_out(fitted: dict[str, list[_Fitted]]) -> Floats:
+        """Of pixels that were held out, ``(n_versions, n_pixels, n_branches, n_classes)``."""
+        n_versions = len(fitted[names[0]][0].held_out)
+        logits = np.zeros((n_versions, len(fold), len(names), targets.n_classes))
+        for number, name in enumerate(names):
+            for k, one in enumerate(fitted[name]):
+                logits[:, fold == k, number] = one.held_out
+        return logits[:, fold >= 0]
+
+    def few(starts: NDArray[np.int64]) -> dict[str, list[_Fitted]]:
+        pixels = [np.flatnonzero(fold == k) for k in range(len(found[names[0]]))]
+        return {
+            name: [
+                _of_few_ions(one, versions, starts, outside)
+                for one, outside in zip(found[name], pixels, strict=True)
+            ]
+            for name in names
+        }
+
+    before = held_out(found)
+    # Told by the pixels as measured first: copies are asked only where that is better.
+    measured = held_out(few(versions.weighing[:1]))[0]
+    if not is_better(before[0], measured, of_known, usual, usual):
+        return found, completeness
+    of_few = few(versions.weighing)
+    after = held_out(of_few)
+    # The copies without their weakest peaks come last.
+    judged = [0, *range(-len(LEVELS), 0)]
+    losses = [[held_out_loss(one[v], of_known, usual) for v in judged] for one in (before, after)]
+    if sum(losses[1]) >= sum(losses[0]):
+        return found, completeness
+    return {**found, **of_few}, of_few[names[0]][0].part.completeness
+
+
+def _of_few_ions(
+    fitted: _Fitted, versions: Versions, starts: NDArray[np.int64], outside: NDArray[np.int64]
+) -> _Fitted:
+    """The same part, by which fewer ions are usual, and what it says of some versions."""
+    part = deepcopy(fitted.part)
+    part.completeness.total.mul_(FEW_IONS)
+    return replace(fitted, part=part, held_out=_held_out(part, versions, starts, outside, _CPU))
+
+
+def _held_out(
+    part: Any,
+    versions: Versions,
+    starts: NDArray[np.int64],
+    outside: NDArray[np.int64],
+    device: torch.device,
+) -> Floats:
+    """Logits of pixels in the versions whose graphs start there."""
+    rows = (starts[:, None] + outside).ravel()
+    found = model_output(part, versions.graphs, rows, device, part.forward)
+    return found.reshape(starts.size, outside.size, -1)
 
 
 def _gains(
@@ -293,7 +371,7 @@ def _fit_part(
     history, where = None, device
     if closed_form is not None:
         closed_form(part, versions, targets, inside, rng)
-        where = torch.device("cpu")  # it is solved there, and moves with the whole model later
+        where = _CPU  # it is solved there, and moves with the whole model later
     else:
         # Pixels that stop a net are none of those that it is judged by, and it weighs.
         stops = _stopping(targets.codes[inside], groups[inside], rng)
@@ -305,9 +383,7 @@ def _fit_part(
         history = train(
             part.to(device), made, settings, device=device, rng=rng, checkpoint=task.checkpoint
         )
-    rows = (versions.weighing[:, None] + outside).ravel()
-    held_out = model_output(part, versions.graphs, rows, where, part.forward)
-    return _Fitted(part, history, held_out.reshape(len(versions.weighing), outside.size, -1))
+    return _Fitted(part, history, _held_out(part, versions, versions.weighing, outside, where))
 
 
 def _stopping(

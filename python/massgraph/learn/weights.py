@@ -12,7 +12,7 @@ from massgraph._util.scores import balanced_accuracy
 from massgraph.learn.targets import Targets
 from massgraph.nn.completeness import LEVELS
 
-__all__ = ["is_better", "weigh"]
+__all__ = ["held_out_loss", "is_better", "weigh"]
 
 Floats = NDArray[np.float64]
 
@@ -153,22 +153,53 @@ def is_better(
     >>> is_better(fewer, more, Targets.of_codes(codes), np.ones(1), np.ones(2))
     True
     """
-    y, importance = targets.code, targets.weight
-    importance = importance / np.bincount(y, weights=importance)[y]
-    penalty = USUAL_PIXELS / targets.weight.sum()
-
-    def losses(logits: Floats, weights: Floats) -> Floats:
-        logits = logits[targets.pixel]
-        found = _of_version(logits, y, targets.weight, weights, penalty)
-        total = np.einsum("b,nbc->nc", found, logits)
-        return np.asarray(-log_softmax(total, axis=1)[np.arange(y.size), y])
-
-    before = losses(fewer, usual)
-    gain = before - losses(more, usual_of_more)
+    importance = _balanced(targets)
+    before = _losses(fewer, targets, usual)
+    gain = before - _losses(more, targets, usual_of_more)
     mean = np.average(gain, weights=importance)
     variance = np.average((gain - mean) ** 2, weights=importance)
     error = np.sqrt(variance * (importance**2).sum()) / importance.sum()
     return bool(mean > max(LEAST_GAIN * np.average(before, weights=importance), error))
+
+
+def held_out_loss(logits: Floats, targets: Targets, usual: Floats) -> float:
+    """Mean loss of held-out pixels by branches that are weighed by them; classes weigh the same.
+
+    Parameters
+    ----------
+    logits
+        Of the branches, ``(n_pixels, n_branches, n_classes)``.
+    targets
+        Classes of the pixels.
+    usual
+        Usual weights of the branches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.targets import Targets
+    >>> from massgraph.learn.weights import held_out_loss
+    >>> codes = np.repeat([0, 1], 50)
+    >>> logits = np.eye(2)[codes] + np.random.default_rng(0).normal(size=(100, 2))
+    >>> round(held_out_loss(logits[:, None], Targets.of_codes(codes), np.ones(1)), 2)
+    0.45
+    """
+    return float(np.average(_losses(logits, targets, usual), weights=_balanced(targets)))
+
+
+def _losses(logits: Floats, targets: Targets, usual: Floats) -> Floats:
+    """Loss of each entry of the targets, by branches at the weights that they get."""
+    y, logits = targets.code, logits[targets.pixel]
+    penalty = USUAL_PIXELS / targets.weight.sum()
+    weights = _of_version(logits, y, targets.weight, usual, penalty)
+    total = np.einsum("b,nbc->nc", weights, logits)
+    return np.asarray(-log_softmax(total, axis=1)[np.arange(y.size), y])
+
+
+def _balanced(targets: Targets) -> Floats:
+    """How much each entry of the targets counts where all classes count the same."""
+    of_class = np.bincount(targets.code, weights=targets.weight)
+    return np.asarray(targets.weight / of_class[targets.code])
 
 
 def _of_version(

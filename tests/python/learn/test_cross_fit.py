@@ -234,6 +234,37 @@ def test_no_class_is_spoken_for_as_peaks_are_lost(seed: int) -> None:
     assert drift.max() < 0.1
 
 
+def test_pixels_of_few_ions_count_as_complete_where_that_tells_them_better(
+    tissue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spectra, labels = tissue
+    options: dict[str, Any] = {"branches": ("axis", "family"), "folds": 2, "spatial": False}
+    options["random_state"] = 0
+    before = mg.RGCNClassifier(**options).fit(spectra, labels).model_
+    monkeypatch.setattr(cross_fit_module, "FEW_IONS_PIXELS", 1)
+    factor = cross_fit_module.FEW_IONS
+    for better, after, usual in ((True, 0.0, factor), (True, 1.0, 1.0), (False, 0.0, 1.0)):
+        losses = iter([0.5] * 5 + [after] * 5)
+        monkeypatch.setattr(cross_fit_module, "held_out_loss", lambda *_, each=losses: next(each))
+        monkeypatch.setattr(cross_fit_module, "is_better", lambda *_, better=better: better)
+        classifier = mg.RGCNClassifier(**options).fit(spectra, labels)
+        model = classifier.model_
+        every = [model.completeness, *(model.parts(name)[0].completeness for name in model.names)]
+        for one in every:
+            assert float(one.total / before.completeness.total) == pytest.approx(usual)
+        explained = classifier.explain(spectra).logits()
+        np.testing.assert_allclose(explained, classifier.logits(spectra), atol=1e-9)
+
+
+def test_a_net_is_tried_where_classes_are_unequal() -> None:
+    """All pixels count, where the smallest class has half of what each is to have on average."""
+    settings = resolve_settings("default", "positive", {"effort": "default"})
+    for counts, tried in (((700, 250, 60), True), ((700, 250, 40), False), ((99, 99, 99), False)):
+        targets = Targets.of_codes(np.repeat([0, 1, 2], counts))
+        _, left_out = supervised._within_means(settings, targets)
+        assert (not left_out) == tried
+
+
 # -------------------------------------------------------------------- effort
 
 
