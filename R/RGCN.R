@@ -15,8 +15,8 @@
 #' @param preset `"default"`, or `"published"` for the network and the training of La Rocca et al.
 #'   (2025), unchanged.
 #' @param effort `"fast"`: the branches in closed form, `"axis"` and `"family"`. `"default"`: the
-#'   networks, too, where 100 pixels of each class or more are labelled and a first one tells
-#'   held-out pixels better. `"thorough"`: all branches. Settings of networks, `hidden` and
+#'   networks, too, where 100 pixels of each class or more are labelled (on average; 50 of the
+#'   smallest) and a first one tells held-out pixels better. `"thorough"`: all branches. Settings of networks, `hidden` and
 #'   `batch_norm` and `augment` to `weight_decay`, matter only where networks are trained.
 #' @param branches In place of an effort, what looks at the peaks: one or more of `"axis"` (amounts of
 #'   the known ions), `"family"` (what the ions of a molecule add up to), `"molecular"` (the graph
