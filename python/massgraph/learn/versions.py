@@ -86,7 +86,7 @@ class Versions:
         """What is usual of the pixels, as measured, and how those look that lack peaks."""
         found = Completeness(len(self.level))
         measured, rng = self._summed_of(0), np.random.default_rng(self.seed)
-        fit_completeness(found, measured, self.level, rng)
+        fit_completeness(found, measured, self.level, self.molecule, rng)
         return found
 
     def _sums(self, group: NDArray[np.int64]) -> SumTables:

@@ -7,7 +7,7 @@ from torch import nn
 
 from massgraph.graph.addresses import addresses
 from massgraph.graph.batch import PeakBatch
-from massgraph.nn.sums import bags
+from massgraph.nn.sums import bags, summed
 
 __all__ = ["LEVELS", "N_EXPERTS", "N_STRENGTHS", "Completeness", "kind_features"]
 
@@ -26,6 +26,9 @@ class Completeness(nn.Module):
     Peaks are lost at random, or the weakest are. Strong ions are in nearly all spectra, and how
     many of them are there says how many peaks were lost at random; how many there are of all says
     how far from below they are lost. Which of the two it is, a logistic regression tells.
+
+    Where the balance of adducts varies, ions are missing that were not lost, and molecules are
+    counted in their place (`group`).
 
     Parameters
     ----------
@@ -55,37 +58,56 @@ class Completeness(nn.Module):
     def __init__(self, n_ions: int) -> None:
         super().__init__()
         wide = torch.float64
+        self.register_buffer("group", torch.arange(max(n_ions, 1)))
         self.register_buffer("expected", torch.zeros(max(n_ions, 1), N_STRENGTHS, dtype=wide))
         self.register_buffer("precision", torch.ones(N_STRENGTHS, dtype=wide))
         self.register_buffer("total", torch.ones((), dtype=wide))
         self.register_buffer("kind_weight", torch.zeros(2 * N_STRENGTHS, dtype=wide))
         self.register_buffer("kind_bias", torch.zeros((), dtype=wide))
+        self.register_buffer("left", torch.tensor([[1.0, *LEVELS]] * 2, dtype=wide))
 
+    group: torch.Tensor
+    """What is counted: the molecule of each ion, or its own number."""
     expected: torch.Tensor
-    """What one ion is of the number that is usual for its strength, ``(n_ions, N_STRENGTHS)``."""
+    """What one of them is of the number usual for its strength, ``(n_ions, N_STRENGTHS)``."""
     precision: torch.Tensor
     """How exactly each strength tells the share of all peaks that are left."""
     total: torch.Tensor
-    """How many ions are usual."""
+    """How many are usual."""
     kind_weight: torch.Tensor
     kind_bias: torch.Tensor
     """Of the logit that the weakest peaks are lost, in place of any."""
+    left: torch.Tensor
+    """Shares that are left at all peaks and at `LEVELS`, lost at random and the weakest."""
 
     def shares(self, batch: PeakBatch) -> torch.Tensor:
-        """Shares of the expected ions, from weak to strong, ``(n_pixels, N_STRENGTHS)``."""
-        where = addresses(batch)
-        weight = where.weight.double()
-        return bags(weight, self.expected, where.ion, batch.pixel, batch.n_pixels)
+        """Shares of what is expected, from weak to strong, ``(n_pixels, N_STRENGTHS)``."""
+        return self._counts(batch)[:, :N_STRENGTHS]
+
+    def _counts(self, batch: PeakBatch) -> torch.Tensor:
+        """`shares`, and behind them the number of what is counted."""
+        where, n = addresses(batch), len(self.group)
+        weight, place = where.weight.double(), batch.pixel * n + self.group[where.ion]
+        if not bool((place[1:] > place[:-1]).all()):  # not single ions, which ascend
+            place, of_ion = torch.unique(place, return_inverse=True)
+            weight = summed(weight, of_ion, len(place)).clamp(max=1.0)
+        table = torch.cat([self.expected, torch.ones_like(self.expected[:, :1])], dim=1)
+        pixel = torch.div(place, n, rounding_mode="floor")
+        return bags(weight, table, place % n, pixel, batch.n_pixels)
+
+    def complete(self, counts: torch.Tensor) -> torch.Tensor:
+        """Shares that seem to be left, by either way to lose peaks, ``(2, n_pixels)``."""
+        at_random = counts[:, :N_STRENGTHS].clamp(max=1.0) @ (self.precision / self.precision.sum())
+        return torch.stack([at_random, counts[:, N_STRENGTHS] / self.total])
 
     def forward(self, batch: PeakBatch) -> torch.Tensor:
         """Weight of each expert, ``(n_pixels, N_EXPERTS)``; rows sum to one."""
-        shares = self.shares(batch)
-        weight = addresses(batch).weight.double()
-        n_ions = weight.new_zeros(batch.n_pixels).index_add(0, batch.pixel, weight)
-        at_random = shares.clamp(max=1.0) @ (self.precision / self.precision.sum())
+        counts = self._counts(batch)
+        at_random, from_below = self.complete(counts)
+        shares = counts[:, :N_STRENGTHS]
         kind = torch.sigmoid(kind_features(shares) @ self.kind_weight + self.kind_bias)
-        random = _levels(at_random) * (1 - kind)[:, None]
-        weakest = _levels(n_ions / self.total) * kind[:, None]
+        random = _levels(at_random, self.left[0]) * (1 - kind)[:, None]
+        weakest = _levels(from_below, self.left[1]) * kind[:, None]
         complete = random[:, :1] + weakest[:, :1]
         return torch.cat([complete, random[:, 1:], weakest[:, 1:]], dim=1)
 
@@ -104,10 +126,13 @@ def kind_features(shares: torch.Tensor) -> torch.Tensor:
     return torch.cat([shares, shares / mean], dim=1)
 
 
-def _levels(share: torch.Tensor) -> torch.Tensor:
-    """Weights of all peaks and of `LEVELS`: linear in the logarithm between neighbours."""
-    knots = torch.log(share.new_tensor([1.0, *LEVELS]))
-    at = torch.log(share.clamp(min=LEVELS[-1], max=1.0))
+def _levels(share: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+    """Weights of all peaks and of `LEVELS`: linear in the logarithm between neighbours.
+
+    `left` are the shares at which these have all of the weight, which fall.
+    """
+    knots = torch.log(left)
+    at = torch.log(torch.minimum(torch.maximum(share, left[-1]), left[0]))
     # Knots fall: interval k lies between knots k and k + 1.
     k = torch.searchsorted(-knots, -at, right=True).clamp(1, len(knots) - 1) - 1
     part = (knots[k] - at) / (knots[k] - knots[k + 1])

@@ -20,7 +20,15 @@ from massgraph.nn.discriminants import AxisBranch, FamilyBranch
 from massgraph.nn.nets import PeakNet, RelationalNet
 from massgraph.nn.rgcn import RGCN
 
-COMPLETENESS = ("expected", "precision", "total", "kind_weight", "kind_bias")
+COMPLETENESS = (
+    "group",
+    "expected",
+    "precision",
+    "total",
+    "kind_weight",
+    "kind_bias",
+    "left",
+)
 FACTORS = ("centre", "scale", "loading", "rest", "mean")
 
 
