@@ -20,8 +20,8 @@
 #'   `batch_norm` and `augment` to `weight_decay`, matter only where networks are trained.
 #' @param branches In place of an effort, what looks at the peaks: one or more of `"axis"` (amounts of
 #'   the known ions), `"family"` (what the ions of a molecule add up to), `"molecular"` (the graph
-#'   network of molecules), `"relational"` (that of ions) and `"peak"` (ions without edges). All that
-#'   are named are fitted, and their weighted sum decides.
+#'   network of molecules), `"peak"` (ions without edges) and `"relational"` (the graph network of
+#'   ions). All that are named are fitted, and their weighted sum decides.
 #' @param folds How many parts of the labelled pixels take turns in being held out, to weigh the
 #'   branches (3, or up to 10 of few pixels without networks); `1` for a single branch that is
 #'   trained once.

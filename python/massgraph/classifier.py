@@ -42,12 +42,13 @@ NOT_SETTINGS = ("preset", "backend", "device", "mz", "random_state")
 class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     """A sum of branches over the peaks of each pixel; one is a relational graph network.
 
-    Spectra are calibrated to the data's own mass axis; then up to four branches look at the peaks:
+    Spectra are calibrated to the data's own mass axis; then up to five branches look at the peaks:
     the ``"axis"`` branch at the amounts of the known ions, the ``"family"`` branch at what the
     ions of one molecule add up to, the ``"molecular"`` branch, a relational graph convolutional
-    network, at the mass differences between molecules, and the ``"peak"`` branch at the set of
-    ions without any. Pixels that a branch was not fitted to decide how much it weighs.
-    Everything is exactly additive over ions (see `massgraph.explain`).
+    network, at the mass differences between molecules, the ``"peak"`` branch at the set of ions
+    without any, and the ``"relational"`` branch at the mass differences between ions. Pixels that a
+    branch was not fitted to decide how much it weighs. Everything is exactly additive over ions
+    (see `massgraph.explain`).
 
     Parameters that are None take the value of the preset; those of the default preset are given in
     parentheses.
@@ -59,14 +60,13 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         2025, 10.1021/jasms.5c00055), unchanged.
     effort
         ``"fast"``: the branches in closed form, ``"axis"`` and ``"family"``. ``"default"``: the
-        nets, ``"molecular"`` and ``"peak"``, too, where 100 pixels of each class or more are
-        labelled (on average; 50 of the smallest) and a first net tells held-out pixels better.
-        ``"thorough"``: all four. Settings of nets, `hidden`, `batch_norm` and `augment` to
-        `weight_decay`, matter only where nets are trained; ``fitted_.origin.left_out`` and the
+        nets, ``"molecular"``, ``"peak"`` and ``"relational"``, too, where 100 pixels of each class
+        or more are labelled (on average; 50 of the smallest) and a first net tells held-out pixels
+        better. ``"thorough"``: all of them. Settings of nets, `hidden`, `batch_norm` and `augment`
+        to `weight_decay`, matter only where nets are trained; ``fitted_.origin.left_out`` and the
         report name those that were not.
     branches
-        Parts of the sum, in place of an effort; all that are named are fitted. ``"relational"`` is
-        the graph network whose nodes are ions in place of molecules.
+        Parts of the sum, in place of an effort; all that are named are fitted.
     folds
         Number of parts of the labelled pixels that are held out in turn, to weigh the branches;
         there is one net for each (3, or up to 10 of few pixels without nets). 1 for a single part,

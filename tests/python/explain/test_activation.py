@@ -300,5 +300,5 @@ def test_removing_ions_by_hand(
         logits[rows, explanation.labels] = -np.inf
         return float((own - logits.max(axis=1)).mean())
 
-    whole = margin([])
-    assert whole - margin(first) > 2 * abs(whole - margin(drawn))
+    # Each share of lost peaks has weights of its own: random ions may even add to the margin.
+    assert margin(first) < 0.7 * min(margin([]), margin(drawn))

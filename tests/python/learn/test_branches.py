@@ -28,8 +28,9 @@ from massgraph.learn.targets import Targets
 from massgraph.learn.versions import Versions
 from massgraph.nn.nets import PeakNet
 
-DEFAULTS = ("axis", "family", "molecular", "peak")
-KNOWN = ("axis", "family", "relational", "molecular", "peak")
+DEFAULTS = ("axis", "family", "molecular", "peak", "relational")
+RELATED = ["family", "molecular", "relational"]
+NETS = ["molecular", "peak", "relational"]
 
 
 class Presence(torch.nn.Module):
@@ -118,21 +119,24 @@ def assert_same_weights(one: mg.RGCNClassifier, other: mg.RGCNClassifier) -> Non
 
 
 def test_the_branches_that_come_with_massgraph() -> None:
-    assert default_branches() == DEFAULTS
+    assert branch_names() == default_branches() == DEFAULTS
     assert branch_titles() == {
         "axis": "axis",
         "family": "molecules",
-        "relational": "relations of ions",
         "molecular": "relations",
         "peak": "peaks",
+        "relational": "relations of ions",
     }
-    assert branch_names() == tuple(branch_titles()) == KNOWN
-    assert [name for name in DEFAULTS if branch(name).reads_relations] == ["family", "molecular"]
-    assert [name for name in DEFAULTS if branch(name).fit is None] == ["molecular", "peak"]
+    assert [name for name in DEFAULTS if branch(name).reads_relations] == RELATED
+    assert [name for name in DEFAULTS if branch(name).fit is None] == [
+        "molecular",
+        "peak",
+        "relational",
+    ]
 
 
 def test_a_new_branch_is_known_and_no_default(mine: Branch) -> None:
-    assert branch_names() == (*KNOWN, "mine")
+    assert branch_names() == (*DEFAULTS, "mine")
     assert default_branches() == DEFAULTS
     assert branch("mine") is mine
     assert branch_titles()["mine"] == "presence"
@@ -140,7 +144,7 @@ def test_a_new_branch_is_known_and_no_default(mine: Branch) -> None:
 
 def test_forgetting_undoes_it(mine: Branch, tissue: Any) -> None:
     forget_branch("mine")
-    assert branch_names() == KNOWN
+    assert branch_names() == DEFAULTS
     with pytest.raises(mg.InputError, match="branch 'mine' is none of"):
         branch("mine")
     with pytest.raises(mg.InputError, match="must be one or more of"):
@@ -169,7 +173,7 @@ def test_no_new_branch_is_a_default() -> None:
     new = Branch("new", "new", MINE.make, 1.0, reads_relations=False, is_default=True)
     with pytest.raises(mg.InputError, match="branch 'new' cannot be a default: name it in branch"):
         register_branch(new)
-    assert branch_names() == KNOWN
+    assert branch_names() == DEFAULTS
 
 
 # -------------------------------------------------------------------- models

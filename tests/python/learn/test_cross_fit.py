@@ -66,14 +66,14 @@ def fitted(tissue: Any) -> mg.RGCNClassifier:
 def test_the_branches_and_what_they_contribute(fitted: mg.RGCNClassifier, tissue: Any) -> None:
     table = fitted.contributions_
     assert table is not None
-    assert table["branch"].tolist() == ["axis", "family", "molecular", "peak", "all"]
-    assert table["share"].iloc[:4].sum() == pytest.approx(1, abs=1e-6)
-    assert (table["weight"].iloc[:4] > 0).all()
-    assert table["balanced_accuracy_without"].iloc[:4].between(0, 1).all()
+    assert table["branch"].tolist() == [*default_branches(), "all"]
+    assert table["share"].iloc[:-1].sum() == pytest.approx(1, abs=1e-6)
+    assert (table["weight"].iloc[:-1] > 0).all()
+    assert table["balanced_accuracy_without"].iloc[:-1].between(0, 1).all()
     spectra, labels = tissue
     assert np.mean(fitted.predict(spectra) == labels) > 0.8
     summary = fitted.summary()
-    assert summary["branch_shares"] == pytest.approx(table["share"].iloc[:4].tolist(), abs=1e-3)
+    assert summary["branch_shares"] == pytest.approx(table["share"].iloc[:-1].tolist(), abs=1e-3)
     assert summary["axis_ions"] == len(fitted.encoder_.axis)
     assert summary["mass_width_mda"] > 0
 
@@ -121,7 +121,7 @@ def test_logits_are_the_sum_of_the_branches(fitted: mg.RGCNClassifier, tissue: A
     spectra, _ = tissue
     parts = fitted.branch_logits(spectra)
     np.testing.assert_allclose(parts.sum(axis=1), fitted.logits(spectra), atol=1e-9)
-    for index, name in enumerate(("axis", "family", "molecular", "peak")):
+    for index, name in enumerate(default_branches()):
         np.testing.assert_allclose(fitted.only(name).logits(spectra), parts[:, index], atol=1e-9)
     two = fitted.only("axis", "peak")
     np.testing.assert_allclose(two.logits(spectra), parts[:, [0, 3]].sum(axis=1), atol=1e-9)
@@ -276,7 +276,7 @@ def test_efforts_choose_branches(tissue: Any) -> None:
         model = mg.RGCNClassifier(**{**few, "effort": effort}).fit(spectra, labels)
         assert model.settings_.branches == wanted
         left_out = {one.branch: one.reason for one in model.fitted_.origin.left_out}
-        named = {"molecular", "peak"} if effort == "default" else set()
+        named = {"molecular", "peak", "relational"} if effort == "default" else set()
         assert set(left_out) == named
         assert all("fewer than 100 labelled pixels" in reason for reason in left_out.values())
     with pytest.raises(mg.InputError, match="effort 'quick' is none of"):
@@ -299,7 +299,7 @@ def test_a_net_is_kept_where_it_pays(
         model = mg.RGCNClassifier(**options).fit(spectra, labels)
         assert model.settings_.branches == wanted
         left_out = model.fitted_.origin.left_out
-        assert [one.epochs for one in left_out] == ([] if better else [6, 6])
+        assert [one.epochs for one in left_out] == ([] if better else [6, 6, 6])
     assert model.summary()["left_out"][0]["reason"] == "told held-out pixels no better"
     mg.write_report(model.segment(spectra, labels, explain=False), tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -442,7 +442,7 @@ def test_nets_may_be_trained_towards_anything_else(tissue: Any) -> None:
         ({"branches": ()}, "must be one or more of"),
         ({"branches": ("peak", "peak")}, "each once"),
         ({"folds": 0}, "folds 0 is below 1"),
-        ({"folds": 1}, "leaves nothing to weigh 4 branches by"),
+        ({"folds": 1}, "leaves nothing to weigh 5 branches by"),
         ({"preset": "published", "folds": 3}, "the published preset is"),
         ({"preset": "published", "branches": ("axis",)}, "the published preset is"),
     ],
@@ -465,7 +465,7 @@ def test_branches_that_are_not_in_the_model(fitted: mg.RGCNClassifier, tissue: A
 
 def test_embeddings_are_of_all_parts(fitted: mg.RGCNClassifier, tissue: Any) -> None:
     found = fitted.embed(tissue[0][:4])
-    assert found.shape == (4, 2 * 3 + 2 * 2 * 16)
+    assert found.shape == (4, 2 * 3 + 3 * 2 * 16)
     assert isinstance(fitted.model_, BranchModel)
     with pytest.raises(mg.InputError, match="cannot be split"):
         quick().fit(*tissue, groups=tissue[1])
