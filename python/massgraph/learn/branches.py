@@ -182,8 +182,6 @@ _BRANCHES: dict[str, Branch] = {
             fit=fit_discriminants,
             is_default=True,
         ),
-        Branch("molecular", "relations", _molecular, 0.2, reads_relations=True, is_default=True),
-        Branch("peak", "peaks", _peak, 0.05, reads_relations=False, is_default=True),
         Branch(
             "relational",
             "relations of ions",
@@ -192,6 +190,8 @@ _BRANCHES: dict[str, Branch] = {
             reads_relations=True,
             is_default=True,
         ),
+        Branch("molecular", "relations", _molecular, 0.2, reads_relations=True, is_default=True),
+        Branch("peak", "peaks", _peak, 0.05, reads_relations=False, is_default=True),
     )
 }
 
@@ -247,7 +247,7 @@ def default_branches() -> tuple[str, ...]:
     --------
     >>> from massgraph.learn.branches import default_branches
     >>> default_branches()
-    ('axis', 'family', 'molecular', 'peak', 'relational')
+    ('axis', 'family', 'relational', 'molecular', 'peak')
     """
     return tuple(one.name for one in _BRANCHES.values() if one.is_default)
 

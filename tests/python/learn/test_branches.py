@@ -28,9 +28,9 @@ from massgraph.learn.targets import Targets
 from massgraph.learn.versions import Versions
 from massgraph.nn.nets import PeakNet
 
-DEFAULTS = ("axis", "family", "molecular", "peak", "relational")
-RELATED = ["family", "molecular", "relational"]
-NETS = ["molecular", "peak", "relational"]
+DEFAULTS = ("axis", "family", "relational", "molecular", "peak")
+RELATED = ["family", "relational", "molecular"]
+NETS = ["relational", "molecular", "peak"]
 
 
 class Presence(torch.nn.Module):
@@ -123,16 +123,12 @@ def test_the_branches_that_come_with_massgraph() -> None:
     assert branch_titles() == {
         "axis": "axis",
         "family": "molecules",
+        "relational": "relations of ions",
         "molecular": "relations",
         "peak": "peaks",
-        "relational": "relations of ions",
     }
     assert [name for name in DEFAULTS if branch(name).reads_relations] == RELATED
-    assert [name for name in DEFAULTS if branch(name).fit is None] == [
-        "molecular",
-        "peak",
-        "relational",
-    ]
+    assert [name for name in DEFAULTS if branch(name).fit is None] == NETS
 
 
 def test_a_new_branch_is_known_and_no_default(mine: Branch) -> None:

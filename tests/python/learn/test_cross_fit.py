@@ -124,7 +124,7 @@ def test_logits_are_the_sum_of_the_branches(fitted: mg.RGCNClassifier, tissue: A
     for index, name in enumerate(default_branches()):
         np.testing.assert_allclose(fitted.only(name).logits(spectra), parts[:, index], atol=1e-9)
     two = fitted.only("axis", "peak")
-    np.testing.assert_allclose(two.logits(spectra), parts[:, [0, 3]].sum(axis=1), atol=1e-9)
+    np.testing.assert_allclose(two.logits(spectra), parts[:, [0, 4]].sum(axis=1), atol=1e-9)
     explanation = two.explain(spectra)
     np.testing.assert_allclose(explanation.logits(), two.logits(spectra), atol=1e-8)
 
@@ -480,7 +480,9 @@ def test_the_report_says_what_each_branch_contributed(
     table = fitted.contributions_
     assert table is not None
     axis, family, net = (100 * round(float(share), 4) for share in table["share"].iloc[:3])
-    assert f"axis {axis:.0f} %, molecules {family:.0f} %, relations {net:.0f} %, peaks" in text
+    assert (
+        f"axis {axis:.0f} %, molecules {family:.0f} %, relations of ions {net:.0f} %, rel" in text
+    )
     assert "The mass axis was found in the data" in text
     alone = fitted.only("peak", "axis")
     assert alone.settings_.branches == ("axis", "peak")
