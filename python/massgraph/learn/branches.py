@@ -190,7 +190,14 @@ _BRANCHES: dict[str, Branch] = {
             reads_relations=True,
             is_default=True,
         ),
-        Branch("molecular", "relations", _molecular, 0.2, reads_relations=True, is_default=True),
+        Branch(
+            "molecular",
+            "relations of molecules",
+            _molecular,
+            0.2,
+            reads_relations=True,
+            is_default=True,
+        ),
         Branch("peak", "peaks", _peak, 0.05, reads_relations=False, is_default=True),
     )
 }

@@ -124,7 +124,7 @@ def test_the_branches_that_come_with_massgraph() -> None:
         "axis": "axis",
         "family": "molecules",
         "relational": "relations of ions",
-        "molecular": "relations",
+        "molecular": "relations of molecules",
         "peak": "peaks",
     }
     assert [name for name in DEFAULTS if branch(name).reads_relations] == RELATED

@@ -303,7 +303,7 @@ def test_a_net_is_kept_where_it_pays(
     assert model.summary()["left_out"][0]["reason"] == "told held-out pixels no better"
     mg.write_report(model.segment(spectra, labels, explain=False), tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    wanted = "The relations branch was left out (told held-out pixels no better)"
+    wanted = "The relations of molecules branch was left out (told held-out pixels no better)"
     assert wanted in text
     model.save(tmp_path / "model")
     assert mg.load(tmp_path / "model").fitted_.origin.left_out == left_out
