@@ -10,8 +10,8 @@ test_that("a fit with checkpoints is the fit without, and one that ended is ther
     folder <- file.path(new_folder(), "checkpoints")
     plain <- fitWith()
     expect_warning(first <- fitWith(checkpoint = folder, resume = TRUE), "holds no checkpoint yet")
-    # Two networks, each for three folds.
-    expect_setequal(list.files(folder), sprintf("net-%d.safetensors", 1:6))
+    # Three networks, each for three folds.
+    expect_setequal(list.files(folder), sprintf("net-%d.safetensors", 1:9))
     written <- file.mtime(file.path(folder, "net-1.safetensors"))
     again <- fitWith(checkpoint = folder, resume = TRUE)
     expect_identical(file.mtime(file.path(folder, "net-1.safetensors")), written)
