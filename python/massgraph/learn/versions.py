@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from massgraph.data.ranks import rank_in_pixels
 from massgraph.data.spectra import Spectra
-from massgraph.encode.amounts import molecule_groups
 from massgraph.encode.axis import CalibratedSpectra
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.ions import IonNodes, ion_nodes
@@ -207,4 +206,4 @@ def _of_ions(encoder: PeakEncoder) -> tuple[NDArray[np.float64], NDArray[np.int6
     axis = encoder.axis
     if axis is None:
         return np.empty(0), np.empty(0, dtype=np.int64)
-    return np.exp(axis.level) / encoder.unit, molecule_groups(axis, encoder.settings.relations)
+    return np.exp(axis.level) / encoder.unit, encoder.molecules.of_ion

@@ -153,7 +153,7 @@ def is_better(
     >>> is_better(fewer, more, Targets.of_codes(codes), np.ones(1), np.ones(2))
     True
     """
-    importance = _balanced(targets)
+    importance = _balanced(targets.code, targets.weight)
     before = _losses(fewer, targets, usual)
     gain = before - _losses(more, targets, usual_of_more)
     mean = np.average(gain, weights=importance)
@@ -184,7 +184,9 @@ def held_out_loss(logits: Floats, targets: Targets, usual: Floats) -> float:
     >>> round(held_out_loss(logits[:, None], Targets.of_codes(codes), np.ones(1)), 2)
     0.45
     """
-    return float(np.average(_losses(logits, targets, usual), weights=_balanced(targets)))
+    return float(
+        np.average(_losses(logits, targets, usual), weights=_balanced(targets.code, targets.weight))
+    )
 
 
 def _losses(logits: Floats, targets: Targets, usual: Floats) -> Floats:
@@ -196,10 +198,9 @@ def _losses(logits: Floats, targets: Targets, usual: Floats) -> Floats:
     return np.asarray(-log_softmax(total, axis=1)[np.arange(y.size), y])
 
 
-def _balanced(targets: Targets) -> Floats:
-    """How much each entry of the targets counts where all classes count the same."""
-    of_class = np.bincount(targets.code, weights=targets.weight)
-    return np.asarray(targets.weight / of_class[targets.code])
+def _balanced(y: NDArray[np.int64], importance: Floats) -> Floats:
+    """How much each pixel counts where all classes count the same."""
+    return np.asarray(importance / np.bincount(y, weights=importance)[y])
 
 
 def _of_version(
@@ -230,7 +231,7 @@ def _fit_sum(
     n_classes, n = total.shape[1], float(importance.sum())
     share = np.full(total.shape, OTHER_CLASS / (n + 1) / max(n_classes - 1, 1))
     share[np.arange(y.size), y] = 1 - OTHER_CLASS / (n + 1)
-    weight = importance / np.bincount(y, weights=importance)[y]
+    weight = _balanced(y, importance)
     share *= (weight * n / weight.sum())[:, None]
 
     def unlikely(log_sum: float) -> float:
@@ -249,7 +250,7 @@ def _fit_weights(
     """Positive weights of ``(n_pixels, n_branches, n_classes)`` logits; classes weigh the same.
 
     The loss is that of the sum, and `penalty` times the squared distance of the weights (of logits
-    with a deviation of 1) from the nearest multiple of the `usual` ones.
+    importance = _balanced(y, importance)
     """
     importance = importance / np.bincount(y, weights=importance)[y]
     importance /= importance.sum()
