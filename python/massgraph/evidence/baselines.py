@@ -58,6 +58,9 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         made as `RGCNClassifier` makes them.
     random_state
         Seed of the copies, and of the folds of a grid.
+    per_run
+        Whether each ion is brought to mean 0 and standard deviation 1 over the pixels of a run, in
+        training and in whatever is predicted at once: no labels are needed for it.
     grid
         Settings of the estimator to choose from, by their names: lists, as for scikit-learn's
         `ParameterGrid`. Those of the highest balanced accuracy are taken, on pixels of other groups
@@ -90,6 +93,7 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         window_da: float = 0.003,
         recalibrate: bool = True,
         augment: int = 0,
+        per_run: bool = False,
         random_state: int = 0,
         grid: dict[str, list[Any]] | None = None,
     ) -> None:
@@ -97,6 +101,7 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.window_da = window_da
         self.recalibrate = recalibrate
         self.augment = augment
+        self.per_run = per_run
         self.random_state = random_state
         self.grid = grid
 
@@ -180,7 +185,8 @@ class AlignedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             shape=(spectra.n_pixels, len(self.axis_)),
         ).toarray()
         total = matrix.sum(axis=1, keepdims=True)
-        return np.asarray(matrix / np.maximum(total, 1e-12) * matrix.shape[1])
+        shares = np.asarray(matrix / np.maximum(total, 1e-12) * matrix.shape[1])
+        return _standardized(shares, spectra.run) if self.per_run else shares
 
     def predict_proba(self, X: Spectra) -> NDArray[np.float64]:
         """Class probabilities, shape ``(n_pixels, n_classes)``."""
@@ -311,6 +317,16 @@ def _calibrated(spectra: Spectra, axis: MassAxis) -> Spectra:
     return known[1]
 
 
+def _standardized(matrix: NDArray[np.float64], run: NDArray[Any]) -> NDArray[np.float64]:
+    """Columns with mean 0 and standard deviation 1 in each run, and 0 where all are the same."""
+    found = np.empty_like(matrix)
+    for name in np.unique(run):
+        rows = run == name
+        off = matrix[rows] - matrix[rows].mean(axis=0)
+        found[rows] = off / np.maximum(off.std(axis=0), 1e-12)
+    return found
+
+
 def labels_of(y: ArrayLike, n_pixels: int) -> NDArray[np.object_]:
     """Labels as objects, missing ones as they are."""
     labels = np.asarray(y, dtype=object)
@@ -438,6 +454,7 @@ def make_baseline(
     window_da: float = 0.003,
     recalibrate: bool = True,
     augment: int = 0,
+    per_run: bool = False,
     tuned: bool = False,
     random_state: int = 0,
 ) -> Any:
@@ -453,7 +470,7 @@ def make_baseline(
         ``"peak_set"``: the peak branch of the default model alone, which has no edges.
         ``"published"``: the network of La Rocca et al. (2025), trained as published;
         ``"published_tuned"``: trained by more and larger steps, which few pixels need.
-    window_da, recalibrate, augment
+    window_da, recalibrate, augment, per_run
         As for `AlignedClassifier`. The CNN takes `augment` only, and the networks none of them:
         they keep what they were published or built with.
     tuned
@@ -488,6 +505,7 @@ def make_baseline(
             window_da=window_da,
             recalibrate=recalibrate,
             augment=augment,
+            per_run=per_run,
             random_state=random_state,
             grid=GRIDS[name] if tuned else None,
         )

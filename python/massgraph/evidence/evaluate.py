@@ -56,7 +56,7 @@ __all__ = [
 
 DEFAULT = "massgraph"
 EFFORTS = {DEFAULT: None, "massgraph fast": "fast", "massgraph thorough": "thorough"}
-TUNED = " tuned"
+TUNED, PER_RUN = " tuned", " per run"
 # All that need no further package: XGBoost, an extra, is added by name.
 MODELS = (
     "massgraph",
@@ -187,11 +187,11 @@ def evaluate(
     models
         Names, ``"massgraph"``, ``"massgraph fast"``, ``"massgraph thorough"`` and those of
         `massgraph.baselines.BASELINES`, with `` tuned`` behind them for those that have a grid in
-        `massgraph.baselines.GRIDS`; or a dictionary from
-        names to functions that make an unfitted estimator from a seed, with ``fit(spectra, y,
-        groups)`` and ``predict_proba(spectra)``. The default model looks at each pixel by itself,
-        as the baselines do. Each of its branches is scored alone too, and so are those together
-        that know no relations.
+        `massgraph.baselines.GRIDS`, and `` per run`` last for those that are to read ions
+        standardised in each run; or a dictionary from names to functions that make an unfitted
+        estimator from a seed, with ``fit(spectra, y, groups)`` and ``predict_proba(spectra)``. The
+        default model looks at each pixel by itself, as the baselines do. Each of its branches is
+        scored alone too, and so are those together that know no relations.
     faults
         Faults of the test pixels.
     augment
@@ -364,8 +364,9 @@ def _makers(name: str, augment: int, window_da: float) -> dict[str, Callable[[in
     # One copy only: the convolution takes longest as it is.
     if name == "cnn_1d":
         return {name: baseline(), f"{name} +aug": baseline(augment=1)}
-    options: dict[str, Any] = {"of": name.removesuffix(TUNED), "window_da": window_da}
-    options["tuned"] = name.endswith(TUNED)
+    plain = name.removesuffix(PER_RUN)
+    options: dict[str, Any] = {"of": plain.removesuffix(TUNED), "window_da": window_da}
+    options |= {"tuned": plain.endswith(TUNED), "per_run": plain != name}
     both = {name: baseline(**options), f"{name} +aug": baseline(**options, augment=augment)}
     # The strongest rival comes in all its forms: uncalibrated, to show what calibration alone is
     # worth, and with a window twice as wide, which serves it better where m/z scatter.

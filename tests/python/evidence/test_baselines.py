@@ -136,6 +136,22 @@ def test_xgboost_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
         make_baseline("xgboost")
 
 
+# -------------------------------------------------------------------- runs that differ
+
+
+def test_standardised_in_each_run_gains_of_runs_change_nothing(tissue: Any) -> None:
+    spectra, labels = tissue
+    plain = make_baseline("shrinkage_lda").fit(spectra, labels)
+    model = make_baseline("shrinkage_lda", per_run=True).fit(spectra, labels)
+    other = degrade.batch_effect(spectra, 2.0, np.random.default_rng(0))
+    of_plain, of_model = (np.mean(one.predict(other) == labels) for one in (plain, model))
+    assert of_model > 0.9 > of_plain
+    # Of each run the mean is 0: what all its pixels have more of is not seen.
+    for name in np.unique(spectra.run):
+        of_run = model._matrix(spectra)[spectra.run == name]
+        np.testing.assert_allclose(of_run.mean(axis=0), 0, atol=1e-9)
+
+
 # -------------------------------------------------------------------- tuned
 
 
