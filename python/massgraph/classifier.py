@@ -128,8 +128,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     contributions_
         What each branch adds, one row per branch and one for ``"all"``: `branch`; its `weight` in
         the sum, for pixels that lack no peaks; its `share` of the variance of the sum;
-        `balanced_accuracy_alone` and `balanced_accuracy_without` it, both on held-out pixels. None
-        for a single net.
+        `balanced_accuracy_alone` and `balanced_accuracy_without` it, both of held-out pixels that
+        chose nothing: neither weights, nor which networks are kept, nor gains of runs. None for a
+        single net.
     history_
         Learning curve: see `massgraph.learn.training`; of several nets the mean, in which no epoch
         is the best, as each net keeps its own. None without nets.

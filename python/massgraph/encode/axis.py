@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from massgraph.data.spectra import Spectra
 from massgraph.encode.calibration import Calibration, RunErrors, calibrate, run_errors
-from massgraph.encode.gains import RunGains
+from massgraph.encode.gains import FoldGains, RunGains
 
 __all__ = ["MOST_IONS", "NEAR", "Assignment", "CalibratedSpectra", "MassAxis", "corrected"]
 
@@ -66,12 +66,13 @@ class CalibratedSpectra:
 
     spectra: Spectra
     width: Floats
-    gains: RunGains | None = None
+    gains: RunGains | FoldGains | None = None
 
     def __getitem__(
         self, pixels: slice | NDArray[np.int64] | NDArray[np.bool_]
     ) -> CalibratedSpectra:
-        return CalibratedSpectra(self.spectra[pixels], self.width[pixels], self.gains)
+        gains = None if self.gains is None else self.gains[pixels]
+        return CalibratedSpectra(self.spectra[pixels], self.width[pixels], gains)
 
 
 @dataclass(frozen=True, eq=False)

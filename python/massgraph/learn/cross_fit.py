@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,24 +23,24 @@ from massgraph._util.threads import n_threads
 from massgraph.data.splits import split_by_group
 from massgraph.learn.branches import PartShape, branch, nets_among
 from massgraph.learn.checkpoints import Checkpoint, Checkpoints
-from massgraph.learn.inference import model_output
+from massgraph.learn.contributions import contributions
+from massgraph.learn.few_ions import choose_few_ions
+from massgraph.learn.held_out import FittedPart, Parts, gathered, held_out_logits
 from massgraph.learn.objectives import CrossEntropy, Objective, PublishedCrossEntropy, Samples
 from massgraph.learn.parts import new_part
 from massgraph.learn.settings import Settings
 from massgraph.learn.targets import Targets
 from massgraph.learn.training import train
 from massgraph.learn.versions import Versions
-from massgraph.learn.weights import held_out_loss, is_better, weigh
+from massgraph.learn.weights import is_better, weigh
 from massgraph.nn.branch_model import BranchModel
-from massgraph.nn.completeness import LEVELS, Completeness
+from massgraph.nn.completeness import Completeness
 from massgraph.nn.discriminants import Discriminants
 
 __all__ = ["CrossFit", "LeftOut", "cross_fit", "fit_single"]
 
 Floats = NDArray[np.float64]
 STOPPING_SHARE = 0.2  # of the pixels that a net learns from, held out to stop its training
-FEW_IONS = 0.75  # of the usual number: with more of them a pixel may count as complete
-FEW_IONS_PIXELS = 100  # labelled pixels of each class from which on they tell whether it does
 _CPU = torch.device("cpu")
 MakeObjective = Callable[[Samples, Samples], Objective]
 
@@ -53,15 +53,6 @@ class _Task:
     fold: int
     seed: np.random.SeedSequence
     checkpoint: Checkpoint | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class _Fitted:
-    """A fitted part, its learning curve if it is a net, and its logits of the pixels held out."""
-
-    part: Any
-    history: pd.DataFrame | None
-    held_out: Floats
 
 
 class LeftOut(NamedTuple):
@@ -182,133 +173,106 @@ def cross_fit(
     # Each fit runs on one thread, so that several of them share the cores; a GPU is one.
     chosen = executor or Threads(n_threads() if device.type == "cpu" else 1)
 
-    def run(some: list[_Task]) -> list[_Fitted]:
+    def run(some: list[_Task]) -> list[FittedPart]:
         return list(chosen.map(work, some, name=_name))
 
     # Of these one net is tried before the others are trained.
     to_try = nets_among(settings.branches) if settings.effort == "default" else ()
     sure = [task for task in tasks if task.branch not in to_try]
-    found: dict[str, list[_Fitted]] = {}
-    for task, fitted in zip(sure, run(sure), strict=True):
-        found.setdefault(task.branch, []).append(fitted)
-    found, completeness = _with_few_ions(found, versions, targets, fold)
+    fitted: Parts = {}
+    for task, one in zip(sure, run(sure), strict=True):
+        fitted.setdefault(task.branch, []).append(one)
+    few = choose_few_ions(fitted, versions, targets, fold)
+    kept, left_out = _try(to_try, tasks, run, few.chosen, targets, fold)
+
+    def ordered(parts: Parts) -> Parts:
+        every = {**parts, **kept}
+        return {name: every[name] for name in settings.branches if name in every}
+
+    found, n_classes = ordered(few.chosen), targets.n_classes
+    held_out = gathered(found, fold, n_classes)
+    usual = np.array([branch(name).usual_weight for name in found])
+    # What is in closed form knows what lost peaks do; a net knows the copies that it was shown.
+    weights, offsets = weigh(held_out, targets, usual, np.isin([*found], nets_among([*found])))
+    table = contributions(
+        tuple(found),
+        weights[0],
+        usual,
+        [gathered(ordered(one), fold, n_classes)[0] for one in few.by_fold],
+        targets,
+        fold,
+        # The pixels of the first fold chose which nets are kept.
+        np.arange(n_folds) >= bool(to_try),
+    )
+    completeness = _completeness(found, versions)
+    whole = _of_all_pixels(found, versions, targets, seeds, settings, completeness)
+    by_fold = [{name: [parts[k].part] for name, parts in found.items()} for k in range(n_folds)]
+    model, *of_folds = (
+        _weighted(each, weights, offsets, completeness, device) for each in (whole, *by_fold)
+    )
+    every = [one.history for parts in found.values() for one in parts if one.history is not None]
+    return CrossFit(model, _mean_history(every), table, tuple(of_folds), left_out)
+
+
+def _try(
+    names: tuple[str, ...],
+    tasks: list[_Task],
+    run: Callable[[list[_Task]], list[FittedPart]],
+    found: Parts,
+    targets: Targets,
+    fold: NDArray[np.int64],
+) -> tuple[Parts, tuple[LeftOut, ...]]:
+    """Fit one net of each branch, and the others where it tells the pixels of its fold better."""
+    kept: Parts = {}
     left_out: list[LeftOut] = []
-    for name in to_try:
+    for name in names:
         first, *others = [task for task in tasks if task.branch == name]
         tried = run([first])
-        if _gains({**found, name: tried}, name, targets, fold):
-            found[name] = tried + run(others)
+        if _gains({**found, **kept, name: tried}, name, targets, fold):
+            kept[name] = tried + run(others)
         else:
             epochs = len(tried[0].history) if tried[0].history is not None else 0
             left_out.append(LeftOut(name, "told held-out pixels no better", len(others) * epochs))
-    names = tuple(name for name in settings.branches if name in found)
-    # What is never held out, fold -1, stays NaN, and `weigh` leaves it out.
-    shape_ = len(versions.weighing), len(names), len(fold), targets.n_classes
-    held_out = np.full(shape_, np.nan)
-    parts: dict[str, list[Any]] = {}
-    for number, name in enumerate(names):
-        for k, fitted in enumerate(found[name]):
-            held_out[:, number, fold == k] = fitted.held_out
-        parts[name] = [fitted.part for fitted in found[name]]
+    return kept, tuple(left_out)
+
+
+def _of_all_pixels(
+    found: Parts,
+    versions: Versions,
+    targets: Targets,
+    seeds: list[np.random.SeedSequence],
+    settings: Settings,
+    completeness: Completeness,
+) -> dict[str, list[Any]]:
+    """The parts of the model: nets of all folds, and one of all pixels of what is closed form."""
+    n_folds = len(next(iter(found.values())))
+    whole: dict[str, list[Any]] = {}
+    for name, parts in found.items():
+        whole[name] = [one.part for one in parts]
         closed_form = branch(name).fit
-        if closed_form is not None:  # one of all pixels in place of one per fold
+        if closed_form is not None:
             rng = np.random.default_rng(seeds[settings.branches.index(name) * n_folds])
-            of_all = deepcopy(parts[name][0])
-            closed_form(of_all, versions, targets, np.arange(len(fold)), rng)
+            of_all = deepcopy(parts[0].part)
+            closed_form(of_all, versions, targets, np.arange(versions.n_pixels), rng)
             if isinstance(of_all, Discriminants):
                 of_all.completeness.load_state_dict(completeness.state_dict())
-            parts[name] = [of_all]
-    usual = np.array([branch(name).usual_weight for name in names])
-    # What is in closed form knows what lost peaks do; a net knows the copies that it was shown.
-    nets = np.isin(names, nets_among(names))
-    weights, offsets, table = weigh(held_out, targets, names, usual, nets)
-    by_fold = [{name: [found[name][k].part] for name in names} for k in range(n_folds)]
-    model, *of_folds = (
-        _weighted(each, weights, offsets, completeness, device) for each in (parts, *by_fold)
-    )
-    every = [one.history for name in names for one in found[name] if one.history is not None]
-    return CrossFit(model, _mean_history(every), table, tuple(of_folds), tuple(left_out))
+            whole[name] = [of_all]
+    return whole
 
 
-def _with_few_ions(
-    found: dict[str, list[_Fitted]], versions: Versions, targets: Targets, fold: NDArray[np.int64]
-) -> tuple[dict[str, list[_Fitted]], Completeness]:
-    """Count pixels of few ions as complete where held-out ones are told better so.
-
-    Some cells have fewer ions than others, and have not lost their weakest peaks. Pixels as
-    measured have to gain, beyond chance, and more than is lost where the weakest peaks are.
-    """
-    completeness = versions.completeness
-    names = [name for name in found if isinstance(found[name][0].part, Discriminants)]
-    enough = np.bincount(targets.codes, minlength=targets.n_classes).min() >= FEW_IONS_PIXELS
-    if not names or not enough:
-        return found, completeness
-    usual = np.array([branch(name).usual_weight for name in names])
-    of_known = targets.subset(np.flatnonzero(fold >= 0))
-
-    def held_out(fitted: dict[str, list[_Fitted]]) -> Floats:
-        """Of pixels that were held out, ``(n_versions, n_pixels, n_branches, n_classes)``."""
-        n_versions = len(fitted[names[0]][0].held_out)
-        logits = np.zeros((n_versions, len(fold), len(names), targets.n_classes))
-        for number, name in enumerate(names):
-            for k, one in enumerate(fitted[name]):
-                logits[:, fold == k, number] = one.held_out
-        return logits[:, fold >= 0]
-
-    def few(starts: NDArray[np.int64]) -> dict[str, list[_Fitted]]:
-        pixels = [np.flatnonzero(fold == k) for k in range(len(found[names[0]]))]
-        return {
-            name: [
-                _of_few_ions(one, versions, starts, outside)
-                for one, outside in zip(found[name], pixels, strict=True)
-            ]
-            for name in names
-        }
-
-    before = held_out(found)
-    # Told by the pixels as measured first: copies are asked only where that is better.
-    measured = held_out(few(versions.weighing[:1]))[0]
-    if not is_better(before[0], measured, of_known, usual, usual):
-        return found, completeness
-    of_few = few(versions.weighing)
-    after = held_out(of_few)
-    # The copies without their weakest peaks come last.
-    judged = [0, *range(-len(LEVELS), 0)]
-    losses = [[held_out_loss(one[v], of_known, usual) for v in judged] for one in (before, after)]
-    if sum(losses[1]) >= sum(losses[0]):
-        return found, completeness
-    return {**found, **of_few}, of_few[names[0]][0].part.completeness
+def _completeness(found: Parts, versions: Versions) -> Completeness:
+    """How the discriminants count: as the versions say, or as few ions have it."""
+    for parts in found.values():
+        if isinstance(parts[0].part, Discriminants):
+            return parts[0].part.completeness
+    return versions.completeness
 
 
-def _of_few_ions(
-    fitted: _Fitted, versions: Versions, starts: NDArray[np.int64], outside: NDArray[np.int64]
-) -> _Fitted:
-    """The same part, by which fewer ions are usual, and what it says of some versions."""
-    part = deepcopy(fitted.part)
-    part.completeness.total.mul_(FEW_IONS)
-    return replace(fitted, part=part, held_out=_held_out(part, versions, starts, outside, _CPU))
-
-
-def _held_out(
-    part: Any,
-    versions: Versions,
-    starts: NDArray[np.int64],
-    outside: NDArray[np.int64],
-    device: torch.device,
-) -> Floats:
-    """Logits of pixels in the versions whose graphs start there."""
-    rows = (starts[:, None] + outside).ravel()
-    found = model_output(part, versions.graphs, rows, device, part.forward)
-    return found.reshape(starts.size, outside.size, -1)
-
-
-def _gains(
-    found: dict[str, list[_Fitted]], name: str, targets: Targets, fold: NDArray[np.int64]
-) -> bool:
+def _gains(found: Parts, name: str, targets: Targets, fold: NDArray[np.int64]) -> bool:
     """Whether a branch tells the pixels of the first fold better than the others do without it."""
     pixels = np.flatnonzero(fold == 0)
     judged = targets.subset(pixels)
-    logits = np.stack([fitted[0].held_out[0] for fitted in found.values()], axis=1)
+    logits = np.stack([parts[0].held_out[0] for parts in found.values()], axis=1)
     usual = np.array([branch(one).usual_weight for one in found])
     rest = np.array([one != name for one in found])
     return is_better(logits[:, rest], logits, judged, usual[rest], usual)
@@ -363,7 +327,7 @@ def _fit_part(
     device: torch.device,
     objective: MakeObjective,
     task: _Task,
-) -> _Fitted:
+) -> FittedPart:
     """Fit one part, and predict the pixels that it was fitted without."""
     part = new_part(task.branch, shape, int(task.seed.generate_state(1)[0]))
     inside, outside = np.flatnonzero(fold != task.fold), np.flatnonzero(fold == task.fold)
@@ -383,7 +347,8 @@ def _fit_part(
         history = train(
             part.to(device), made, settings, device=device, rng=rng, checkpoint=task.checkpoint
         )
-    return _Fitted(part, history, _held_out(part, versions, versions.weighing, outside, where))
+    held_out = held_out_logits(part, versions, versions.weighing, outside, where)
+    return FittedPart(part, history, held_out)
 
 
 def _stopping(

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
-from massgraph.encode.gains import RunGains
+from massgraph.encode.gains import FoldGains, RunGains
 from massgraph.encode.ions import IonNodes, ion_nodes, relative_intensity, weighted_mean
 from massgraph.learn.targets import Targets
 
-__all__ = ["LearntGains", "UsualAmounts", "find_gains", "learn_gains"]
+__all__ = ["LearntGains", "UsualAmounts", "find_gains", "gains_as_new", "learn_gains"]
 
 Floats = NDArray[np.float64]
 Posterior = Callable[[CalibratedSpectra], Floats]
@@ -198,7 +198,9 @@ def find_gains(
     axis: MassAxis,
     calibrated: CalibratedSpectra,
     usual: UsualAmounts,
-    posterior: Posterior,
+    posterior: Posterior | None = None,
+    *,
+    least_pixels: int = LEAST_PIXELS,
 ) -> RunGains | None:
     """Find the gains of new runs, without labels; None where no run shows any.
 
@@ -216,7 +218,10 @@ def find_gains(
         What training pixels show.
     posterior
         Gives class probabilities of these pixels, ``(n_pixels, n_classes)``, NaN where nothing is
-        known. It is asked only where runs show gains.
+        known. It is asked only where runs show gains. By default the shares stay as they were first
+        found.
+    least_pixels
+        Of a run: fewer do not show its gains.
 
     Examples
     --------
@@ -244,14 +249,14 @@ def find_gains(
         np.bincount(codes[which], minlength=len(spectra.run_names))
         for which in (tissue, held > usual.most)
     )
-    runs = np.flatnonzero((there >= LEAST_PIXELS) & (more <= MOST_MIXED * there))
+    runs = np.flatnonzero((there >= least_pixels) & (more <= MOST_MIXED * there))
     of_runs = [tissue & (codes == code) for code in runs]
     means = [_means(amounts, pixels, len(axis)) for pixels in of_runs]
     known = [_as_usual(nodes, pixels, usual) for pixels in of_runs]
     shares = [_mixture(*one, usual) for one in zip(means, known, strict=True)]
     found: RunGains | None = None
-    for round_ in range(ROUNDS):
-        if round_ > 0:
+    for round_ in range(ROUNDS if posterior is not None else 1):
+        if posterior is not None and round_ > 0:
             seen = posterior(replace(calibrated, gains=found))
             seen = np.nan_to_num(seen, nan=1.0 / len(usual.mean))
             shares = [seen[pixels].mean(axis=0) for pixels in of_runs]
@@ -263,6 +268,52 @@ def find_gains(
         if found is None:
             return None
     return found
+
+
+def gains_as_new(
+    axis: MassAxis,
+    group: NDArray[np.int64],
+    calibrated: CalibratedSpectra,
+    targets: Targets,
+    fold: NDArray[np.int64],
+) -> FoldGains:
+    """Find the gains that labelled pixels of each fold would have as pixels of new runs.
+
+    What is usual is learnt from the pixels of the other folds, and no label of a run tells its
+    gains.
+
+    Parameters
+    ----------
+    axis, group, calibrated, targets
+        As for `learn_gains`.
+    fold
+        Fold of each pixel, -1 for those never held out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import massgraph as mg
+    >>> from massgraph.learn.run_gains import gains_as_new
+    >>> from massgraph.learn.targets import Labels
+    >>> spectra, labels = mg.simulate("tiny", n_runs=2)
+    >>> other = mg.degrade.batch_effect(spectra, 0.8, np.random.default_rng(0))
+    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    >>> _, rows, targets = Labels(labels).encode(spectra.n_pixels).targets(spectra.peak_counts > 0)
+    >>> axis, group = clf.encoder_.axis, clf.fitted_.usual.group
+    >>> fold = np.arange(len(rows)) % 2
+    >>> found = gains_as_new(axis, group, axis.calibrate(other[rows]), targets, fold)
+    >>> [gains.names for gains in found.by_fold]
+    [('run1', 'run2'), ('run1', 'run2')]
+    """
+    plain, by_fold = replace(calibrated, gains=None), []
+    for k in range(int(fold.max()) + 1):
+        others = np.flatnonzero(fold != k)
+        usual = learn_gains(axis, group, plain[others], targets.subset(others)).usual
+        found = None
+        if usual is not None:
+            found = find_gains(axis, plain, usual, least_pixels=LEAST_LABELLED)
+        by_fold.append(found)
+    return FoldGains(tuple(by_fold), fold)
 
 
 def _shown(

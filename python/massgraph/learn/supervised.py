@@ -20,6 +20,7 @@ from massgraph.data.splits import default_groups, fold_by_group, published_split
 from massgraph.encode.amounts import molecule_groups
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.encoder import PeakEncoder
+from massgraph.encode.gains import RunGains
 from massgraph.encode.ions import IonNodes, ion_nodes
 from massgraph.encode.learn_axis import OwnAxis, own_axis
 from massgraph.encode.tolerance import difference_tolerance
@@ -29,7 +30,7 @@ from massgraph.learn.cross_fit import LeftOut, cross_fit, fit_single
 from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.objectives import Samples
 from massgraph.learn.parts import new_model
-from massgraph.learn.run_gains import UsualAmounts, learn_gains
+from massgraph.learn.run_gains import UsualAmounts, gains_as_new, learn_gains
 from massgraph.learn.settings import Settings
 from massgraph.learn.surroundings import Surroundings, field_of_surroundings
 from massgraph.learn.targets import Targets
@@ -195,6 +196,15 @@ class _Reads(NamedTuple):
     molecules: bool
 
 
+class _Calibrated(NamedTuple):
+    """Labelled pixels less mass errors and gains, their ions, what is usual, and these gains."""
+
+    pixels: CalibratedSpectra
+    ions: IonNodes | None = None
+    usual: UsualAmounts | None = None
+    gains: RunGains | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class _Fit:
     """A fit whose axis and settings are known; fields as the parameters of `fit_classes`."""
@@ -229,7 +239,7 @@ class _Fit:
         rng = np.random.default_rng(self.seeds[0])
         fold = fold_by_group(targets.codes, self._chosen_groups, int(settings.folds), rng)
         # Calibrated once, for the features and the pixels as measured.
-        calibrated, ions, usual = self._calibrated()
+        calibrated, ions, usual, gains = self._calibrated()
         encoder = PeakEncoder.learn(calibrated, settings, self.axis, ions)
         versions = encode_versions(
             encoder,
@@ -241,6 +251,7 @@ class _Fit:
             calibrated=calibrated,
             ions=ions,
             summed=_summed(targets, rng),
+            as_new=self._as_new(calibrated, usual, fold),
         )
         n_nets = int(fold.max()) + 1
         found = cross_fit(
@@ -263,7 +274,7 @@ class _Fit:
                 encoder,
                 fold,
                 targets,
-                gains=calibrated.gains,
+                gains=gains,
                 device=self.device,
                 required=settings.spatial is True,
             )
@@ -286,7 +297,7 @@ class _Fit:
         settings, labelled = self.settings, self.labelled
         held_out = self._held_out()
         # Standardised by the pixels learnt from alone: those held out are to be new to the net.
-        calibrated, _, usual = self._calibrated()
+        calibrated, _, usual, _ = self._calibrated()
         encoder = PeakEncoder.learn(calibrated[~held_out], settings, self.axis)
         learnt_from = self.targets.subset(np.flatnonzero(~held_out))
         stopping = self.targets.subset(np.flatnonzero(held_out))
@@ -321,23 +332,35 @@ class _Fit:
         made = new_model(nets, self._shape, n_nets=1)
         return _Reads(made.reads_edges, made.reads_molecules)
 
-    def _calibrated(self) -> tuple[CalibratedSpectra, IonNodes | None, UsualAmounts | None]:
+    def _calibrated(self) -> _Calibrated:
         """The labelled pixels less errors and gains of their runs, and what tells those of others.
 
         Gains of a run refer to the classes of its labelled pixels: held-out ones are among them.
         """
         if self.own is None:
             zero = np.zeros(self.labelled.n_pixels)
-            return CalibratedSpectra(self.labelled, zero), None, None
+            return _Calibrated(CalibratedSpectra(self.labelled, zero))
         axis, calibrated, ions = self.own
         if not self.settings.run_gains:
-            return calibrated, ions, None
+            return _Calibrated(calibrated, ions)
         molecule = molecule_groups(axis, self.settings.relations)
         usual, gains = learn_gains(axis, molecule, calibrated, self.targets, ions)
         if gains is None:
-            return calibrated, ions, usual
+            return _Calibrated(calibrated, ions, usual)
         calibrated = replace(calibrated, gains=gains)
-        return calibrated, ion_nodes(axis, calibrated), usual
+        return _Calibrated(calibrated, ion_nodes(axis, calibrated), usual, gains)
+
+    def _as_new(
+        self, calibrated: CalibratedSpectra, usual: UsualAmounts | None, fold: NDArray[np.int64]
+    ) -> CalibratedSpectra | None:
+        """The pixels less the gains that they would have in new runs; None where there are none.
+
+        Labels tell the gains of their runs, and nothing may be judged by pixels that chose it.
+        """
+        if self.axis is None or usual is None or calibrated.gains is None:
+            return None
+        found = gains_as_new(self.axis, usual.group, calibrated, self.targets, fold)
+        return replace(calibrated, gains=found)
 
     def _held_out(self) -> NDArray[np.bool_]:
         fraction, codes = self.settings.validation_fraction, self.targets.codes

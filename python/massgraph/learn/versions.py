@@ -41,6 +41,9 @@ class Versions:
         Pixels whose ions are added up, ascending: all of them, or as many as discriminants need.
     seed
         Of what is drawn to learn how pixels look that lack peaks.
+    as_new
+        Whether the last version are the pixels as measured again, less gains that they would have
+        in new runs: it takes the place of the first where branches are judged.
 
     Examples
     --------
@@ -64,6 +67,7 @@ class Versions:
     molecule: NDArray[np.int64]
     summed: NDArray[np.int64]
     seed: np.random.SeedSequence
+    as_new: bool = False
 
     def of(self, pixels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Numbers of the graphs to train on of these pixels, version by version."""
@@ -103,7 +107,8 @@ class Versions:
     def weighing(self) -> NDArray[np.int64]:
         """First graph of the pixels as measured, and of each copy that weighs the branches."""
         first = self.n_training * self.n_pixels
-        return np.append(0, np.arange(first, len(self.graphs), self.n_pixels))
+        copies = np.arange(first, len(self.graphs), self.n_pixels)
+        return np.roll(copies, 1) if self.as_new else np.append(0, copies)
 
 
 def encode_versions(
@@ -118,6 +123,7 @@ def encode_versions(
     calibrated: CalibratedSpectra | None = None,
     ions: IonNodes | None = None,
     summed: NDArray[np.int64] | None = None,
+    as_new: CalibratedSpectra | None = None,
 ) -> Versions:
     """Encode pixels as measured, then degraded copies to train on, then copies to weigh by.
 
@@ -142,6 +148,8 @@ def encode_versions(
         Of these, where they are known.
     summed
         As of `Versions` (all).
+    as_new
+        The pixels less gains that they would have in new runs, where they are to be judged so.
 
     Examples
     --------
@@ -181,6 +189,8 @@ def encode_versions(
             encoder.encode_ions(nodes.kept(left), edges=edges, molecules=molecules)
             for left in _losses(nodes, rng)
         ]
+    if as_new is not None:
+        encoded.append(encoder.encode(as_new, edges=edges, molecules=molecules))
     summed = np.arange(spectra.n_pixels) if summed is None else summed
     return Versions(
         PeakGraphs.concatenate(encoded),
@@ -189,6 +199,7 @@ def encode_versions(
         *_of_ions(encoder),
         summed,
         seed.spawn(1)[0],
+        as_new is not None,
     )
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-from massgraph._util.scores import balanced_accuracy
 from massgraph.learn.targets import Targets
 from massgraph.nn.completeness import LEVELS
 
-__all__ = ["held_out_loss", "is_better", "weigh"]
+__all__ = ["fit_weights", "held_out_loss", "is_better", "weigh"]
 
 Floats = NDArray[np.float64]
 
@@ -30,13 +28,9 @@ _LEFT = (*LEVELS, *(1.0 for _ in LEVELS))  # of the ions that make the versions 
 
 
 def weigh(
-    held_out: Floats,
-    targets: Targets,
-    names: tuple[str, ...],
-    usual: Floats,
-    drifting: NDArray[np.bool_],
-) -> tuple[Floats, Floats, pd.DataFrame]:
-    """Find the weights of lowest held-out loss, and tabulate what each branch contributes.
+    held_out: Floats, targets: Targets, usual: Floats, drifting: NDArray[np.bool_]
+) -> tuple[Floats, Floats]:
+    """Find the weights of lowest held-out loss.
 
     Parameters
     ----------
@@ -45,8 +39,8 @@ def weigh(
         pixels that were never held out, shape ``(n_versions, n_branches, n_pixels, n_classes)``.
     targets
         Classes of the pixels.
-    names, usual
-        The branches, and their weights where pixels are too few to tell.
+    usual
+        The weights where pixels are too few to tell.
     drifting
         Which branches may speak for a class because peaks are lost.
 
@@ -58,8 +52,6 @@ def weigh(
         Of branches that drift, how far the mean logits of each version, all classes counting the
         same, are from those of the first, ``(n_versions, n_branches, n_classes)``; less so for few
         pixels.
-    contributions
-        See `RGCNClassifier.contributions_`.
 
     Examples
     --------
@@ -69,51 +61,26 @@ def weigh(
     >>> codes, rng = np.repeat([0, 1], 5000), np.random.default_rng(0)
     >>> right = 3 * np.eye(2)[codes] + rng.normal(size=(10000, 2))
     >>> held_out = np.stack([right, rng.normal(size=(10000, 2))])[None]
-    >>> names, usual = ("right", "noise"), np.array([1.0, 1.0])
-    >>> drifting = np.zeros(2, dtype=bool)
-    >>> weights, _, table = weigh(held_out, Targets.of_codes(codes), names, usual, drifting)
-    >>> bool(weights[0, 0] > 2 * weights[0, 1]), table["branch"].tolist()
-    (True, ['right', 'noise', 'all'])
+    >>> steady = np.zeros(2, dtype=bool)
+    >>> weights, _ = weigh(held_out, Targets.of_codes(codes), np.array([1.0, 1.0]), steady)
+    >>> bool(weights[0, 0] > 2 * weights[0, 1])
+    True
     """
     found = np.asarray(np.isfinite(held_out).all(axis=(0, 1, 3)))
     known = found[targets.pixel]
     truth, importance = targets.code[known], targets.weight[known]
     versions = np.swapaxes(held_out[:, :, targets.pixel[known]], 1, 2)
-    penalty = USUAL_PIXELS / importance.sum()
-    measured = _of_version(versions[0], truth, importance, usual, penalty)
+    measured = _of_version(versions[0], truth, importance, usual)
     # The more ions discriminants add up, the surer than is right they are; those that are lost at
     # random are integrated out.
     worse = [
-        _of_version(one, truth, importance, usual, penalty, measured.sum() ** left)
+        _of_version(one, truth, importance, usual, measured.sum() ** left)
         for one, left in zip(versions[1:], _LEFT, strict=False)
     ]
     weights = np.stack([measured, *worse])
     offsets = _offsets(versions * weights[:, None, :, None], truth, importance)
     offsets[:, ~drifting] = 0.0
-    logits = versions[0]
-    total = np.einsum("b,nbc->nc", weights[0], logits)
-
-    def accuracy(values: Floats) -> float:
-        return balanced_accuracy(truth, np.argmax(values, axis=1), importance)
-
-    def without(index: int) -> float:
-        """Accuracy of the sum without a branch, the others weighed anew."""
-        if len(names) == 1:
-            return float("nan")
-        rest = np.delete(logits, index, axis=1)
-        others = _fit_weights(rest, truth, importance, np.delete(usual, index), penalty)
-        return accuracy(np.einsum("b,nbc->nc", others, rest))
-
-    rows = [
-        (name, weights[0, i], _share(weights[0, i] * logits[:, i], total), accuracy(logits[:, i]))
-        for i, name in enumerate(names)
-    ]
-    table = pd.DataFrame(
-        [*rows, ("all", np.nan, 1.0, accuracy(total))],
-        columns=["branch", "weight", "share", "balanced_accuracy_alone"],
-    )
-    table["balanced_accuracy_without"] = [*map(without, range(len(names))), np.nan]
-    return weights, offsets, table
+    return weights, offsets
 
 
 def _offsets(versions: Floats, y: NDArray[np.int64], importance: Floats) -> Floats:
@@ -192,8 +159,7 @@ def held_out_loss(logits: Floats, targets: Targets, usual: Floats) -> float:
 def _losses(logits: Floats, targets: Targets, usual: Floats) -> Floats:
     """Loss of each entry of the targets, by branches at the weights that they get."""
     y, logits = targets.code, logits[targets.pixel]
-    penalty = USUAL_PIXELS / targets.weight.sum()
-    weights = _of_version(logits, y, targets.weight, usual, penalty)
+    weights = _of_version(logits, y, targets.weight, usual)
     total = np.einsum("b,nbc->nc", weights, logits)
     return np.asarray(-log_softmax(total, axis=1)[np.arange(y.size), y])
 
@@ -208,11 +174,10 @@ def _of_version(
     y: NDArray[np.int64],
     importance: Floats,
     usual: Floats,
-    penalty: float,
     usual_sum: float | None = None,
 ) -> Floats:
     """Weights of the branches in one version of the pixels, of a sum near the usual one."""
-    weights = _fit_weights(logits, y, importance, usual, penalty)
+    weights = fit_weights(logits, y, importance, usual)
     weights /= weights.sum()
     total = np.einsum("b,nbc->nc", weights, logits)
     return weights * _fit_sum(total, y, importance, usual_sum)
@@ -244,15 +209,34 @@ def _fit_sum(
     return float(np.exp(minimize_scalar(unlikely, bounds=bounds, method="bounded").x))
 
 
-def _fit_weights(
-    logits: Floats, y: NDArray[np.int64], importance: Floats, usual: Floats, penalty: float
-) -> Floats:
-    """Positive weights of ``(n_pixels, n_branches, n_classes)`` logits; classes weigh the same.
+def fit_weights(logits: Floats, y: NDArray[np.int64], importance: Floats, usual: Floats) -> Floats:
+    """Positive weights of branches, whose sum has the lowest loss; classes weigh the same.
 
-    The loss is that of the sum, and `penalty` times the squared distance of the weights (of logits
-    importance = _balanced(y, importance)
+    Added to the loss is the squared distance of the weights (of logits with a standard deviation of
+    1) from the nearest multiple of the usual ones, times `USUAL_PIXELS` over the number of pixels.
+
+    Parameters
+    ----------
+    logits
+        Of the branches, ``(n_pixels, n_branches, n_classes)``.
+    y, importance
+        Class of each pixel, and how much it counts.
+    usual
+        Usual weights of the branches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.learn.weights import fit_weights
+    >>> codes, rng = np.repeat([0, 1], 5000), np.random.default_rng(0)
+    >>> right = 3 * np.eye(2)[codes] + rng.normal(size=(10000, 2))
+    >>> both = np.stack([right, rng.normal(size=(10000, 2))], axis=1)
+    >>> weights = fit_weights(both, codes, np.ones(10000), np.ones(2))
+    >>> bool(weights[0] > 2 * weights[1])
+    True
     """
-    importance = importance / np.bincount(y, weights=importance)[y]
+    penalty = USUAL_PIXELS / importance.sum()
+    importance = _balanced(y, importance)
     importance /= importance.sum()
     spread = (logits - logits.mean(axis=2, keepdims=True)).std(axis=(0, 2))
     scaled = logits / np.maximum(spread, 1e-9)[:, None]  # one range of weights fits all branches
@@ -269,11 +253,3 @@ def _fit_weights(
     start = np.full(logits.shape[1], 1.0 / logits.shape[1])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[WEIGHT_RANGE] * start.size)
     return np.asarray(found.x / np.maximum(spread, 1e-9))
-
-
-def _share(part: Floats, total: Floats) -> float:
-    """Share of a part in the variance of the sum, over pixels, less the mean of all classes."""
-    part = part - part.mean(axis=1, keepdims=True)
-    total = total - total.mean(axis=1, keepdims=True)
-    part, total = part - part.mean(axis=0), total - total.mean(axis=0)
-    return float((part * total).sum() / max(float((total**2).sum()), 1e-300))

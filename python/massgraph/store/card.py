@@ -28,8 +28,8 @@ model is the sum of all parts."""
 LIMITS = """\
 - It knows no class but its own: tissue of another kind gets one of them all the same. Uncertainty
   is that of choosing among these classes, not that of the tissue being something else.
-- The figures above are of the pixels held out while it was fitted, which chose the weights of the
-  branches: they flatter it. Judge it by runs or samples that the fit did not see.
+- The figures above are of pixels held out while it was fitted. Where folds are blocks of the same
+  runs they flatter it: judge it by runs or samples that the fit did not see.
 - Ions are told by mass alone. Families are a reading of mass differences, no identification.
 - An activation says what the model used; it is no abundance.
 - The default model takes a common mass error off by itself; where masses scatter more than in the

@@ -21,6 +21,7 @@ from massgraph.evidence.tasks import synthetic_tasks
 from massgraph.graph.batch import PeakGraphs
 from massgraph.graph.messages import Messages
 from massgraph.learn import cross_fit as cross_fit_module
+from massgraph.learn import few_ions as few_ions_module
 from massgraph.learn import supervised
 from massgraph.learn.branches import PartShape, default_branches
 from massgraph.learn.cross_fit import cross_fit
@@ -241,12 +242,13 @@ def test_pixels_of_few_ions_count_as_complete_where_that_tells_them_better(
     options: dict[str, Any] = {"branches": ("axis", "family"), "folds": 2, "spatial": False}
     options["random_state"] = 0
     before = mg.RGCNClassifier(**options).fit(spectra, labels).model_
-    monkeypatch.setattr(cross_fit_module, "FEW_IONS_PIXELS", 1)
-    factor = cross_fit_module.FEW_IONS
+    monkeypatch.setattr(few_ions_module, "FEW_IONS_PIXELS", 1)
+    factor = few_ions_module.FEW_IONS
     for better, after, usual in ((True, 0.0, factor), (True, 1.0, 1.0), (False, 0.0, 1.0)):
-        losses = iter([0.5] * 5 + [after] * 5)
-        monkeypatch.setattr(cross_fit_module, "held_out_loss", lambda *_, each=losses: next(each))
-        monkeypatch.setattr(cross_fit_module, "is_better", lambda *_, better=better: better)
+        # All pixels choose, then those outside of each fold: few ions are asked first, by 5 losses.
+        losses = iter(([after] * 5 + [0.5] * 5) * 3)
+        monkeypatch.setattr(few_ions_module, "held_out_loss", lambda *_, each=losses: next(each))
+        monkeypatch.setattr(few_ions_module, "is_better", lambda *_, better=better: better)
         classifier = mg.RGCNClassifier(**options).fit(spectra, labels)
         model = classifier.model_
         every = [model.completeness, *(model.parts(name)[0].completeness for name in model.names)]

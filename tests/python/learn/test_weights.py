@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.special import log_softmax
 
@@ -20,11 +19,10 @@ def weights_of(
 
     `pixels_of_usual`: how many pixels the usual weights count as much as.
     """
-    names = tuple(f"branch{number}" for number in range(logits.shape[1]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "USUAL_PIXELS", pixels_of_usual)
-        steady = np.zeros(len(names), dtype=bool)
-        return weigh(np.swapaxes(logits, 0, 1)[None], targets, names, usual, steady)[0][0]
+        steady = np.zeros(logits.shape[1], dtype=bool)
+        return weigh(np.swapaxes(logits, 0, 1)[None], targets, usual, steady)[0][0]
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +87,7 @@ def test_a_sum_is_as_sure_as_each_version_says(both: np.ndarray, y: np.ndarray) 
     """Of pixels that lack peaks, branches weigh what they are worth there, and are as sure."""
     worse = both[:, ::-1] + np.random.default_rng(2).normal(size=both.shape)
     versions = np.stack([np.swapaxes(part, 0, 1) for part in (both, worse)])
-    given = versions, Targets.of_codes(y), ("right", "noise"), np.ones(2)
-    weights, _, _ = weigh(*given, drifting=np.zeros(2, dtype=bool))
+    weights, _ = weigh(versions, Targets.of_codes(y), np.ones(2), np.zeros(2, dtype=bool))
     assert weights.shape == (2, 2)
     for of_version, logits in zip(weights, (both, worse), strict=True):
         total = np.einsum("b,nbc->nc", of_version, logits)
@@ -131,8 +128,8 @@ def test_what_drifts_as_peaks_are_lost_is_known(y: np.ndarray) -> None:
     measured = 3 * np.eye(3)[y] + rng.normal(size=(150, 3))
     drift = np.array([1.0, 0.0, -1.0])
     versions = np.stack([measured, measured + drift])[:, None]
-    given = versions, Targets.of_codes(y), ("one",), np.ones(1)
-    weights, offsets, _ = weigh(*given, drifting=np.array([True]))
+    given = versions, Targets.of_codes(y), np.ones(1)
+    weights, offsets = weigh(*given, drifting=np.array([True]))
     assert (offsets[0] == 0).all()
     assert (weigh(*given, drifting=np.array([False]))[1] == 0).all()
     np.testing.assert_allclose(offsets[1, 0] / weights[1, 0], drift * 150 / 180, atol=0.15)
@@ -152,13 +149,10 @@ def test_a_branch_that_is_as_good_by_chance_is_not_better(y: np.ndarray) -> None
 # -------------------------------------------------------------------- weights of pixels
 
 
-def contributions(
-    logits: np.ndarray, targets: Targets, usual: np.ndarray
-) -> tuple[np.ndarray, pd.DataFrame]:
-    names, steady = ("right", "noise"), np.zeros(2, dtype=bool)
+def module_weights(logits: np.ndarray, targets: Targets) -> np.ndarray:
+    """Weights of two branches as a fit finds them."""
     held_out = np.swapaxes(logits, 0, 1)[None]
-    weights, _, table = weigh(held_out, targets, names, usual, steady)
-    return weights, table
+    return weigh(held_out, targets, np.ones(2), np.zeros(2, dtype=bool))[0][0]
 
 
 def test_a_heavy_pixel_counts_as_several(y: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,17 +167,15 @@ def test_a_heavy_pixel_counts_as_several(y: np.ndarray, monkeypatch: pytest.Monk
     times = rng.integers(1, 6, y.size)
     repeated = np.repeat(np.arange(y.size), times)
     weighted = Targets.of_shares(np.eye(3)[y], times.astype(np.float64))
-    first, table = contributions(both, weighted, np.ones(2))
-    second, other = contributions(both[repeated], Targets.of_codes(y[repeated]), np.ones(2))
+    first = module_weights(both, weighted)
+    second = module_weights(both[repeated], Targets.of_codes(y[repeated]))
     np.testing.assert_allclose(first, second, rtol=1e-3)
-    for name in ("balanced_accuracy_alone", "balanced_accuracy_without"):
-        np.testing.assert_allclose(table[name], other[name], rtol=1e-12)
-    unweighted, _ = contributions(both, Targets.of_codes(y), np.ones(2))
+    unweighted = module_weights(both, Targets.of_codes(y))
     assert np.abs(unweighted / first - 1).max() > 0.01
 
 
 def test_soft_pixels_make_a_sum_less_sure(both: np.ndarray, y: np.ndarray) -> None:
     hard = np.eye(3)[y]
-    sure, _ = contributions(both, Targets.of_shares(hard), np.ones(2))
-    soft, _ = contributions(both, Targets.of_shares(0.7 * hard + 0.1), np.ones(2))
-    assert soft[0, 0] < 0.6 * sure[0, 0]
+    sure = module_weights(both, Targets.of_shares(hard))
+    soft = module_weights(both, Targets.of_shares(0.7 * hard + 0.1))
+    assert soft[0] < 0.6 * sure[0]
