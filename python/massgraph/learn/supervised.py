@@ -177,7 +177,11 @@ def _within_means(settings: Settings, targets: Targets) -> tuple[Settings, tuple
     enough = targets.n_pixels >= NETS_PIXELS * targets.n_classes
     if settings.effort == "default" and not (enough and smallest >= NETS_SHARE * NETS_PIXELS):
         nets = nets_among(settings.branches)
-        reason = f"fewer than {NETS_PIXELS} labelled pixels for each class"
+        reason = (
+            f"fewer than {NETS_PIXELS} labelled pixels for each class"
+            if not enough
+            else f"fewer than {NETS_SHARE * NETS_PIXELS:.0f} labelled pixels of one class"
+        )
         left_out = tuple(LeftOut(name, reason, FOLDS * settings.epochs) for name in nets)
         kept = tuple(name for name in settings.branches if name not in nets)
         settings = replace(settings, branches=kept)

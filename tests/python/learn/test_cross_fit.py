@@ -261,10 +261,14 @@ def test_pixels_of_few_ions_count_as_complete_where_that_tells_them_better(
 def test_a_net_is_tried_where_classes_are_unequal() -> None:
     """All pixels count, where the smallest class has half of what each is to have on average."""
     settings = resolve_settings("default", "positive", {"effort": "default"})
-    for counts, tried in (((700, 250, 60), True), ((700, 250, 40), False), ((99, 99, 99), False)):
+    for counts, reason in (
+        ((700, 250, 60), ""),
+        ((700, 250, 40), "fewer than 50 labelled pixels of one class"),
+        ((99, 99, 99), "fewer than 100 labelled pixels for each class"),
+    ):
         targets = Targets.of_codes(np.repeat([0, 1, 2], counts))
         _, left_out = supervised._within_means(settings, targets)
-        assert (not left_out) == tried
+        assert {one.reason for one in left_out} == ({reason} if reason else set())
 
 
 # -------------------------------------------------------------------- effort
