@@ -6,7 +6,7 @@ Everything that reads pixels reads them through these functions, so that an obje
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Protocol, TypeAlias, TypeGuard, runtime_checkable
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph._util.progress import progress_by
+from massgraph.data.rasters import joint_size, unlike_polarity, with_z
 from massgraph.data.spectra import Spectra
 from massgraph.data.validation import PixelError
 
@@ -357,6 +358,10 @@ def runs(source: Pixels) -> NDArray[np.str_]:
 # -------------------------------------------------------------------- several as one
 
 
+def _size_of(source: Any) -> tuple[tuple[float, float] | None, str]:
+    return source.pixel_size, getattr(source, "pixel_size_unit", "um")
+
+
 class JoinedSpectra:
     """Several sources, or spectra in memory, one after the other.
 
@@ -366,11 +371,14 @@ class JoinedSpectra:
         At least one.
     polarity
         ``"positive"`` or ``"negative"``, for sources that do not say.
+    names
+        Other names for runs of each source; default: they keep theirs.
 
     Raises
     ------
     InputError
-        Where there is no source. While reading: for a source of another polarity, or where two
+        Where there is no source. While reading: for a source of another polarity, or of an unknown
+        one where others say theirs and `polarity` is not given, or where two
         sources have a run of the same name.
 
     Examples
@@ -381,11 +389,24 @@ class JoinedSpectra:
     True
     """
 
-    def __init__(self, sources: Sequence[Pixels], *, polarity: str | None = None) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Pixels],
+        *,
+        polarity: str | None = None,
+        names: Sequence[Mapping[str, str]] | None = None,
+    ) -> None:
         if not sources:
             msg = "nothing to join: give at least one source of spectra"
             raise InputError(msg)
         self.sources, self.polarity = [check_pixels(source) for source in sources], polarity
+        self._names = [{}] * len(sources) if names is None else list(names)
+        # Asked here, where a source says so at once: told once, and the same for all parts.
+        told = [one for one in self.sources if hasattr(one, "pixel_size")]
+        self._one_size = not told or joint_size(map(_size_of, told)) is not None
+        self._deep = any(np.shape(getattr(one, "coordinates", ()))[1:] == (3,) for one in told)
+        # Given, it is that of sources that do not say; else all must say the same.
+        self._settled = self._asked = polarity is not None
         self._source_of_run: dict[str, int] = {}
         self._starts = np.cumsum([0, *(source.n_pixels for source in self.sources)])
 
@@ -397,7 +418,12 @@ class JoinedSpectra:
     @property
     def run(self) -> NDArray[np.str_]:
         """Name of the run of each pixel."""
-        return np.concatenate([runs(source) for source in self.sources])
+        return np.concatenate(
+            [
+                np.asarray([names.get(name, name) for name in runs(source).tolist()], np.str_)
+                for source, names in zip(self.sources, self._names, strict=True)
+            ]
+        )
 
     def read(self, first: int, stop: int) -> Spectra:
         """The pixels from one index up to another."""
@@ -410,9 +436,13 @@ class JoinedSpectra:
         return Spectra.concatenate(found or [read(self.sources[0], 0, 0)])
 
     def _checked(self, part: Spectra, number: int) -> Spectra:
-        """A part of a source with the polarity that all have."""
-        if self.polarity is None:
-            self.polarity = part.polarity
+        """A part of a source with what all have in common."""
+        if self._names[number]:
+            part = part.rename_runs(self._names[number])
+        if not self._settled:
+            self.polarity, self._settled = part.polarity, True
+        elif not self._asked and (part.polarity is None) != (self.polarity is None):
+            raise unlike_polarity(self.polarity, part.polarity)
         if part.polarity not in (None, self.polarity):
             msg = f"a file is of {part.polarity} polarity, but the others of {self.polarity}"
             raise InputError(msg)
@@ -421,7 +451,15 @@ class JoinedSpectra:
             if self._source_of_run.setdefault(name, number) != number:
                 msg = f"two inputs hold a run named {name!r}: rename one of the files"
                 raise InputError(msg)
-        return part if part.polarity == self.polarity else replace(part, polarity=self.polarity)
+        changes: dict[str, Any] = {}
+        if part.polarity != self.polarity:
+            changes["polarity"] = self.polarity
+        if part.pixel_size is not None and not self._one_size:
+            changes["pixel_size"] = None
+        if self._deep and part.coordinates is not None and part.coordinates.shape[1] == 2:
+            changes["coordinates"] = with_z([part.coordinates, np.empty((0, 3))])[0]
+        # Made anew, a part is checked anew: only where something changes.
+        return replace(part, **changes) if changes else part
 
     def places(self) -> Spectra:
         """All pixels without their peaks; of imzML files nothing is read for it."""

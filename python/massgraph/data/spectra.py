@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import EllipsisType
 from typing import Any
 
@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from massgraph._util.errors import InputError
 from massgraph.data.alignment import assign_to_axis, find_axis
 from massgraph.data.ranks import rank_in_pixels
+from massgraph.data.rasters import Rasters, join_rasters, joint_size, unlike_polarity, with_z
 from massgraph.data.validation import (
     PixelError,
     check_axis,
@@ -69,6 +70,9 @@ class Spectra:
     axis
         The shared m/z axis, ascending float64, where the data came with one; every m/z is then one
         of its values. None for ragged data.
+    rasters
+        What the file of a run says of places that its pixels do not show, by the name of the run;
+        runs whose file says no more have none (`massgraph.data.rasters.FileRaster`).
 
     Raises
     ------
@@ -102,6 +106,7 @@ class Spectra:
     pixel_size_unit: str = "um"
     names: NDArray[np.str_] | None = None
     axis: NDArray[np.float64] | None = None
+    rasters: Rasters = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._cast("mz", np.float64)
@@ -270,19 +275,18 @@ class Spectra:
     def concatenate(cls, parts: Sequence[Spectra]) -> Spectra:
         """Join pixels of several parts, in order; runs of the same name are one run.
 
-        The shared axis is kept where all parts have the same one. Raises ValueError where nothing
-        is given, or where polarity, pixel size, or the number of coordinates differ.
+        The shared axis is kept where all parts have the same one, and so is the size of a pixel:
+        where it differs it becomes unknown, with a warning. Beside parts of three coordinates those
+        of two get a z of 1. Raises ValueError where nothing is given, or where polarity differs or
+        only some parts have coordinates or names.
         """
         if not parts:
             msg = "concatenate needs at least one Spectra"
             raise InputError(msg)
         first = parts[0]
         for part in parts[1:]:
-            for field in ("polarity", "pixel_size", "pixel_size_unit"):
-                one, other = getattr(first, field), getattr(part, field)
-                if one != other:
-                    msg = f"parts differ in {field}: {one}, {other}"
-                    raise InputError(msg)
+            if part.polarity != first.polarity:
+                raise unlike_polarity(first.polarity, part.polarity)
         ends = np.cumsum([0, *(part.n_peaks for part in parts)])
         offsets = [part.offsets[1:] + end for part, end in zip(parts, ends[:-1], strict=True)]
         run_codes, run_names = _encode_runs(np.concatenate([part.run for part in parts]))
@@ -291,11 +295,13 @@ class Spectra:
             mz=np.concatenate([part.mz for part in parts]),
             intensity=np.concatenate([part.intensity for part in parts]),
             offsets=np.concatenate([[0], *offsets]),
-            coordinates=_join([part.coordinates for part in parts], "coordinates"),
+            coordinates=_join(with_z([part.coordinates for part in parts]), "coordinates"),
+            pixel_size=joint_size((part.pixel_size, part.pixel_size_unit) for part in parts),
             run_codes=run_codes,
             run_names=run_names,
             names=_join([part.names for part in parts], "names"),
             axis=first.axis if all(_same_axis(part, first) for part in parts) else None,
+            rasters=join_rasters(part.rasters for part in parts),
         )
 
     # ---------------------------------------------------------------- looking
@@ -414,6 +420,13 @@ class Spectra:
             coordinates=None if self.coordinates is None else self.coordinates[pixels],
             run_codes=self._codes[pixels],
             names=None if self.names is None else self.names[pixels],
+        )
+
+    def rename_runs(self, names: Mapping[str, str]) -> Spectra:
+        """The same pixels, with other names for some runs; they share all arrays."""
+        return self._derive(
+            run_names=tuple(names.get(name, name) for name in self.run_names),
+            rasters={names.get(name, name): raster for name, raster in self.rasters.items()},
         )
 
     def _derive(self, **changes: Any) -> Spectra:

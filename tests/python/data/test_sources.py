@@ -142,6 +142,9 @@ def test_joined_sources_must_agree(spectra: Spectra) -> None:
     with pytest.raises(InputTypeError, match="a list holds no pixels that can be read"):
         JoinedSpectra([first, [1.0, 2.0]])
     unknown = replace(first, polarity=None)
+    for pair in ([unknown, second], [second, unknown]):
+        with pytest.raises(ValueError, match="if both are positive, say so"):
+            JoinedSpectra(pair).places()
     (block,) = JoinedSpectra([unknown], polarity="negative").blocks()
     assert block.polarity == "negative"
 

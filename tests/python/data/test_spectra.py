@@ -16,6 +16,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import _safe_indexing
 
 from massgraph.data.ranks import rank_in_pixels
+from massgraph.data.rasters import FileRaster
 from massgraph.data.spectra import Spectra
 from spectra_builder import random_spectra
 
@@ -468,7 +469,7 @@ def test_concatenate_of_other_axes_is_ragged() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("polarity", "positive"), ("polarity", None), ("pixel_size", None), ("pixel_size_unit", "mm")],
+    [("polarity", "positive"), ("polarity", None)],
 )
 def test_concatenate_refuses_unlike_parts(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"parts differ in {field}: .*{value}"):
@@ -481,9 +482,42 @@ def test_concatenate_refuses_parts_without_a_field(field: str) -> None:
         Spectra.concatenate([full(), replace(full(), **{field: None})])
 
 
-def test_concatenate_refuses_two_with_three_coordinates_and_nothing() -> None:
-    with pytest.raises(ValueError, match="coordinates"):
-        Spectra.concatenate([full(), replace(full(), coordinates=np.zeros((4, 3)))])
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("pixel_size", None, "10 x 20 um, unknown"),
+        ("pixel_size", (50.0, 50.0), "10 x 20 um, 50 x 50 um"),
+        ("pixel_size_unit", "mm", "10 x 20 um, 10 x 20 mm"),
+    ],
+)
+def test_concatenated_parts_of_another_pixel_size_have_none(
+    field: str, value: Any, named: str
+) -> None:
+    with pytest.warns(UserWarning, match=rf"differ in the size of a pixel \({named}\)") as caught:
+        joined = Spectra.concatenate([full(), replace(full(), **{field: value})])
+    assert len(caught) == 1
+    assert joined.pixel_size is None
+    assert joined.n_pixels == 8
+
+
+def test_two_coordinates_beside_three_get_a_z() -> None:
+    deep = np.column_stack((np.ones((4, 2)), [1, 2, 3, 4]))
+    joined = Spectra.concatenate([full(), replace(full(), coordinates=deep)])
+    assert joined.coordinates is not None
+    assert joined.coordinates[:4, :2].tolist() == np.asarray(full().coordinates).tolist()
+    assert joined.coordinates[:, 2].tolist() == [1, 1, 1, 1, 1, 2, 3, 4]
+
+
+def test_runs_are_renamed_with_what_belongs_to_them() -> None:
+    spectra = replace(full(), rasters={"a": FileRaster(counts_from=0)})
+    renamed = spectra.rename_runs({"a": "s1/a"})
+    assert set(renamed.run_names) == {"s1/a", "b"}
+    assert renamed.rasters["s1/a"].counts_from == 0
+    assert set(spectra.run_names) == {"a", "b"}
+    assert Spectra.concatenate([renamed, full()]).rasters.keys() == {"s1/a"}
+
+
+def test_concatenate_refuses_nothing() -> None:
     with pytest.raises(ValueError, match="at least one"):
         Spectra.concatenate([])
 
