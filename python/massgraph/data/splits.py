@@ -26,7 +26,8 @@ def default_groups(spectra: Spectra, enough: int = RUNS_ENOUGH) -> NDArray[np.in
     """Group of each pixel, shape ``(n_pixels,)``, where the user names none.
 
     The runs where there are `enough` (five) or more; else square blocks of neighbouring pixels
-    within each run, six along its longer side; without coordinates every pixel by itself.
+    within each run, six along its longer side, where empty columns and rows between sections that
+    lie far apart do not count; without coordinates every pixel by itself.
 
     Examples
     --------
@@ -46,9 +47,31 @@ def default_groups(spectra: Spectra, enough: int = RUNS_ENOUGH) -> NDArray[np.in
         place = spectra.coordinates[rows, :2] - spectra.coordinates[rows, :2].min(axis=0)
         # Counted in pixels, so that no rounding of a unit moves one across the edge of a block.
         place = np.round(place / raster_pitch(place), 6)
+        place = _drawn_together(place)
         edge = max((float(place.max(initial=0.0)) + 1) / BLOCKS_ACROSS, 1.0)
         keys[rows, :2] = place // edge
     return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _drawn_together(place: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Take out empty stretches that are wider than a block, so that blocks lie over pixels.
+
+    Two sections at the ends of a slide would else be two blocks, and no ground for folds.
+    """
+    while True:
+        edge = max((float(place.max(initial=0.0)) + 1) / BLOCKS_ACROSS, 1.0)
+        found = [np.unique(column, return_inverse=True) for column in place.T]
+        gaps = [np.diff(values) for values, _ in found]
+        # The pixel at the far side of a gap is no part of it.
+        wide = [gap - 1 > edge for gap in gaps]
+        if not any(one.any() for one in wide):
+            return place
+        place = np.column_stack(
+            [
+                np.concatenate(([0.0], np.cumsum(np.where(far, 1.0, gap))))[at.reshape(-1)]
+                for (_, at), gap, far in zip(found, gaps, wide, strict=True)
+            ]
+        )
 
 
 def raster_pitch(place: NDArray[np.float64]) -> float:
