@@ -22,6 +22,11 @@ PRECISION = {
     "i8": ("q", "IMS:1000142", "64-bit integer"),
     "i8ms": ("q", "MS:1000522", "64-bit integer"),
     "i2": ("h", "IMS:1100001", "16-bit integer"),
+    # Stored without a sign, declared with one: the vocabularies have no other terms.
+    "u2": ("H", "IMS:1100001", "16-bit integer"),
+    "u4": ("I", "MS:1000519", "32-bit integer"),
+    # Some writers say so in the name.
+    "u4named": ("I", "MS:1000519", "32-bit unsigned integer"),
 }
 MODE = {
     "centroid": ("MS:1000127", "centroid spectrum"),
@@ -49,6 +54,8 @@ class Pixel:
     intensity: Sequence[float]
     z: int | None = None
     run: int = 0
+    terms: Sequence[str] = ()
+    mobility: Sequence[float] | None = None
 
 
 PIXELS = (
@@ -76,6 +83,15 @@ SIZE_20_UM = (
 )
 
 
+MS1 = term("MS:1000579", "MS1 spectrum")
+MSN = term("MS:1000580", "MSn spectrum")
+
+
+def level(number: object) -> str:
+    """The MS level of a spectrum."""
+    return term("MS:1000511", "ms level", number)
+
+
 @dataclass
 class Builder:
     """What to write; `write` puts it into a folder."""
@@ -94,15 +110,18 @@ class Builder:
     declaration: str | None = None
     encoded_length: bool = True
     trailing: bytes = b""
+    level: str | None = "1"
+    content: Sequence[str] = (MS1,)
     mz_offsets: list[int] = field(default_factory=list)
     intensity_offsets: list[int] = field(default_factory=list)
+    mobility_offsets: list[int] = field(default_factory=list)
 
     # ---------------------------------------------------------------- the binary half
 
     def ibd(self) -> bytes:
         """Bytes of the .ibd; notes where each array begins."""
         data = bytes.fromhex(UUID_HEX)
-        self.mz_offsets, self.intensity_offsets = [], []
+        self.mz_offsets, self.intensity_offsets, self.mobility_offsets = [], [], []
         for pixel in self.pixels:
             if self.layout != "continuous" or not self.mz_offsets:
                 self.mz_offsets.append(len(data))
@@ -111,6 +130,8 @@ class Builder:
                 self.mz_offsets.append(self.mz_offsets[0])
             self.intensity_offsets.append(len(data))
             data += self._pack(pixel.intensity, self.intensity_type)
+            self.mobility_offsets.append(len(data))
+            data += self._pack(pixel.mobility or (), "f8")
         return data + self.trailing
 
     @staticmethod
@@ -148,7 +169,7 @@ class Builder:
         )
 
     def _content(self, ibd: bytes) -> str:
-        terms = [term("MS:1000579", "MS1 spectrum")]
+        terms = [*self.content]
         if self.layout:
             terms.append(term(*LAYOUT[self.layout]))
         if self.uuid:
@@ -163,8 +184,9 @@ class Builder:
         accession, name = {
             "mz": ("MS:1000514", "m/z array"),
             "intensity": ("MS:1000515", "intensity array"),
+            "mobility": ("MS:1003006", "mean inverse reduced ion mobility array"),
         }[role]
-        precision = self.mz_type if role == "mz" else self.intensity_type
+        precision = {"mz": self.mz_type, "intensity": self.intensity_type, "mobility": "f8"}[role]
         return "\n".join(
             (
                 term(accession, name),
@@ -175,12 +197,12 @@ class Builder:
         )
 
     def _groups(self) -> str:
-        spectrum = [term("MS:1000511", "ms level", "1")]
+        spectrum = [level(self.level)] if self.level is not None else []
         spectrum += [term(*MODE[self.mode])] if self.mode else []
         spectrum += [term(*POLARITY[self.polarity])] if self.polarity else []
         groups = {"spectrum": "\n".join(spectrum)}
         if not self.inline:
-            groups |= {"mz": self._array_terms("mz"), "intensity": self._array_terms("intensity")}
+            groups |= {role: self._array_terms(role) for role in ("mz", "intensity", "mobility")}
         inner = "\n".join(
             f'<referenceableParamGroup id="{name}">\n{terms}\n</referenceableParamGroup>'
             for name, terms in groups.items()
@@ -211,10 +233,14 @@ class Builder:
                 ),
             )
         )
+        if pixel.mobility is not None:
+            offset = self.mobility_offsets[index]
+            arrays += "\n" + self._array("mobility", offset, pixel.mobility, "f8")
         where = "\n".join(place)
+        own = "".join(f"{one}\n" for one in pixel.terms)
         return (
             f'<spectrum id="s{index}" index="{index}" defaultArrayLength="0">\n'
-            '<referenceableParamGroupRef ref="spectrum"/>\n'
+            f'<referenceableParamGroupRef ref="spectrum"/>\n{own}'
             f'<scanList count="1"><scan>\n{where}\n</scan></scanList>\n'
             f'<binaryDataArrayList count="2">\n{arrays}\n</binaryDataArrayList>\n</spectrum>'
         )

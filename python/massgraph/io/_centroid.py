@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import find_peaks
 
-__all__ = ["centroid", "looks_like_profile"]
+__all__ = ["centroid", "looks_like_peaks", "looks_like_profile"]
 
 FloatArray = NDArray[np.float64]
 
@@ -16,6 +16,9 @@ SIGNAL_TO_NOISE = 3.0
 MAD_TO_SD = 1.4826
 # Points farther apart than this many times the local spacing have points left out between them.
 GAP = 1.8
+# Share of even gaps that peaks stay below. By chance one in twenty is even, of the three points
+# that a peak of a profile has at least one in three.
+EVEN_PEAKS = 0.15
 # Points on either side within which a peak's prominence is judged.
 REACH = 100
 
@@ -46,8 +49,31 @@ def looks_like_profile(mz: FloatArray) -> bool | None:
     return bool(dense and even.mean() > 0.5)
 
 
+def looks_like_peaks(mz: FloatArray) -> bool:
+    """Judge from its m/z alone whether the peaks of a spectrum have been picked already.
+
+    Of the points of a profile, those of one peak at least are sampled evenly, also where all
+    others were left out; of peaks, hardly any neighbouring gaps are alike. In between nothing is
+    certain: isotopes lie evenly, too.
+
+    Parameters
+    ----------
+    mz
+        Ascending m/z of one spectrum.
+    """
+    gaps = np.diff(mz)
+    gaps = gaps[gaps > 0]
+    if gaps.size < 20:
+        return False
+    even = np.abs(np.diff(gaps)) < 0.1 * gaps[:-1]
+    return bool(even.mean() < EVEN_PEAKS)
+
+
 def centroid(
-    mz: FloatArray, intensity: FloatArray, offsets: NDArray[np.int64]
+    mz: FloatArray,
+    intensity: FloatArray,
+    offsets: NDArray[np.int64],
+    profile: NDArray[np.bool_] | None = None,
 ) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
     """Pick the peaks of profile spectra.
 
@@ -57,6 +83,9 @@ def centroid(
         Concatenated profile spectra, m/z ascending within each, shape ``(n_points,)``.
     offsets
         Where each spectrum begins, shape ``(n_pixels + 1,)``.
+    profile
+        Which spectra are profiles, shape ``(n_pixels,)``; the others stay as they are. Default:
+        all.
 
     Returns
     -------
@@ -76,9 +105,12 @@ def centroid(
     spacing (Press et al., Numerical Recipes, 3rd ed., equation 10.3.1); its intensity is that of
     the highest point. At the rim of a gap the m/z is that of the highest point.
     """
+    picking = np.ones(offsets.size - 1, dtype=bool) if profile is None else profile
     picked = [
-        _centroid_one(mz[start:stop], intensity[start:stop])
-        for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+        (_centroid_one if pick else _as_it_is)(mz[start:stop], intensity[start:stop])
+        for start, stop, pick in zip(
+            offsets[:-1].tolist(), offsets[1:].tolist(), picking.tolist(), strict=True
+        )
     ]
     counts = [len(one) for one, _ in picked]
     return (
@@ -86,6 +118,10 @@ def centroid(
         np.concatenate([np.empty(0), *(one for _, one in picked)]),
         np.concatenate(([0], np.cumsum(counts, dtype=np.int64))),
     )
+
+
+def _as_it_is(mz: FloatArray, intensity: FloatArray) -> tuple[FloatArray, FloatArray]:
+    return mz, intensity
 
 
 def _centroid_one(mz: FloatArray, intensity: FloatArray) -> tuple[FloatArray, FloatArray]:

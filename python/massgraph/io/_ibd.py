@@ -30,19 +30,47 @@ ROLES = ("mz", "intensity")
 Where = Callable[[int], str]
 
 
-def find_ibd(path: Path) -> Path:
-    """Return the .ibd that belongs to an imzML file, in whatever case its name is written."""
-    exact = path.with_suffix(".ibd")
+def find_ibd(path: Path, uuid: str | None = None) -> Path:
+    """Return the .ibd that belongs to an imzML file, in whatever case its name is written.
+
+    Where it is missing, the error names the file in the folder that begins with the `uuid` or is
+    a compressed one.
+    """
+    # Only what is an ending: in "slide.v2" it belongs to the name.
+    named = path.suffix.lower() in (".imzml", ".xml")
+    exact = path.with_suffix(".ibd") if named else path.with_name(f"{path.name}.ibd")
     if exact.is_file():
         return exact
     # Pairs that were made on Windows often differ in case, which Linux minds.
-    wanted = exact.name.lower()
-    same = sorted(other for other in path.parent.iterdir() if other.name.lower() == wanted)
+    wanted, others = exact.name.lower(), sorted(path.parent.iterdir())
+    same = [other for other in others if other.name.lower() == wanted]
     if len(same) == 1 and same[0].is_file():
         return same[0]
     found = f"; found {', '.join(other.name for other in same)}" if same else ""
-    msg = f"{path}: its binary data {exact.name} is missing from the same folder{found}"
-    raise ImzMLError(msg)
+    msg = f"{path}: its binary data {exact.name} is missing from the same folder"
+    hint = found or _hint(exact, others, uuid)
+    raise ImzMLError(msg + hint)
+
+
+def _hint(exact: Path, others: list[Path], uuid: str | None) -> str:
+    """What in the folder may be the binary data under another name."""
+    packed = [
+        other.name for other in others if other.name.lower().startswith(f"{exact.name.lower()}.")
+    ]
+    if packed:
+        return f"; found {packed[0]}: unpack it first"
+    for other in others:
+        if uuid and other.suffix.lower() == ".ibd" and other.is_file():
+            with other.open("rb") as stream:
+                if uuid in _spellings(stream.read(16)):
+                    return f"; {other.name} carries its UUID: rename it to {exact.name}"
+    return ""
+
+
+def _spellings(stored: bytes) -> tuple[str, str]:
+    # .NET writes the first three fields of a UUID in the other byte order.
+    swapped = stored[3::-1] + stored[5:3:-1] + stored[7:5:-1] + stored[8:]
+    return stored.hex(), swapped.hex()
 
 
 class IbdFile:
@@ -86,9 +114,7 @@ class IbdFile:
             msg = f"{self.path}: has {self.size} bytes, fewer than its 16-byte UUID; copy it again"
             raise ImzMLError(msg)
         stored = bytes(self.read(0, 16))
-        # .NET writes the first three fields of a UUID in the other byte order.
-        swapped = stored[3::-1] + stored[5:3:-1] + stored[7:5:-1] + stored[8:]
-        if header.uuid not in (stored.hex(), swapped.hex()):
+        if header.uuid not in _spellings(stored):
             msg = (
                 f"{self.path}: begins with UUID {stored.hex()} but the imzML declares "
                 f"{header.uuid}: is it from another file? check_uuid=False (--ignore-uuid on the "
@@ -148,6 +174,11 @@ class Arrays:
                 f"{self.offset[row, column]}, inside the UUID in the first 16 bytes of the .ibd"
             )
             raise ImzMLError(msg)
+
+    def signed_bits(self, start: int, stop: int) -> NDArray[np.int64]:
+        """Bits of the signed integers that the intensities of pixels are; 0 of other numbers."""
+        bits = np.asarray([8 * one.itemsize if one.kind == "i" else 0 for one in self.dtypes])
+        return bits[self.dtype[start:stop, 1]]
 
     def read(
         self, ibd: IbdFile, start: int, stop: int, column: int, dtype: type[np.generic]

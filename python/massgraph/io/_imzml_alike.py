@@ -33,6 +33,8 @@ FREE = {
     b"binaryDataArray": (b"encodedLength", b"arrayLength"),
     b"cvParam": (b"value",),
 }
+# Terms whose value says what a spectrum is: it stays as it was in the spectrum parsed in full.
+SAID = (b"MS:1000511",)
 # Printable ASCII without what ends a value: no other text is passed over unparsed.
 ANYTHING = rb"[ !#-%'-;=-~]*"
 NUMBER = rb"([0-9]{1,17})"
@@ -84,6 +86,8 @@ class Pattern:
         accession = ACCESSION.search(tag)
         if name == b"binaryDataArray":
             self._role = next(self._arrays, "")
+        if accession and accession[1] in SAID:
+            return re.escape(tag)
         column = self._column(accession[1]) if name == b"cvParam" and accession else None
         pieces, at = [], 0
         for attribute in ATTRIBUTE.finditer(tag):

@@ -1,4 +1,4 @@
-"""What the header of an imzML file says: layout, identity of the ibd, polarity, mode, pixel size.
+"""What the header of an imzML file says: layout, identity of the ibd, traits, pixel size.
 
 pyimzml's `Metadata` and its vocabulary read the header; this module decides what may be believed.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 from pyimzml.metadata import Metadata, ParamGroup
 from pyimzml.ontology.ontology import convert_term_name
 
-from massgraph.io._imzml_spectra import CV, MODES, NS, POLARITIES, Document, ImzMLError
+from massgraph.io._imzml_spectra import CV, NS, Document, ImzMLError
+from massgraph.io._imzml_traits import ACCESSIONS, traits_of
 
 __all__ = ["Header", "read_header"]
 
@@ -62,9 +63,8 @@ class Header:
         absent.
     checksums
         Declared digests by algorithm of `hashlib`, lower case.
-    polarity, mode
-        As declared for the whole file or by the spectra: ``"mixed"`` where spectra differ, None
-        where nothing is declared.
+    traits
+        Polarities, representations and kinds that the file declares for all its spectra.
     pixel_size
         Micrometres in x and y, or None.
     notes
@@ -74,8 +74,7 @@ class Header:
     layout: str
     uuid: str | None
     checksums: dict[str, str]
-    polarity: str | None
-    mode: str | None
+    traits: frozenset[str]
     pixel_size: tuple[float, float] | None
     notes: list[str]
 
@@ -100,8 +99,7 @@ def read_header(path: Path, document: Document) -> Header:
         # Braces, dashes and case differ between writers and mean nothing.
         uuid=None if uuid is None else re.sub(r"[{}\-\s]|urn:uuid:", "", uuid.lower()),
         checksums=checksums,
-        polarity=_declared(document, content, POLARITIES, "polarity", notes),
-        mode=_declared(document, content, MODES, "representation", notes),
+        traits=traits_of(accession for accession in ACCESSIONS if accession in content),
         pixel_size=_pixel_size(path, document.root, notes),
         notes=notes,
     )
@@ -140,35 +138,6 @@ def _layout(path: Path, content: ParamGroup) -> str:
         msg = f"{path}: is declared {said}; fileContent needs one of {CONTINUOUS} and {PROCESSED}"
         raise ImzMLError(msg)
     return found[0]
-
-
-def _declared(
-    document: Document,
-    content: ParamGroup,
-    meanings: dict[str, str],
-    what: str,
-    notes: list[str],
-) -> str | None:
-    """Agree what the spectra and the file declare; the spectra, being nearer, are believed."""
-    # Only what some spectrum uses: a file may define groups that none refers to.
-    names = set(meanings.values())
-    by_trait = [trait & names for trait in document.traits]
-    used = [by_trait[code] for code in sorted(set(document.table.traits.tolist()))]
-    spectra = frozenset().union(*used)
-    whole = {name for accession, name in meanings.items() if accession in content}
-    found = spectra or whole
-    if not found:
-        notes.append(f"declares no {what}")
-        return None
-    if len(found) > 1:
-        listed = " and ".join(sorted(found))
-        notes.append(f"declares mixed {what}: {listed}")
-        return "mixed"
-    (name,) = found
-    if whole - found:
-        other = " and ".join(sorted(whole))
-        notes.append(f"declares {what} {other} for the file but {name} for its spectra")
-    return name
 
 
 # -------------------------------------------------------------------- pixel size

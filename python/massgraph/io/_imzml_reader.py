@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
-from massgraph.data.spectra import POLARITIES, Spectra
-from massgraph.io._centroid import centroid, looks_like_profile
+from massgraph._util.text import one_line
+from massgraph.data.rasters import FileRaster
+from massgraph.data.spectra import Spectra
+from massgraph.io._centroid import centroid
 from massgraph.io._ibd import Arrays, IbdFile, find_ibd, locate_arrays
+from massgraph.io._imzml_choice import choose_spectra
 from massgraph.io._imzml_header import Header, read_header
+from massgraph.io._imzml_modes import settle_modes
 from massgraph.io._imzml_spectra import Document, ImzMLError
 from massgraph.io._imzml_xml import parse_document
 from massgraph.io._peaks import PeakCleaner
@@ -25,8 +30,6 @@ __all__ = ["ImzMLReader"]
 CHUNK_BYTES = 1 << 26
 # Positions farther apart than this are no raster of one slide.
 MAX_SPAN = 1_000_000
-# Spectra looked at to tell profile from centroid.
-SAMPLE = 16
 
 
 class ImzMLReader:
@@ -41,17 +44,21 @@ class ImzMLReader:
     n_pixels : int
         Number of pixels.
     coordinates : numpy.ndarray
-        float64, shape ``(n_pixels, 2)`` as (x, y), or ``(n_pixels, 3)`` where z varies; from 1.
+        float64, shape ``(n_pixels, 2)`` as (x, y), or ``(n_pixels, 3)`` where z varies; from 1,
+        also where the file counts from 0.
     run_names : tuple of str
         Names of the runs; a file with one run has one.
     polarity : str or None
-        ``"positive"``, ``"negative"``, or None where undeclared or mixed.
+        ``"positive"``, ``"negative"``, or None where undeclared.
     pixel_size : tuple of float or None
         Size in x and y in micrometres.
     layout : str
         ``"continuous"`` (one m/z axis) or ``"processed"``.
     mode : str
-        ``"centroid"`` or ``"profile"``: what the stored spectra are taken for.
+        ``"centroid"``, ``"profile"`` or ``"mixed"``: what the stored spectra are taken for.
+    kinds, polarities : dict of str to int
+        How many spectra of the file are MS1, MS2 and so on, and of each polarity; also of those
+        that were left out.
     warnings : list of str
         Everything odd but not refused, one line each.
 
@@ -80,32 +87,45 @@ class ImzMLReader:
         verify_checksum: bool,
         profile: str,
         run: str | None,
+        polarity: str | None = None,
+        kind: str | None = None,
+        integers: str | None = None,
+        strict: bool = True,
     ) -> None:
         self.path = path
-        document = parse_document(path)
-        self.warnings: list[str] = list(document.notes)
-        header = read_header(path, document)
-        self.warnings += header.notes
-        self._position = document.table.position
+        everything = parse_document(path)
+        self.warnings: list[str] = list(everything.notes)
+        header = read_header(path, everything)
+        choice = choose_spectra(
+            path, everything, header.traits, kind=kind, polarity=polarity, strict=strict
+        )
+        self.warnings += choice.notes + header.notes
+        self.polarity, self.kinds, self.polarities = (
+            choice.polarity,
+            choice.kinds,
+            choice.polarities,
+        )
+        document = choice.document
+        self._spectrum, self._position = choice.rows, document.table.position
         self.n_pixels = len(self._position)
-        self.coordinates = _coordinates(self._position)
         self._set_runs(document, run)
-        self._check_positions()
-        self.ibd_path = find_ibd(path)
+        # What is described without a choice may hold a spectrum of each kind at a position.
+        self._check_positions(document.table.traits if not strict else None)
+        self.coordinates = _coordinates(self._position, self._counts_from())
+        self._rasters = self._find_rasters(document, *choice.left_out)
+        self.ibd_path = find_ibd(path, header.uuid)
         self._ibd = IbdFile(self.ibd_path)
+        self._cleaner = PeakCleaner(self._where, integers=integers, mobility=document.mobility)
+        self._told: set[str] = set()
         try:
-            self._open(document, header, check_uuid, verify_checksum, profile)
+            self._open(document, header, check_uuid, verify_checksum)
+            self._profile = settle_modes(self, choice.mode, profile)
         except BaseException:
             self._ibd.close()
             raise
 
     def _open(
-        self,
-        document: Document,
-        header: Header,
-        check_uuid: bool,
-        verify_checksum: bool,
-        profile: str,
+        self, document: Document, header: Header, check_uuid: bool, verify_checksum: bool
     ) -> None:
         if check_uuid:
             self._ibd.check_uuid(header)
@@ -117,18 +137,15 @@ class ImzMLReader:
         if check_uuid and header.uuid is not None:
             self._arrays.check_header(self._where)
         self.layout = header.layout
-        self.polarity = header.polarity if header.polarity in POLARITIES else None
         self.pixel_size = header.pixel_size
-        self._cleaner = PeakCleaner(self._where)
         self._axis = self._shared_axis() if self.layout == "continuous" else None
-        self.mode = self._settle_mode(header.mode, profile)
 
     # ---------------------------------------------------------------- pixels
 
     def _where(self, pixel: int) -> str:
         """Words that name a pixel, for messages."""
         x, y, _ = self._position[pixel].tolist()
-        return f"{self.path}: pixel {pixel} (x {x}, y {y})"
+        return f"{self.path}: pixel {self._spectrum[pixel]} (x {x}, y {y})"
 
     def _set_runs(self, document: Document, run: str | None) -> None:
         used, codes = np.unique(document.table.run, return_inverse=True)
@@ -144,11 +161,31 @@ class ImzMLReader:
             ids = [f"{self.path.stem}:{number}" for number in range(1, len(ids) + 1)]
         self.run_names = tuple(ids)
 
-    def _check_positions(self) -> None:
+    def _counts_from(self) -> int:
+        """1, as imzML has it, or 0 where a column or row is the zeroth."""
+        return min(int(self._position[:, :2].min()), 1)
+
+    def _find_rasters(
+        self, document: Document, left_out: NDArray[np.int64], run: NDArray[np.int64]
+    ) -> dict[str, FileRaster]:
+        """How the file counts and what was left out, by run, where that is worth a word."""
+        start = self._counts_from()
+        if start < 1:
+            self.warnings.append(
+                "positions count from 0: x and y were raised by 1; labels are matched as the file "
+                "counts, unless they can only count from 1"
+            )
+        used = np.unique(document.table.run).tolist()
+        return {
+            name: FileRaster(start, _from_one(left_out[run == code], start))
+            for name, code in zip(self.run_names, used, strict=True)
+            if start < 1 or (run == code).any()
+        }
+
+    def _check_positions(self, parts: NDArray[np.int64] | None) -> None:
         position = self._position
         for column, axis in enumerate("xyz"):
-            # z counts from 0 in some files; x and y count from 1 in all.
-            bad = position[:, column] < (0 if axis == "z" else 1)
+            bad = position[:, column] < 0
             if bad.any():
                 pixel = int(np.argmax(bad))
                 value = position[pixel, column]
@@ -162,7 +199,8 @@ class ImzMLReader:
                     f"than {MAX_SPAN}; correct the position"
                 )
                 raise ImzMLError(msg)
-        keys = np.column_stack((self._run_codes, position))
+        apart = np.zeros(self.n_pixels, dtype=np.int64) if parts is None else parts
+        keys = np.column_stack((self._run_codes, position, apart))
         _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
         before = first[inverse.ravel()]
         again = before != np.arange(self.n_pixels)
@@ -184,45 +222,24 @@ class ImzMLReader:
         self._cleaner.check_mz(axis, np.asarray([0, axis.size]), pixel)
         return axis
 
-    def _settle_mode(self, declared: str | None, profile: str) -> str:
-        looks = self._look()
-        if declared in ("centroid", "profile"):
-            mode = declared
-            if looks and mode == "centroid":
-                self.warnings.append(
-                    "is declared centroid but sampled as densely and evenly as a profile"
-                )
-                # Whoever asks for centroiding gets it where the data show that it is needed.
-                mode = "profile" if profile == "centroid" else mode
-        else:
-            mode = "profile" if looks else "centroid"
-            self.warnings.append(f"representation is unclear; read as {mode} by the m/z spacing")
-        if mode == "profile" and profile == "refuse":
-            said = "holds" if declared == "profile" else "seems to hold"
-            msg = (
-                f"{self.path}: {said} profile spectra, but peaks are needed; pass "
-                'profile="centroid" to pick peaks (local maxima above the noise), or pick them '
-                "with the instrument's software"
-            )
-            raise ImzMLError(msg)
-        return mode
+    @property
+    def mode(self) -> str:
+        """``"centroid"``, ``"profile"`` or ``"mixed"``."""
+        if self._profile.all():
+            return "profile"
+        return "mixed" if self._profile.any() else "centroid"
 
-    def _look(self) -> bool:
-        """Vote of some spectra on whether they are profiles."""
+    def stored_mz(self, pixel: int) -> NDArray[np.float64]:
+        """The m/z of a pixel as they are stored, sorted; of a continuous file the axis of all."""
         if self._axis is not None:
-            return bool(looks_like_profile(np.sort(self._axis)))
-        full = np.flatnonzero(self._arrays.length >= 2)
-        chosen = full[np.linspace(0, full.size - 1, min(SAMPLE, full.size)).astype(int)]
-        votes = [
-            looks_like_profile(
-                np.sort(
-                    self._arrays.read(self._ibd, pixel, pixel + 1, 0, np.float64).astype(np.float64)
-                )
-            )
-            for pixel in chosen.tolist()
-        ]
-        cast = [vote for vote in votes if vote is not None]
-        return sum(cast) * 2 > len(cast)
+            return np.sort(self._axis)
+        mz = self._arrays.read(self._ibd, pixel, pixel + 1, 0, np.float64)
+        return np.sort(mz.astype(np.float64))
+
+    @property
+    def stored_lengths(self) -> NDArray[np.int64]:
+        """Number of stored points of each pixel."""
+        return self._arrays.length
 
     # ---------------------------------------------------------------- reading
 
@@ -254,11 +271,12 @@ class ImzMLReader:
         length = self._arrays.length[start:stop]
         offsets = np.concatenate(([0], np.cumsum(length)))
         intensity = self._arrays.read(self._ibd, start, stop, 1, np.float64).astype(np.float64)
-        intensity = self._cleaner.check_intensity(intensity, offsets, start)
+        bits = self._arrays.signed_bits(start, stop)
+        intensity = self._cleaner.check_intensity(intensity, offsets, start, bits)
         mz = self._read_mz(start, stop, offsets)
-        if self.mode == "profile":
+        if self._profile[start:stop].any():
             mz, intensity, offsets = self._cleaner.order(mz, intensity, offsets, start)
-            mz, intensity, offsets = centroid(mz, intensity, offsets)
+            mz, intensity, offsets = centroid(mz, intensity, offsets, self._profile[start:stop])
         mz, intensity, offsets = self._cleaner.clean(mz, intensity, offsets, start)
         return Spectra(
             mz=mz,
@@ -270,8 +288,9 @@ class ImzMLReader:
             polarity=self.polarity,
             pixel_size=self.pixel_size,
             axis=np.unique(self._axis)
-            if self._axis is not None and self.mode == "centroid"
+            if self._axis is not None and not self._profile.any()
             else None,
+            rasters=self._rasters,
         )
 
     def _read_mz(self, start: int, stop: int, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -298,6 +317,7 @@ class ImzMLReader:
             run_names=self.run_names,
             polarity=self.polarity,
             pixel_size=self.pixel_size,
+            rasters=self._rasters,
         )
 
     def bounds(self, n_pixels: int | None = None) -> list[int]:
@@ -310,7 +330,7 @@ class ImzMLReader:
         weight = np.cumsum(self._arrays.size.sum(axis=1) + 64) // CHUNK_BYTES
         return [0, *(np.flatnonzero(np.diff(weight)) + 1).tolist(), self.n_pixels]
 
-    def blocks(self, n_pixels: int | None = None) -> Iterator[Spectra]:
+    def blocks(self, n_pixels: int | None = None, *, telling: bool = True) -> Iterator[Spectra]:
         """Read all pixels in order, some at a time.
 
         Parameters
@@ -318,13 +338,29 @@ class ImzMLReader:
         n_pixels
             Pixels per chunk; default: as many as take about 64 MiB in the file, so that memory
             stays bounded however large the file is.
+        telling
+            Whether to warn; what there is to say is in `reading_warnings`, too.
+
+        Warns
+        -----
+        UserWarning
+            After the last, of everything in the spectra that was changed; once each.
         """
         bounds = self.bounds(n_pixels)
-        return (self.read(a, b) for a, b in pairwise(bounds))
+        blocks = (self.read(a, b) for a, b in pairwise(bounds))
+        return self._telling(blocks) if telling else blocks
+
+    def _telling(self, blocks: Iterator[Spectra]) -> Iterator[Spectra]:
+        yield from blocks
+        # What only the values show, counted over all of them, and not again in a second pass.
+        for what, note in self._cleaner.notes().items():
+            if what not in self._told:
+                self._told.add(what)
+                warnings.warn(one_line(f"{self.path}: {note}"), UserWarning, stacklevel=2)
 
     def reading_warnings(self) -> list[str]:
         """Warnings about the spectra read so far (negative, unsorted or doubled values)."""
-        return self._cleaner.notes()
+        return list(self._cleaner.notes().values())
 
     # ---------------------------------------------------------------- closing
 
@@ -353,6 +389,11 @@ class ImzMLReader:
         )
 
 
-def _coordinates(position: NDArray[np.int64]) -> NDArray[np.float64]:
+def _coordinates(position: NDArray[np.int64], counts_from: int) -> NDArray[np.float64]:
     flat = np.ptp(position[:, 2]) == 0
-    return position[:, : 2 if flat else 3].astype(np.float64)
+    return _from_one(position, counts_from)[:, : 2 if flat else 3]
+
+
+def _from_one(position: NDArray[np.int64], counts_from: int) -> NDArray[np.float64]:
+    """Positions whose x and y count from 1; z is left as it is."""
+    return np.asarray(position + np.array([1.0, 1.0, 0.0]) * (1 - counts_from), dtype=np.float64)

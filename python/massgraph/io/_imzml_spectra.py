@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from massgraph._util.errors import InputError
 from massgraph._util.text import one_line
 from massgraph.io._imzml_alike import Patterns
+from massgraph.io._imzml_traits import LIGHT, MS_LEVEL, PRECURSOR_KEY, traits_of
 
 __all__ = ["ArrayKind", "Document", "ImzMLError", "SpectrumCollector", "SpectrumTable"]
 
@@ -49,6 +50,12 @@ PRECISION_NAMES = {
     "16-bit integer": "<i2",
     "32-bit integer": "<i4",
     "64-bit integer": "<i8",
+    # No vocabulary has unsigned numbers: writers say so in the name alone.
+    **{
+        name.format(bits): f"<u{bits // 8}"
+        for bits in (8, 16, 32, 64)
+        for name in ("unsigned {}-bit integer", "{}-bit unsigned integer", "uint{}")
+    },
 }
 NO_COMPRESSION = "MS:1000576"
 # zlib, and the kinds of MS-Numpress with and without it.
@@ -58,8 +65,10 @@ COMPRESSIONS = frozenset(
         *(f"MS:100{number}" for number in (2312, 2313, 2314, 2746, 2747, 2748, 3088, 3089, 3090)),
     }
 )
-POLARITIES = {"MS:1000129": "negative", "MS:1000130": "positive"}
-MODES = {"MS:1000127": "centroid", "MS:1000128": "profile"}
+# The row of a spectrum without arrays, or with none that is read.
+NO_ARRAYS = (0, 0, 0, 0, -1, -1, -1, -1)
+MOBILITY = re.compile("mobility|drift time", re.IGNORECASE)
+PRECURSOR_LIST, PRECURSOR = f"{NS}precursorList", f"{NS}precursor"
 
 Term = tuple[str, str]
 
@@ -125,11 +134,13 @@ class Document:
         Numbers per spectrum.
     kinds, traits
         What the codes in ``table.kind`` and ``table.traits`` mean; a trait is the set of
-        polarities and modes a spectrum declares.
+        polarities, modes and kinds a spectrum declares (see `massgraph.io._imzml_traits`).
     run_ids
         The ids of the run elements, in order.
     other_end
-        Where the last array that is neither m/z nor intensity ends in the ibd, in bytes.
+        Where the last array that is not read ends in the ibd, in bytes.
+    mobility
+        Name of an array that tells peaks apart by their ion mobility, or the empty string.
     notes
         Warnings for the reader of the file.
     """
@@ -140,7 +151,14 @@ class Document:
     traits: list[frozenset[str]]
     run_ids: list[str]
     other_end: int = 0
+    mobility: str = ""
     notes: list[str] = field(default_factory=list)
+
+
+def _key(cv: ET.Element) -> str:
+    """What is remembered of a term: its accession, and its value where that counts."""
+    accession = cv.get("accession", "")
+    return f"{accession}={cv.get('value', '').strip()}" if accession == MS_LEVEL else accession
 
 
 def _terms(element: ET.Element) -> list[Term]:
@@ -153,6 +171,9 @@ class SpectrumCollector:
     def __init__(self, path: Path, root: ET.Element) -> None:
         self.path = path
         self.groups = {group.get("id", ""): _terms(group) for group in root.iter(GROUP)}
+        self.group_keys = {
+            group.get("id", ""): [_key(cv) for cv in group.iter(CV)] for group in root.iter(GROUP)
+        }
         self.rows: list[tuple[int, ...]] = []
         self.alike: list[NDArray[np.int64]] = []
         self.n_spectra = 0
@@ -162,6 +183,7 @@ class SpectrumCollector:
         self.run_ids: list[str] = []
         self.declared: int | None = 0
         self.other_end = 0
+        self.mobility = ""
         self.missing_groups: set[str] = set()
         self.notes: list[str] = []
         # Sets of terms are few and come again with every pixel: each is understood once.
@@ -169,6 +191,7 @@ class SpectrumCollector:
         self.kind_of: dict[tuple[str, ...], tuple[ArrayKind, int]] = {}
         self.traits: dict[frozenset[str], int] = {}
         self.trait_of: dict[tuple[str, ...], int] = {}
+        self.meanings: list[frozenset[str]] = []
 
     def count(self, text: str | None) -> None:
         """Note what a spectrumList says about its own length."""
@@ -211,6 +234,8 @@ class SpectrumCollector:
             elif child.tag == SCAN_LIST:
                 for scan in child.iter(SCAN):
                     self._own_terms(element, scan, keys, position)
+            elif child.tag == PRECURSOR_LIST and child.find(PRECURSOR) is not None:
+                keys.append(PRECURSOR_KEY)
         # Some writers put the position into the spectrum itself.
         self._own_terms(element, element, keys, position)
         x, y = (
@@ -221,7 +246,9 @@ class SpectrumCollector:
         z = position.get(POSITIONS[2])
         z_number = 1 if z is None else self.number(element, z, "position z")
         traits = self._traits(tuple(keys))
-        numbers = self._arrays(element, arrays)
+        # A spectrum of light has no m/z, and is never read.
+        light = LIGHT in self.meanings[traits]
+        numbers = self._no_arrays(element, arrays) if light else self._arrays(element, arrays)
         self.rows.append((x, y, z_number, *numbers, traits, len(self.run_ids) - 1))
         self.n_spectra += 1
         self.fresh = True
@@ -274,7 +301,7 @@ class SpectrumCollector:
                         reason = f"position {AXES[accession]} is given as {value} and as "
                         raise self.fail(spectrum, f"{reason}{position[accession]}")
                 else:
-                    keys.append(accession)
+                    keys.append(_key(child))
             elif child.tag == REF:
                 keys.append("#" + child.get("ref", ""))
 
@@ -284,21 +311,28 @@ class SpectrumCollector:
         return self.groups.get(name, [])
 
     def _traits(self, keys: tuple[str, ...]) -> int:
-        """Code of the polarity and mode that a set of terms declares."""
+        """Code of the polarity, mode and kind that a set of terms declares."""
         code = self.trait_of.get(keys)
         if code is None:
             terms: set[str] = set()
             for key in keys:
-                terms.update([a for a, _ in self._group(key[1:])] if key[:1] == "#" else [key])
-            meaning = frozenset(
-                meanings[term]
-                for term in terms
-                for meanings in (POLARITIES, MODES)
-                if term in meanings
-            )
+                if key[:1] == "#" and not self._group(key[1:]):
+                    continue
+                terms.update(self.group_keys[key[1:]] if key[:1] == "#" else [key])
+            meaning = traits_of(terms)
             code = self.traits.setdefault(meaning, len(self.traits))
             self.trait_of[keys] = code
+            self.meanings = list(self.traits)
         return code
+
+    def _no_arrays(self, spectrum: ET.Element, arrays: list[ET.Element]) -> tuple[int, ...]:
+        """Row of a spectrum whose arrays are not read."""
+        self.roles = []
+        for array in arrays:
+            _, _, numbers = self._array(spectrum, array)
+            self.roles.append("other")
+            self._skip(spectrum, numbers)
+        return NO_ARRAYS
 
     def _arrays(self, spectrum: ET.Element, arrays: list[ET.Element]) -> tuple[int, ...]:
         """Offsets, lengths, encoded lengths and kinds of the m/z and the intensity array."""
@@ -321,7 +355,7 @@ class SpectrumCollector:
             found[role] = (offset, length, encoded, code)
         # Some writers leave out the arrays of pixels without peaks.
         if not arrays:
-            return 0, 0, 0, 0, -1, -1, -1, -1
+            return NO_ARRAYS
         if len(found) < 2:
             lacking = "intensity" if "mz" in found else "m/z"
             unknown = f" (unknown parameter groups: {', '.join(sorted(self.missing_groups))})"
@@ -365,6 +399,8 @@ class SpectrumCollector:
             for first, second in zip(keys[::2], keys[1::2], strict=True):
                 terms.extend(self._group(second) if first == "#" else [(first, second)])
             kind = _array_kind(terms)
+            if kind.role == "other" and not self.mobility:
+                self.mobility = next((name for _, name in terms if MOBILITY.search(name)), "")
             known = kind, self.kinds.setdefault(kind, len(self.kinds))
             self.kind_of[keys] = known
         return known
@@ -393,6 +429,7 @@ class SpectrumCollector:
             traits=list(self.traits),
             run_ids=self.run_ids,
             other_end=self.other_end,
+            mobility=self.mobility,
             notes=self.notes,
         )
 
@@ -412,10 +449,7 @@ def _array_kind(terms: list[Term]) -> ArrayKind:
             problem = f"the {role} array is stored with {name or accession} ({accession}), which "
             return ArrayKind(role, (), f"{problem}is not supported; export without compression")
     # Accession and name may contradict each other: both are kept, and the lengths decide later.
-    stored = {
-        tuple(dict.fromkeys(t for t in (PRECISIONS.get(a), PRECISION_NAMES.get(n)) if t)): a
-        for a, n in terms
-    }
+    stored = {_types(accession, name): accession for accession, name in terms}
     stored.pop((), None)
     if len(stored) == 1:
         return ArrayKind(role, next(iter(stored)), "")
@@ -425,6 +459,15 @@ def _array_kind(terms: list[Term]) -> ArrayKind:
         terms_text = " and ".join(sorted(stored.values()))
         problem = f"the {role} array has {len(stored)} precision terms ({terms_text})"
     return ArrayKind(role, (), f"{problem}; state the one it is stored with")
+
+
+def _types(accession: str, name: str) -> tuple[str, ...]:
+    """Types of numpy that a term may stand for: by its accession and by its name."""
+    named = PRECISION_NAMES.get(name)
+    # There is no accession for it, so the name says more than a term of the same size.
+    if named and named[1] == "u":
+        return (named,)
+    return tuple(dict.fromkeys(t for t in (PRECISIONS.get(accession), named) if t))
 
 
 def whole_number(text: str | None) -> int:

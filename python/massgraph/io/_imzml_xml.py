@@ -33,6 +33,16 @@ SPECTRUM_ENDS = b"</spectrum>"
 # mzML nests about 12 levels deep; real files never come near this.
 MAX_DEPTH = 64
 
+# How packed files begin.
+PACKED = (
+    (b"\x1f\x8b", "gzip"),
+    (b"PK\x03\x04", "zip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ", "xz"),
+    (b"7z\xbc\xaf", "7z"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+)
+
 # What may stand before the first element: declarations and instructions, and comments.
 ASIDES = (("<?", "?>"), ("<!--", "-->"))
 SPACE = re.compile("[\ufeff \t\r\n]*")
@@ -59,6 +69,9 @@ def _check_prolog(stream: BinaryIO, path: Path) -> None:
     stream.seek(0)
     if not head.strip(b"\0 \t\r\n"):
         msg = f"{path}: the file is empty"
+        raise ImzMLError(msg)
+    if packed := next((name for mark, name in PACKED if head.startswith(mark)), None):
+        msg = f"{path}: is packed ({packed}); unpack it first, and its .ibd beside it"
         raise ImzMLError(msg)
     text = _decode_prolog(head, path)
     at = _skip_space(text, 0)

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 HEAD_BYTES = 4096
+PACKED = (".gz", ".zip", ".bz2", ".xz", ".7z", ".zst")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -59,8 +60,9 @@ class Format:
         ``n_values(path)`` counts the peaks that are stored in a file without reading them, so that
         a large one is opened and not read; None where it is not opened anyway.
     validate
-        ``validate(path)`` reads a file through and describes it, in values fit for JSON; default:
-        `describe` of what `read` gives.
+        ``validate(path, **options)`` reads a file through and describes it, in values fit for
+        JSON; default: `describe` of what `read` gives. It is given the options that `check` is
+        given, of those that the format has.
     labels
         ``labels(path, column)`` gives a label for each pixel, or None where it has none; None
         where files of this format hold no labels.
@@ -75,7 +77,7 @@ class Format:
     >>> from massgraph.io.formats import find_format
     >>> imzml = find_format("run.imzML")
     >>> imzml.name, imzml.options
-    ('imzML', ('profile', 'check_uuid'))
+    ('imzML', ('profile', 'check_uuid', 'polarity', 'kind', 'integers'))
     """
 
     name: str
@@ -84,7 +86,7 @@ class Format:
     matches: Callable[[bytes], bool] | None = None
     open: Callable[..., AbstractContextManager[SpectraSource]] | None = None
     n_values: Callable[[Path], int] | None = None
-    validate: Callable[[Path], dict[str, Any]] | None = None
+    validate: Callable[..., dict[str, Any]] | None = None
     labels: Callable[[Path, str], NDArray[np.object_]] | None = None
     write: Callable[..., None] | None = None
     options: tuple[str, ...] = ()
@@ -93,11 +95,11 @@ class Format:
         """Those of some options that this format takes."""
         return {name: value for name, value in options.items() if name in self.options}
 
-    def check(self, path: Path) -> dict[str, Any]:
+    def check(self, path: Path, **options: Any) -> dict[str, Any]:
         """Read a file through and describe it, in values fit for JSON."""
         if self.validate is not None:
-            return self.validate(path)
-        return {"file": str(path), **describe(self.read(path))}
+            return self.validate(path, **self.taken(options))
+        return {"file": str(path), **describe(self.read(path, **self.taken(options)))}
 
 
 def describe(spectra: Spectra) -> dict[str, Any]:
@@ -331,10 +333,10 @@ def _count_imzml(path: Path) -> int:
     return count_values(path)
 
 
-def _validate_imzml(path: Path) -> dict[str, Any]:
+def _validate_imzml(path: Path, **options: Any) -> dict[str, Any]:
     from massgraph.io.imzml import validate_imzml
 
-    return validate_imzml(path)
+    return validate_imzml(path, **options)
 
 
 def _is_hdf5(head: bytes) -> bool:
@@ -363,14 +365,14 @@ def _write_h5ad(segmentation: Result, path: Path, overwrite: bool = False) -> No
 _FORMATS: dict[str, Format] = {
     "imzML": Format(
         name="imzML",
-        # The reader says of an .ibd that the other half is wanted.
-        suffixes=(".imzml", ".ibd"),
+        # The reader says of an .ibd that the other half is wanted, of a packed file to unpack it.
+        suffixes=(".imzml", ".ibd", *(f".imzml{end}" for end in PACKED)),
         matches=_is_imzml,
         read=_read_imzml,
         open=_open_imzml,
         n_values=_count_imzml,
         validate=_validate_imzml,
-        options=("profile", "check_uuid"),
+        options=("profile", "check_uuid", "polarity", "kind", "integers"),
     ),
     "h5ad": Format(
         name="h5ad",

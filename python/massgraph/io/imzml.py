@@ -26,13 +26,18 @@ __all__ = [
     "validate_imzml",
 ]
 
-PROFILE_CHOICES = ("refuse", "centroid")
+CHOICES = {
+    "profile": ("refuse", "centroid"),
+    "polarity": ("positive", "negative", None),
+    "integers": ("signed", "unsigned", None),
+}
 
 
 def _make_reader(path: str | Path, **options: Any) -> ImzMLReader:
-    if options["profile"] not in PROFILE_CHOICES:
-        msg = f"profile {options['profile']!r} is none of {PROFILE_CHOICES}"
-        raise InputError(msg)
+    for name, choices in CHOICES.items():
+        if options[name] not in choices:
+            msg = f"{name} {options[name]!r} is none of {tuple(filter(None, choices))}"
+            raise InputError(msg)
     return ImzMLReader(_checked_path(path), **options)
 
 
@@ -60,6 +65,9 @@ def open_imzml(
     check_uuid: bool = True,
     verify_checksum: bool = False,
     profile: str = "refuse",
+    polarity: str | None = None,
+    kind: str | None = None,
+    integers: str | None = None,
 ) -> ImzMLReader:
     """Open an imzML file and check everything that can be checked without reading all spectra.
 
@@ -76,12 +84,25 @@ def open_imzml(
     profile
         ``"refuse"`` profile spectra, or ``"centroid"`` them: a peak is a local maximum that rises
         three robust standard deviations above the noise, its m/z the vertex of the parabola
-        through its top three points (details in `massgraph.io._centroid.centroid`).
+        through its top three points (details in `massgraph.io._centroid.centroid`). Where each
+        spectrum says what it is, only profiles are picked.
+    polarity
+        ``"positive"`` or ``"negative"``: read the spectra of this polarity. Default: all, if they
+        are of one. Of a file that does not say it is taken for the polarity of all.
+    kind
+        Kind of the spectra that are read: ``"MS1"``, ``"MS2"``, ``"MS3"`` ..., ``"SIM"``,
+        ``"SRM"`` or another that the file declares. Default: all, if they are MS1 or SIM spectra.
+    integers
+        What intensities below zero are where the file stores integers: ``"signed"``, noise about
+        zero, which is treated as absent; ``"unsigned"``, counts too large for the signed integers
+        that the file declares. Default: what is certain by their size, and an error where nothing
+        is.
 
     Returns
     -------
     ImzMLReader
-        Its `warnings` have also been issued as UserWarning.
+        Its `warnings` have also been issued as UserWarning; what only the spectra show is, once
+        all have been read (`ImzMLReader.blocks`).
 
     Raises
     ------
@@ -107,7 +128,14 @@ def open_imzml(
     array([255.233])
     """
     reader = _make_reader(
-        path, run=run, check_uuid=check_uuid, verify_checksum=verify_checksum, profile=profile
+        path,
+        run=run,
+        check_uuid=check_uuid,
+        verify_checksum=verify_checksum,
+        profile=profile,
+        polarity=polarity,
+        kind=kind,
+        integers=integers,
     )
     try:
         _warn(reader.path, reader.warnings, stacklevel=3)
@@ -126,12 +154,15 @@ def read_imzml(
     profile: str = "refuse",
     check_uuid: bool = True,
     verify_checksum: bool = False,
+    polarity: str | None = None,
+    kind: str | None = None,
+    integers: str | None = None,
 ) -> Spectra:
     """Read an imzML file into memory.
 
     Parameters
     ----------
-    path, run, profile, check_uuid, verify_checksum
+    path, run, profile, check_uuid, verify_checksum, polarity, kind, integers
         As for `open_imzml`.
     mz_range
         Keep the peaks from the first to the second m/z; default: all.
@@ -163,34 +194,47 @@ def read_imzml(
     >>> spectra.n_pixels, spectra.mz.tolist(), spectra.run_names
     (2, [255.233, 255.233], ('run',))
     """
-    reader = _make_reader(
-        path, run=run, check_uuid=check_uuid, verify_checksum=verify_checksum, profile=profile
+    reader = open_imzml(
+        path,
+        run=run,
+        check_uuid=check_uuid,
+        verify_checksum=verify_checksum,
+        profile=profile,
+        polarity=polarity,
+        kind=kind,
+        integers=integers,
     )
     parts: list[Spectra] = []
     with reader:
-        _warn(reader.path, reader.warnings, stacklevel=3)
         for part in progress(
             reader.blocks(), len(reader.bounds()) - 1, f"reading {reader.path.name}"
         ):
             ranged = part if mz_range is None else part.mz_range(*mz_range)
             parts.append(ranged if max_peaks is None else ranged.top_peaks(max_peaks))
-        # What only the values show, counted over all of them.
-        _warn(reader.path, reader.reading_warnings(), stacklevel=3)
     return parts[0] if len(parts) == 1 else Spectra.concatenate(parts)
 
 
-def validate_imzml(path: str | Path, *, check_uuid: bool = True) -> dict[str, Any]:
+def validate_imzml(
+    path: str | Path,
+    *,
+    check_uuid: bool = True,
+    polarity: str | None = None,
+    kind: str | None = None,
+    integers: str | None = None,
+) -> dict[str, Any]:
     """Read an imzML file through, checksum included, and describe it.
 
     Parameters
     ----------
-    path, check_uuid
-        As for `open_imzml`.
+    path, check_uuid, polarity, kind, integers
+        As for `open_imzml`; but a file of several kinds or both polarities is described, and only
+        spectra of light are left out.
 
     Returns
     -------
     dict
-        ``file``, ``n_pixels``, ``runs``, ``layout``, ``mode``, ``polarity``, ``pixel_size_um``,
+        ``file``, ``n_pixels``, ``runs``, ``layout``, ``mode``, ``kinds`` and ``polarities``
+        (numbers of spectra), ``polarity``, ``pixel_size_um``,
         ``mz_range``, ``peaks_per_pixel`` and ``tic`` (each minimum, median, maximum),
         ``empty_pixels`` and ``warnings`` (list of lines); all fit for JSON. Profile spectra are
         described after peak picking.
@@ -216,12 +260,20 @@ def validate_imzml(path: str | Path, *, check_uuid: bool = True) -> dict[str, An
     (2, 'processed', [1.0, 1.5, 2.0])
     """
     reader = _make_reader(
-        path, run=None, check_uuid=check_uuid, verify_checksum=True, profile="centroid"
+        path,
+        run=None,
+        check_uuid=check_uuid,
+        verify_checksum=True,
+        profile="centroid",
+        polarity=polarity,
+        kind=kind,
+        integers=integers,
+        strict=False,
     )
     counts, tics, lows, highs = [], [], [], []
     with reader:
         for part in progress(
-            reader.blocks(), len(reader.bounds()) - 1, f"checking {reader.path.name}"
+            reader.blocks(telling=False), len(reader.bounds()) - 1, f"checking {reader.path.name}"
         ):
             counts.append(part.peak_counts)
             tics.append(part.tic())
@@ -230,8 +282,11 @@ def validate_imzml(path: str | Path, *, check_uuid: bool = True) -> dict[str, An
                 highs.append(float(part.mz.max()))
         # In the description, not as warnings: whoever validates reads them there.
         notes = reader.warnings + reader.reading_warnings()
-    if reader.mode == "profile":
-        notes.append('holds profile spectra: read it with profile="centroid"')
+    if reader.mode != "centroid":
+        notes.append(
+            'holds profile spectra: read it with profile="centroid" (--profile centroid on the '
+            "command line)"
+        )
     peaks = np.concatenate(counts)
     return {
         "file": str(reader.path),
@@ -239,6 +294,8 @@ def validate_imzml(path: str | Path, *, check_uuid: bool = True) -> dict[str, An
         "runs": list(reader.run_names),
         "layout": reader.layout,
         "mode": reader.mode,
+        "kinds": reader.kinds,
+        "polarities": reader.polarities,
         "polarity": reader.polarity,
         "pixel_size_um": None if reader.pixel_size is None else list(reader.pixel_size),
         "mz_range": [min(lows), max(highs)] if lows else None,

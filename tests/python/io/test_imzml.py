@@ -236,6 +236,8 @@ def test_validate_describes_in_json(tmp_path: Path) -> None:
         "runs": ["image"],
         "layout": "processed",
         "mode": "centroid",
+        "kinds": {"MS1": 5},
+        "polarities": {"positive": 5},
         "polarity": "positive",
         "pixel_size_um": [20.0, 20.0],
         "mz_range": [100.0, 500.125],

@@ -232,7 +232,7 @@ def test_profile_declared_centroid(tmp_path: Path) -> None:
         assert read_imzml(path, profile="centroid").peak_counts.tolist() == [2, 2, 2]
 
 
-def test_mixed_representation_is_settled_by_the_data(tmp_path: Path) -> None:
+def test_a_profile_declared_centroid_among_profiles(tmp_path: Path) -> None:
     path = Builder(profile_pixels(), mode="profile").write(tmp_path)
     mark = '<referenceableParamGroupRef ref="spectrum"/>'
     centroided = '<cvParam cvRef="MS" accession="MS:1000127" name="centroid spectrum" value=""/>'
@@ -242,8 +242,7 @@ def test_mixed_representation_is_settled_by_the_data(tmp_path: Path) -> None:
         warnings.simplefilter("always")
         assert read_imzml(path, profile="centroid").peak_counts.tolist() == [2, 2, 2]
     text = "\n".join(str(one.message) for one in caught)
-    assert "declares mixed representation: centroid and profile" in text
-    assert "read as profile" in text
+    assert "1 spectra are declared centroid but sampled as densely" in text
 
 
 def test_unsorted_profile_is_sorted_before_peaks_are_picked(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def folder(shared_data: Path) -> Path:
 
 
 def check_content(spectra: Spectra, want: Expected) -> None:
-    """Every pixel holds exactly the peaks with an intensity, in ascending m/z."""
+    """Every pixel holds the peaks with an intensity, in ascending m/z, of equal m/z their sum."""
     assert spectra.n_pixels == len(want.mz)
     assert spectra.coordinates is not None
     np.testing.assert_array_equal(spectra.coordinates, want.xy)
@@ -83,8 +83,10 @@ def check_content(spectra: Spectra, want: Expected) -> None:
         order = np.argsort(mz, kind="stable")
         order = order[intensity[order] > 0]
         got_mz, got_intensity = spectra.pixel(pixel)
-        np.testing.assert_array_equal(got_mz, mz[order].astype(np.float64))
-        np.testing.assert_array_equal(got_intensity, intensity[order].astype(np.float32))
+        once, at = np.unique(mz[order].astype(np.float64), return_inverse=True)
+        total = np.bincount(at, weights=intensity[order], minlength=once.size)
+        np.testing.assert_array_equal(got_mz, once)
+        np.testing.assert_array_equal(got_intensity, total.astype(np.float32))
 
 
 CENTROID = {
@@ -271,7 +273,8 @@ def test_kidney(shared_data: Path) -> None:
     spectra, caught = quiet(path, verify_checksum=True)
     check_content(spectra, expected(path))
     assert spectra.n_pixels == 342
-    assert spectra.peak_counts.max() == 600
+    # 600 are stored: an instrument that parts ions by mobility, too, gives some m/z twice.
+    assert spectra.peak_counts.max() == 593
     assert spectra.polarity == "negative"
     assert spectra.mz.min() > 400
     assert spectra.coordinates is not None

@@ -1,0 +1,101 @@
+"""What the terms of a spectrum say of it: its polarity, its representation and its kind.
+
+Kinds go by the names that users know them by: MS1, MS2 and so on by the level, SIM, SRM and others
+by what the instrument did. A spectrum of light is none of a mass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = [
+    "ACCESSIONS",
+    "LIGHT",
+    "MODES",
+    "MS1",
+    "MS_LEVEL",
+    "POLARITIES",
+    "PRECURSOR_KEY",
+    "SIM",
+    "is_kind",
+    "traits_of",
+]
+
+POLARITIES = {"MS:1000129": "negative", "MS:1000130": "positive"}
+MODES = {"MS:1000127": "centroid", "MS:1000128": "profile"}
+
+MS_LEVEL = "MS:1000511"
+# Stands among the terms of a spectrum for a precursor that it names.
+PRECURSOR_KEY = "precursor"
+LIGHT, MS1, MSN, SIM = "UV", "MS1", "MSn", "SIM"
+PLAIN = {"MS:1000579": MS1, "MS:1000580": MSN, "MS:1000343": MSN}
+# These say more than the level that stands beside them.
+SPECIAL = {
+    "MS:1000582": SIM,
+    "MS:1000583": "SRM",
+    "MS:1000581": "CRM",
+    "MS:1000341": "precursor-ion",
+    "MS:1000325": "neutral-gain",
+    "MS:1000326": "neutral-loss",
+    "MS:1000322": "charge-inversion",
+    "MS:1000328": "e/2",
+    "MS:1000928": "calibration",
+    "MS:1000789": "multiply-charged",
+    "MS:1000790": "time-delayed",
+    "MS:1000804": LIGHT,
+    "MS:1000805": LIGHT,
+    "MS:1000806": LIGHT,
+    "MS:1000620": LIGHT,
+}
+KINDS = frozenset({*PLAIN.values(), *SPECIAL.values()})
+HIGHEST_LEVEL = 20  # no instrument fragments fragments more often
+
+
+# All terms of a file that say something of its spectra without a value.
+ACCESSIONS = (*POLARITIES, *MODES, *PLAIN, *SPECIAL)
+
+
+def traits_of(terms: Iterable[str]) -> frozenset[str]:
+    """Polarities, representations and kinds that a set of terms declares.
+
+    Parameters
+    ----------
+    terms
+        Accessions; that of the MS level with its value, as in ``MS:1000511=2``.
+
+    Returns
+    -------
+    frozenset of str
+        More than one of a sort where the terms contradict each other.
+    """
+    found = set(terms)
+    simple = {
+        meanings[term] for term in found for meanings in (POLARITIES, MODES) if term in meanings
+    }
+    return frozenset(simple | _kinds(found))
+
+
+def _kinds(terms: set[str]) -> set[str]:
+    special = {SPECIAL[term] for term in terms if term in SPECIAL}
+    if special:
+        return special
+    named = {PLAIN[term] for term in terms if term in PLAIN}
+    if PRECURSOR_KEY in terms:
+        named.add(MSN)
+    levels = {level for term in terms if (level := _level(term)) > 0}
+    by_level = {f"MS{level}" for level in levels}
+    # "MSn" is any level but the first, so that it agrees with each of those.
+    return by_level | (named - {MSN} if levels - {1} else named)
+
+
+def _level(term: str) -> int:
+    """The MS level that a term gives; 0 where it gives none, or one that cannot be."""
+    name, _, value = term.partition("=")
+    if name != MS_LEVEL or not (value.isascii() and value.isdigit()) or len(value) > 2:
+        return 0
+    return int(value) if int(value) <= HIGHEST_LEVEL else 0
+
+
+def is_kind(trait: str) -> bool:
+    """Whether a trait is a kind of spectrum: MS1, MS2, SIM, UV ..."""
+    return trait in KINDS or _level(f"{MS_LEVEL}={trait.removeprefix('MS')}") > 0
