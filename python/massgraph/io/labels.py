@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from massgraph._util.errors import InputError
 from massgraph._util.text import one_line
 from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
+from massgraph.io._label_rasters import as_pixels_count, lie_on_left_out
 
 __all__ = ["Labels", "LabelsError", "match_labels", "read_labels"]
 
@@ -263,6 +264,11 @@ def match_labels(labels: Labels, spectra: Pixels) -> NDArray[np.object_]:
         Where the spectra have no coordinates, a label has no pixel or several, a run is unknown,
         or the spectra hold several runs and the labels name none.
 
+    Notes
+    -----
+    Labels of a file that counts positions from 0 are matched as it counts. Those of spectra that
+    were left out by choice, of one polarity say, are passed over.
+
     Examples
     --------
     >>> import tempfile
@@ -283,6 +289,9 @@ def match_labels(labels: Labels, spectra: Pixels) -> NDArray[np.object_]:
     matched = np.full(pixels.n_pixels, None, dtype=object)
     lost: list[int] = []
     runs = _runs(labels, pixels)
+    x, y = as_pixels_count(labels.x, labels.y, runs, pixels, labels.source)
+    labels = replace(labels, x=x, y=y)
+    left_out = lie_on_left_out(x, y, runs, pixels)
     rows = zip(labels.x.tolist(), labels.y.tolist(), runs, labels.label.tolist(), strict=True)
     for row, (x, y, run, label) in enumerate(rows):
         found = at.get((x, y, run), [])
@@ -292,6 +301,8 @@ def match_labels(labels: Labels, spectra: Pixels) -> NDArray[np.object_]:
                 f" y {y:g} (several z?); choose the pixels of one section first"
             )
             raise LabelsError(msg)
+        if not found and left_out[row]:
+            continue
         if not found:
             # All are counted: one lost label is a slip, all of them are another image or origin.
             lost.append(row)
