@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import warnings
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from massgraph.data.sources import JoinedSpectra, Pixels
     from massgraph.data.spectra import Spectra
 
-__all__ = ["find_labels", "find_reference", "inputs", "read_all"]
+__all__ = ["choices", "find_labels", "find_reference", "inputs", "read_all"]
 
 # Graphs, activations and images hold 380 to 530 bytes for each peak of spectra that are predicted
 # and explained in memory. Any computer of today has 4 GB for them.
@@ -90,8 +92,8 @@ def read_all(arguments: argparse.Namespace) -> Spectra:
     Raises
     ------
     InputError
-        Where a file cannot be read, is of another polarity than ``--polarity`` says, or holds a
-        run of the same name as another; where the files differ in what spectra must share.
+        Where a file cannot be read, is of another polarity than ``--polarity`` says, or is given
+        twice; where the files differ in what spectra must share.
 
     Examples
     --------
@@ -116,12 +118,8 @@ def read_all(arguments: argparse.Namespace) -> Spectra:
             raise InputError(msg)
     if given:
         parts = [replace(part, polarity=given) for part in parts]
-    # Runs tell the pixels of files apart, in tables, splits and maps.
-    names = [name for part in parts for name in part.run_names]
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        msg = f"two inputs hold a run named {repeated!r}: rename one of the files"
-        raise InputError(msg)
+    names = _names_apart(arguments.input, [part.run_names for part in parts])
+    parts = [part.rename_runs(other) for part, other in zip(parts, names, strict=True)]
     try:
         return parts[0] if len(parts) == 1 else mg.Spectra.concatenate(parts)
     except InputError as error:
@@ -136,12 +134,84 @@ def _read(path: Path, arguments: argparse.Namespace) -> Spectra:
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the user said about reading; each format takes what it knows of it."""
-    return {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
+    read = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
+    return {**read, **choices(arguments)}
+
+
+def choices(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Which spectra of a file are read, and what their numbers are, where the user says so.
+
+    Parameters
+    ----------
+    arguments
+        As `massgraph.cli.options.add_inputs` makes them.
+
+    Raises
+    ------
+    InputError
+        Where no input has such a choice.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.inputs import choices
+    >>> from massgraph.cli.options import add_inputs
+    >>> parser = argparse.ArgumentParser()
+    >>> add_inputs(parser)
+    >>> choices(parser.parse_args(["run.imzML", "--kind", "MS2"]))
+    {'kind': 'MS2'}
+    """
+    found = {name: getattr(arguments, name) for name in ("polarity", "kind", "integers")}
+    formats = [find_format(path) for path in arguments.input]
+    for name in ("kind", "integers"):
+        if found[name] is not None and not any(name in one.options for one in formats):
+            msg = f"{arguments.input[0]}: --{name} says nothing of {formats[0].name} files"
+            raise InputError(msg)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _names_apart(paths: list[Path], names: list[tuple[str, ...]]) -> list[dict[str, str]]:
+    """Other names for runs that share one, by the folders of their files.
+
+    Runs tell the pixels of files apart, in tables, splits and maps.
+    """
+    places = [path.resolve() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            msg = f"{path} is given twice"
+            raise InputError(msg)
+    counts = Counter(name for some in names for name in some)
+    shared = {name for name, count in counts.items() if count > 1}
+    apart = [
+        {name: f"{_folder(place, places, name, names)}/{name}" for name in some if name in shared}
+        for place, some in zip(places, names, strict=True)
+    ]
+    new = [other for some in apart for other in some.values()]
+    if len(set(new)) < len(new) or set(new) & set(counts):
+        msg = f"two inputs hold a run named {min(shared)!r}: rename one of the files"
+        raise InputError(msg)
+    if new:
+        msg = f"several inputs hold a run named {', '.join(map(repr, sorted(shared)))}; they are "
+        warnings.warn(f"{msg}called {', '.join(new)}", UserWarning, stacklevel=2)
+    return apart
+
+
+def _folder(place: Path, places: list[Path], name: str, names: list[tuple[str, ...]]) -> str:
+    """The end of a folder's path by which it differs from those of the others with such a run."""
+    others = [
+        one.parent.parts
+        for one, some in zip(places, names, strict=True)
+        if one != place and name in some
+    ]
+    parts = place.parent.parts
+    lengths = range(1, len(parts) + 1)
+    enough = (n for n in lengths if all(one[-n:] != parts[-n:] for one in others))
+    return "/".join(parts[-next(enough, len(parts)) :])
 
 
 def _open_all(arguments: argparse.Namespace, opened: ExitStack) -> JoinedSpectra:
     """All inputs as one source; what is opened stays open until `opened` is closed."""
-    from massgraph.data.sources import JoinedSpectra
+    from massgraph.data.sources import JoinedSpectra, runs
 
     sources: list[Pixels] = []
     for path in arguments.input:
@@ -151,7 +221,9 @@ def _open_all(arguments: argparse.Namespace, opened: ExitStack) -> JoinedSpectra
         else:
             options = format_.taken(_options(arguments))
             sources.append(opened.enter_context(format_.open(path, **options)))
-    return JoinedSpectra(sources, polarity=arguments.polarity)
+    found = [tuple(dict.fromkeys(runs(source).tolist())) for source in sources]
+    names = _names_apart(arguments.input, found)
+    return JoinedSpectra(sources, polarity=arguments.polarity, names=names)
 
 
 # -------------------------------------------------------------------- labels

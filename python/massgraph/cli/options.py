@@ -16,6 +16,7 @@ __all__ = [
     "REGION_RESULTS",
     "RESULTS",
     "TABLES",
+    "add_choices",
     "add_inputs",
     "add_labels",
     "add_model",
@@ -94,8 +95,39 @@ def add_inputs(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
         action="store_true",
         help="read imzML whose ibd carries another UUID, once you are sure that it belongs to it",
     )
+    add_choices(parser)
+
+
+def add_choices(parser: argparse.ArgumentParser) -> None:
+    """Add which spectra of a file are read, and what their numbers are.
+
+    Parameters
+    ----------
+    parser
+        Of a command.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.options import add_choices
+    >>> parser = argparse.ArgumentParser()
+    >>> add_choices(parser)
+    >>> found = parser.parse_args(["--polarity", "positive", "--kind", "MS2"])
+    >>> found.polarity, found.kind, found.integers
+    ('positive', 'MS2', None)
+    """
     parser.add_argument(
-        "--polarity", choices=("positive", "negative"), help="where the file does not say"
+        "--polarity",
+        choices=("positive", "negative"),
+        help="read the spectra of this polarity; also where the file does not say",
+    )
+    parser.add_argument(
+        "--kind", metavar="KIND", help="kind of spectra to read from imzML: MS1, MS2, SIM, ..."
+    )
+    parser.add_argument(
+        "--integers",
+        choices=("signed", "unsigned"),
+        help="what integers below zero in imzML are: noise (signed) or large counts (unsigned)",
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from massgraph._util.errors import InputError
 from massgraph.cli.command import Command, Summary
-from massgraph.cli.options import files
+from massgraph.cli.inputs import choices
+from massgraph.cli.options import add_choices, files
 from massgraph.io.formats import find_format
 
 __all__ = ["VALIDATE"]
@@ -14,10 +16,16 @@ __all__ = ["VALIDATE"]
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, help=f"{files()} file")
+    add_choices(parser)
 
 
 def _run(arguments: argparse.Namespace) -> Summary:
-    return find_format(arguments.input).check(arguments.input)
+    path, format_ = arguments.input, find_format(arguments.input)
+    options = choices(argparse.Namespace(**{**vars(arguments), "input": [path]}))
+    if "polarity" in options and "polarity" not in format_.options:
+        msg = f"{path}: --polarity chooses nothing in {format_.name} files"
+        raise InputError(msg)
+    return format_.check(path, **options)
 
 
 VALIDATE = Command(
