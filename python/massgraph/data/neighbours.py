@@ -18,6 +18,7 @@ __all__ = [
     "AROUND",
     "Neighbours",
     "given_neighbours",
+    "image_codes",
     "neighbour_pairs",
     "neighbours_around",
 ]
@@ -164,7 +165,7 @@ def neighbour_pairs(spectra: Spectra, radius: float = 1.0) -> NDArray[np.int64]:
     if not radius >= 1:
         msg = f"radius is {radius}, need at least 1 pixel"
         raise InputError(msg)
-    codes = np.asarray(spectra.run_codes)
+    codes = image_codes(np.asarray(spectra.run_codes), coordinates)
     found = [
         pixels[_pairs_of_run(_grid(coordinates[pixels]), radius)]
         for pixels in (np.flatnonzero(codes == code) for code in np.unique(codes))
@@ -179,6 +180,28 @@ def _coordinates(spectra: Spectra) -> NDArray[np.float64]:
         msg = "the pixels have no coordinates: give them, or say spatial=False"
         raise InputError(msg)
     return np.asarray(spectra.coordinates)
+
+
+def image_codes(run: NDArray[Any], coordinates: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Run and section of each pixel as one code, since the sections of a stack lie over each other.
+
+    Parameters
+    ----------
+    run
+        Names or codes, shape ``(n_pixels,)``.
+    coordinates
+        Places, shape ``(n_pixels, 2)`` or ``(n_pixels, 3)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.neighbours import image_codes
+    >>> image_codes(np.array([0, 0, 1]), np.array([[1, 1, 1], [1, 1, 2], [1, 1, 1.0]])).tolist()
+    [0, 1, 2]
+    """
+    columns = [run, *coordinates[:, 2:].T]
+    keys = np.column_stack([np.unique(one, return_inverse=True)[1] for one in columns])
+    return np.asarray(np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1), dtype=np.int64)
 
 
 def _grid(place: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -223,7 +246,7 @@ def neighbours_around(spectra: Spectra) -> NDArray[np.int64]:
     [[-1, 1, -1, -1, -1, -1, -1, -1], [-1, -1, -1, -1, -1, 0, -1, -1]]
     """
     coordinates = _coordinates(spectra)
-    codes = np.asarray(spectra.run_codes)
+    codes = image_codes(np.asarray(spectra.run_codes), coordinates)
     found = np.full((spectra.n_pixels, len(AROUND)), -1, dtype=np.int64)
     for code in np.unique(codes):
         pixels = np.flatnonzero(codes == code)

@@ -10,6 +10,7 @@ from massgraph.data.spectra import Spectra
 
 __all__ = [
     "default_groups",
+    "drawn_together",
     "fold_by_group",
     "published_split",
     "raster_pitch",
@@ -47,16 +48,28 @@ def default_groups(spectra: Spectra, enough: int = RUNS_ENOUGH) -> NDArray[np.in
         place = spectra.coordinates[rows, :2] - spectra.coordinates[rows, :2].min(axis=0)
         # Counted in pixels, so that no rounding of a unit moves one across the edge of a block.
         place = np.round(place / raster_pitch(place), 6)
-        place = _drawn_together(place)
+        place = drawn_together(place)
         edge = max((float(place.max(initial=0.0)) + 1) / BLOCKS_ACROSS, 1.0)
         keys[rows, :2] = place // edge
     return np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def _drawn_together(place: NDArray[np.float64]) -> NDArray[np.float64]:
+def drawn_together(place: NDArray[np.float64]) -> NDArray[np.float64]:
     """Take out empty stretches that are wider than a block, so that blocks lie over pixels.
 
     Two sections at the ends of a slide would else be two blocks, and no ground for folds.
+
+    Parameters
+    ----------
+    place
+        Places of the pixels of a run in pixels, from 0, shape ``(n_pixels, 2)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.data.splits import drawn_together
+    >>> drawn_together(np.array([[0.0, 0.0], [1.0, 0.0], [900.0, 0.0]])).tolist()
+    [[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]]
     """
     while True:
         edge = max((float(place.max(initial=0.0)) + 1) / BLOCKS_ACROSS, 1.0)

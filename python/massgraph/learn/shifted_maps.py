@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from massgraph.data.splits import raster_pitch
+from massgraph.data.neighbours import image_codes
+from massgraph.data.splits import drawn_together, raster_pitch
 
 __all__ = ["shifted_maps"]
 
@@ -62,9 +63,12 @@ def shifted_maps(
     ((20, 5), True)
     """
     moved = np.full((n, pixels.size), -1, dtype=np.int64)
-    for name in np.unique(run[pixels]):
-        wanted = np.flatnonzero(run[pixels] == name)
-        whole = np.flatnonzero((run == name) & (label >= 0))
+    # Sections of a stack are images of their own, as runs are.
+    places = np.empty((run.size, 2)) if coordinates is None else coordinates
+    images = image_codes(run, places)
+    for image in np.unique(images[pixels]):
+        wanted = np.flatnonzero(images[pixels] == image)
+        whole = np.flatnonzero((images == image) & (label >= 0))
         if coordinates is None:
             moved[:, wanted] = [rng.choice(label[whole], wanted.size) for _ in range(n)]
         else:
@@ -77,7 +81,8 @@ def shifted_maps(
 def _moved(label: Labels, place: Places, at: Labels, n: int, rng: np.random.Generator) -> Labels:
     """Of one run, without gaps, read at some of its pixels."""
     place = place - place.min(axis=0)
-    cell = np.rint(place / raster_pitch(place)).astype(np.int64)
+    # An image of what lies between two sections would fill the memory.
+    cell = np.rint(drawn_together(np.rint(place / raster_pitch(place)))).astype(np.int64)
     image = _filled(label, cell)
     rows, columns = cell[at].T
     found = np.empty((n, at.size), dtype=np.int64)

@@ -58,6 +58,14 @@ def test_runs_do_not_touch():
     assert (pairs // 4 == (pairs // 4)[:, :1]).all()
 
 
+def test_sections_of_a_stack_do_not_touch():
+    """At the same x and y, one over the other."""
+    deep = np.column_stack([np.tile(grid(3, 3), (2, 1)), np.repeat([1, 2], 9)])
+    by_run = image(deep[:, :2], run=np.repeat(["a", "b"], 9))
+    np.testing.assert_array_equal(neighbour_pairs(image(deep)), neighbour_pairs(by_run))
+    np.testing.assert_array_equal(neighbours_around(image(deep)), neighbours_around(by_run))
+
+
 def test_order_of_pixels_does_not_matter():
     place = grid(5, 7)
     order = np.random.default_rng(0).permutation(len(place))

@@ -149,6 +149,38 @@ def test_joined_sources_must_agree(spectra: Spectra) -> None:
     assert block.polarity == "negative"
 
 
+def test_joined_sources_of_other_pixel_sizes_and_depth(image: Spectra) -> None:
+    """Slides of two pixel sizes, one of them a stack of two sections."""
+    assert image.coordinates is not None
+    z = np.arange(image.n_pixels) % 2 + 1.0
+    deep = replace(
+        image.rename_runs({image.run_names[0]: "deep"}),
+        coordinates=np.column_stack([image.coordinates, z]),
+        pixel_size=(20.0, 20.0),
+    )
+    flat = replace(image, pixel_size=(50.0, 50.0))
+    with pytest.warns(UserWarning, match=r"differ in the size of a pixel \(50 x 50 um, 20 x 20"):
+        joined = JoinedSpectra([flat, deep])
+    with pytest.warns(UserWarning, match="differ in the size of a pixel"):
+        at_once = Spectra.concatenate([flat, deep])
+    # Said once: from here on all parts are alike.
+    for found in (joined.places(), Spectra.concatenate(list(joined.blocks())), in_memory(joined)):
+        assert found.pixel_size is None
+        assert at_once.pixel_size is None
+        assert found.coordinates is not None
+        np.testing.assert_array_equal(found.coordinates, at_once.coordinates)
+    assert joined.read(0, 3).coordinates is not None
+    assert np.shape(joined.read(0, 3).coordinates) == (3, 3)
+
+
+def test_joined_runs_of_one_name_get_others(image: Spectra) -> None:
+    name = image.run_names[0]
+    joined = JoinedSpectra([image, image], names=[{name: "s1/a"}, {name: "s2/a"}])
+    assert list(dict.fromkeys(joined.run.tolist())) == ["s1/a", "s2/a"]
+    assert list(dict.fromkeys(joined.places().run.tolist())) == ["s1/a", "s2/a"]
+    assert joined.read(0, 1).run.tolist() == ["s1/a"]
+
+
 def test_places_are_the_pixels_without_peaks(image: Spectra, tmp_path: Path) -> None:
     path = write_imzml(image, tmp_path)
     with mg.open_imzml(path) as reader:

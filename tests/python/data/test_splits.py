@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,6 +56,28 @@ def test_fewer_runs_are_cut_into_blocks(depth: bool) -> None:
         assert np.unique(spectra.run[rows]).size == 1
         assert rows.sum() == 16
         assert np.ptp(spectra.coordinates[rows, :2], axis=0).tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("apart", [(300.0, 0.0), (0.0, 5000.0), (900_000.0, 900_000.0)])
+def test_blocks_lie_over_sections_and_not_over_what_is_between(apart: tuple[float, float]) -> None:
+    """Two sections on one slide were one block each, on which no folds can be made."""
+    first = image(24, 12, ["a"])
+    assert first.coordinates is not None
+    second = replace(first, coordinates=first.coordinates + apart)
+    groups = default_groups(Spectra.concatenate([first, second]))
+    assert np.unique(groups).size >= 12
+    assert np.bincount(groups).max() <= 64
+    assert default_groups(first).tolist() == default_groups(second).tolist()
+
+
+def test_gaps_within_a_section_change_no_block() -> None:
+    whole = image(24, 24, ["a"])
+    assert whole.coordinates is not None
+    there = (whole.coordinates[:, 0] < 10) | (whole.coordinates[:, 0] >= 13)
+    np.testing.assert_array_equal(
+        np.unique(default_groups(whole)[there], return_inverse=True)[1],
+        default_groups(whole[there]),
+    )
 
 
 def test_blocks_do_not_depend_on_the_origin() -> None:

@@ -88,6 +88,20 @@ def test_moved_maps_of_a_run_stay_in_the_run():
     np.testing.assert_array_equal(maps, np.tile(label, (20, 1)))
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_moved_maps_of_sections_far_apart_and_of_a_stack(axis):
+    """What lies between two sections fills no memory, and those of a stack are two images."""
+    place = np.tile(np.c_[np.argwhere(np.ones((6, 6))), np.ones(36)], (2, 1))
+    place[36:, axis] += 900_000
+    label = np.repeat([0, 1], 36)
+    maps = shifted_maps(
+        label, place, np.array(["a"] * 72), np.arange(72), 20, np.random.default_rng(0)
+    )
+    assert maps.shape == (20, 72)
+    if axis == 2:
+        np.testing.assert_array_equal(maps, np.tile(label, (20, 1)))
+
+
 def test_without_places_pixels_change_places():
     label, run = np.repeat([0, 1], 50), np.array(["a"] * 100)
     maps = shifted_maps(label, None, run, np.arange(100), 20, np.random.default_rng(0))
