@@ -13,7 +13,7 @@ import pytest
 import cli_runs
 import massgraph
 from cli_runs import Run, assert_refused, label_table
-from imzml_builder import Builder, Pixel
+from imzml_builder import Builder, Pixel, term
 from massgraph.cli import inputs as cli_inputs
 from massgraph.cli.inputs import inputs, read_all
 from massgraph.cli.options import add_inputs
@@ -210,3 +210,95 @@ def test_labels_of_a_file_that_holds_none(run: Run, data: Path, tmp_path: Path) 
 
 def test_the_label_table_is_that_of_the_simulation(simulation: Simulation) -> None:
     assert len(label_table(simulation)) == sum(label is not None for label in simulation.labels)
+
+
+# ------------------------------------------------------------------------ imzML as it comes
+
+
+def turns(polarity: str, x: int) -> Pixel:
+    terms = {"positive": ("MS:1000130", "positive scan"), "negative": ("MS:1000129", "negative")}
+    return Pixel(x, 1, (100.0, 200.0), (float(x), 1.0), terms=(term(*terms[polarity]),))
+
+
+@pytest.fixture
+def alternating(tmp_path: Path) -> Path:
+    pixels = [turns("positive" if x % 2 else "negative", x) for x in range(1, 9)]
+    return Builder(pixels, polarity=None).write(tmp_path, "alternating")
+
+
+@pytest.mark.parametrize("block_by_block", [False, True])
+def test_polarity_chooses(
+    alternating: Path, block_by_block: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_inputs, "LARGE", 0 if block_by_block else 10**9)
+    for polarity, places in (("positive", [1, 3, 5, 7]), ("negative", [2, 4, 6, 8])):
+        with inputs(arguments(alternating, "--polarity", polarity)) as found:
+            spectra = in_memory(found)
+        assert isinstance(found, JoinedSpectra) == block_by_block
+        assert spectra.polarity == polarity
+        assert spectra.coordinates is not None
+        assert spectra.coordinates[:, 0].tolist() == places
+    with (
+        pytest.raises(massgraph.InputError, match="--polarity negative or positive"),
+        inputs(arguments(alternating)),
+    ):
+        pass
+
+
+def test_validate_tells_polarities_and_kinds(run: Run, alternating: Path) -> None:
+    found = run("validate", alternating, "--json").summary
+    assert found["polarities"] == {"negative": 4, "positive": 4}
+    assert found["kinds"] == {"MS1": 8}
+    assert any("--polarity negative or positive" in note for note in found["warnings"])
+    found = run("validate", alternating, "--polarity", "positive", "--json").summary
+    assert (found["n_pixels"], found["polarity"], found["warnings"]) == (4, "positive", [])
+    assert_refused(run("validate", alternating, "--kind", "MS2"), "holds no MS2 spectra")
+
+
+@pytest.mark.parametrize(("option", "value"), [("--kind", "MS1"), ("--integers", "signed")])
+def test_options_of_imzml_are_not_dropped_for_other_files(
+    run: Run, fitted: Path, option: str, value: str
+) -> None:
+    outcome = run("validate", fitted / "segmentation.h5ad", option, value)
+    assert_refused(outcome, f"{option} says nothing of h5ad files")
+
+
+def test_polarity_chooses_nothing_in_h5ad(run: Run, fitted: Path) -> None:
+    outcome = run("validate", fitted / "segmentation.h5ad", "--polarity", "positive")
+    assert_refused(outcome, "--polarity chooses nothing in h5ad files")
+
+
+@pytest.mark.parametrize("block_by_block", [False, True])
+def test_files_of_one_name_are_told_apart_by_their_folders(
+    tmp_path: Path, block_by_block: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_inputs, "LARGE", 0 if block_by_block else 10**9)
+    paths = [Builder().write(tmp_path / part, "data") for part in ("s1/a", "s2/a", "s2/b")]
+    other = Builder().write(tmp_path / "s2/b", "else")
+    with (
+        pytest.warns(
+            UserWarning, match="run named 'data'; they are called s1/a/data, s2/a/data, b/"
+        ),
+        inputs(arguments(*paths, other)) as found,
+    ):
+        names = list(dict.fromkeys(in_memory(found).run.tolist()))
+    assert names == ["s1/a/data", "s2/a/data", "b/data", "else"]
+    with pytest.raises(massgraph.InputError, match="is given twice"):
+        read_all(arguments(paths[0], paths[0]))
+
+
+def test_packed_files_say_so(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.imzML.gz"
+    path.write_bytes(b"\x1f\x8b\x08\x00" + bytes(40))
+    assert_refused(run("validate", path), "is packed (gzip); unpack it first")
+
+
+def test_a_slide_without_polarity_beside_one_with(tmp_path: Path) -> None:
+    one = Builder(polarity="positive").write(tmp_path, "one")
+    silent = Builder(polarity=None).write(tmp_path, "silent")
+    with (
+        pytest.warns(UserWarning, match="declares no polarity"),
+        pytest.raises(massgraph.InputError, match="--polarity positive on the command line"),
+    ):
+        read_all(arguments(one, silent))
+    assert read_all(arguments(one, silent, "--polarity", "positive")).n_pixels == 8

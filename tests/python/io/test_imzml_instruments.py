@@ -323,7 +323,9 @@ def peaks(x: int, *terms: str, n: int = 60) -> Pixel:
 def test_each_spectrum_says_whether_it_is_a_profile(tmp_path: Path) -> None:
     pixels = [hill(1, PROFILE), peaks(2, CENTROID), hill(3, PROFILE), peaks(4, CENTROID)]
     path = Builder(pixels, mode=None).write(tmp_path)
-    refused(path, r"holds profile spectra \(2, beside 2 of centroids\), .*--profile centroid on the")
+    refused(
+        path, r"holds profile spectra \(2, beside 2 of centroids\), .*--profile centroid on the"
+    )
     spectra, notes = read_all_ways(path, profile="centroid")
     assert spectra.peak_counts.tolist() == [2, 60, 2, 60]
     assert notes == []
