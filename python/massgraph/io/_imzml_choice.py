@@ -212,7 +212,15 @@ class _Chooser:
         if wanted is not None:
             self._take_polarity(wanted, found)
             return
-        if not found:
+        whole = self.whole & NAMES_OF_POLARITY
+        silent = [code for code in self.kept if not self.polarities[code]]
+        if silent and len(whole) > 1:
+            self._problem(
+                f"declares both polarities, but not of which {self._count(silent)} of its spectra "
+                "are; export it again, or, if they are of one, say so: "
+                f"{_offers(whole, 'polarity')}"
+            )
+        elif not found:
             self.notes.append("declares no polarity")
         elif len(found) > 1:
             doubtful = [code for code in self.kept if len(self.polarities[code]) > 1]
@@ -224,7 +232,6 @@ class _Chooser:
             self._problem(f"{said}; choose one: {_offers(found, 'polarity')}")
         else:
             (self.polarity,) = found
-            whole = self.whole & NAMES_OF_POLARITY
             if whole - set(found):
                 self.notes.append(
                     f"declares polarity {_joined(whole)} for the file but {self.polarity} for "

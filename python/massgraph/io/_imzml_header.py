@@ -99,10 +99,17 @@ def read_header(path: Path, document: Document) -> Header:
         # Braces, dashes and case differ between writers and mean nothing.
         uuid=None if uuid is None else re.sub(r"[{}\-\s]|urn:uuid:", "", uuid.lower()),
         checksums=checksums,
-        traits=traits_of(accession for accession in ACCESSIONS if accession in content),
+        traits=_traits(content, document.root),
         pixel_size=_pixel_size(path, document.root, notes),
         notes=notes,
     )
+
+
+def _traits(content: ParamGroup, root: ET.Element) -> frozenset[str]:
+    """What the file, or its run, says of all its spectra."""
+    said = [accession for accession in ACCESSIONS if accession in content]
+    of_run = (cv.get("accession", "") for cv in root.iterfind(f"{NS}run/{CV}"))
+    return traits_of([*said, *of_run])
 
 
 def _metadata(path: Path, root: ET.Element) -> Metadata:

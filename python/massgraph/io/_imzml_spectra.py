@@ -67,6 +67,7 @@ COMPRESSIONS = frozenset(
 )
 # The row of a spectrum without arrays, or with none that is read.
 NO_ARRAYS = (0, 0, 0, 0, -1, -1, -1, -1)
+OWN_ARRAY = "MS:1000786"  # non-standard data array
 MOBILITY = re.compile("mobility|drift time", re.IGNORECASE)
 PRECURSOR_LIST, PRECURSOR = f"{NS}precursorList", f"{NS}precursor"
 
@@ -162,7 +163,13 @@ def _key(cv: ET.Element) -> str:
 
 
 def _terms(element: ET.Element) -> list[Term]:
-    return [(cv.get("accession", ""), cv.get("name", "")) for cv in element.iter(CV)]
+    return [_term(cv) for cv in element.iter(CV)]
+
+
+def _term(cv: ET.Element) -> Term:
+    """Accession and name; of an array that no term is made for, the name that its writer gave."""
+    accession, name = cv.get("accession", ""), cv.get("name", "")
+    return accession, cv.get("value") or name if accession == OWN_ARRAY else name
 
 
 class SpectrumCollector:
@@ -376,7 +383,7 @@ class SpectrumCollector:
                 if accession in (OFFSET, LENGTH, ENCODED):
                     numbers[accession] = child.get("value")
                 else:
-                    keys.extend((accession, child.get("name", "")))
+                    keys.extend(_term(child))
             elif child.tag == REF:
                 keys.extend(("#", child.get("ref", "")))
         kind, code = self._kind(tuple(keys))

@@ -22,6 +22,8 @@ __all__ = [
 ]
 
 POLARITIES = {"MS:1000129": "negative", "MS:1000130": "positive"}
+# Said of a file: each spectrum is of one of them.
+BOTH_POLARITIES = "MS:1002833"
 MODES = {"MS:1000127": "centroid", "MS:1000128": "profile"}
 
 MS_LEVEL = "MS:1000511"
@@ -52,7 +54,7 @@ HIGHEST_LEVEL = 20  # no instrument fragments fragments more often
 
 
 # All terms of a file that say something of its spectra without a value.
-ACCESSIONS = (*POLARITIES, *MODES, *PLAIN, *SPECIAL)
+ACCESSIONS = (*POLARITIES, BOTH_POLARITIES, *MODES, *PLAIN, *SPECIAL)
 
 
 def traits_of(terms: Iterable[str]) -> frozenset[str]:
@@ -72,7 +74,8 @@ def traits_of(terms: Iterable[str]) -> frozenset[str]:
     simple = {
         meanings[term] for term in found for meanings in (POLARITIES, MODES) if term in meanings
     }
-    return frozenset(simple | _kinds(found))
+    both = set(POLARITIES.values()) if BOTH_POLARITIES in found else set()
+    return frozenset(simple | both | _kinds(found))
 
 
 def _kinds(terms: set[str]) -> set[str]:

@@ -281,6 +281,22 @@ def test_the_other_polarity_is_not_there(tmp_path: Path) -> None:
         read_imzml(path, polarity="both")
 
 
+@pytest.mark.parametrize("place", ["content", "run"])
+def test_a_run_that_alternates_whose_spectra_do_not_say(tmp_path: Path, place: str) -> None:
+    """HUPO-PSI/psi-ms-CV issues 7 and 537: the term is of a run."""
+    mode = term("MS:1002833", "alternating polarity mode")
+    pixels = from_one(row(3))
+    if place == "content":
+        path = bare(pixels, content=(MS1, mode)).write(tmp_path)
+    else:
+        path = edit(bare(pixels).write(tmp_path), '<run id="run0">', f'<run id="run0">{mode}')
+    refused(path, "declares both polarities, but not of which 3 of its spectra are; export it")
+    assert read_imzml(path, polarity="negative").polarity == "negative"
+    path = bare(alternating(), content=(MS1, mode)).write(tmp_path / "said")
+    spectra, notes = read_all_ways(path, polarity="positive")
+    assert (spectra.n_pixels, notes) == (6, [])
+
+
 def test_spectra_that_do_not_say_beside_both_polarities(tmp_path: Path) -> None:
     pixels = [*alternating(), *from_one(row(2, y=9))]
     spectra, notes = read_all_ways(bare(pixels).write(tmp_path), polarity="positive")
@@ -486,6 +502,19 @@ def test_an_axis_of_mobility_that_all_pixels_share(tmp_path: Path) -> None:
     assert spectra.pixel(0)[1].tolist() == [4.0, 2.0]
     assert spectra.pixel(1)[1].tolist() == [8.0]
     assert len(notes) == 1
+
+
+def test_mobility_in_an_array_that_has_no_term_of_its_own(tmp_path: Path) -> None:
+    """pymzML issue 250: a converter names the array in the value of a general term."""
+    pixels = [mobile((100.0, 200.0, 100.0), (3.0, 2.0, 3.0), x) for x in (1, 2)]
+    path = Builder(pixels).write(tmp_path)
+    named = term("MS:1003006", "mean inverse reduced ion mobility array")
+    edit(path, named, term("MS:1000786", "non-standard data array", "Ion Mobility"))
+    spectra, notes = read_all_ways(path)
+    assert spectra.tic().tolist() == [8.0, 8.0]
+    assert spectra.peak_counts.tolist() == [2, 2]
+    assert len(notes) == 1
+    assert "in ion mobility alone (Ion Mobility)" in notes[0]
 
 
 def test_mobility_without_a_peak_twice_is_nothing_odd(tmp_path: Path) -> None:
