@@ -8,8 +8,9 @@
 #' @param x An `MSImagingExperiment`, an `MSImagingArrays`, a `SpectralImagingExperiment` with a
 #'   column `mz` of features, or a matrix of features by pixels with `mz`. Spectra must be peaks: run
 #'   `peakProcess()` first. Data in memory are not copied, data on disk are read in chunks.
-#' @param y The classes: a factor, character or logical vector with one value for each pixel. Pixels
-#'   that are `NA` are not learnt from, and are classified like all others. Or a result of
+#' @param y The classes: a factor, character or logical vector with one value for each pixel, an `Rle`
+#'   of these or a table of one such column. Pixels that are `NA` are not learnt from, and are
+#'   classified like all others. Or a result of
 #'   [spatialKMeans()], [spatialShrunkenCentroids()] or [spatialRegions()] on the same pixels, whose
 #'   regions are then explained: see the details.
 #' @param preset `"default"`, or `"published"` for the network and the training of La Rocca et al.
@@ -22,9 +23,9 @@
 #'   the known ions), `"family"` (what the ions of a molecule add up to), `"molecular"` (the graph
 #'   network of molecules), `"peak"` (ions without edges) and `"relational"` (the graph network of
 #'   ions). All that are named are fitted, and their weighted sum decides.
-#' @param folds How many parts of the labelled pixels take turns in being held out, to weigh the
-#'   branches (3, or up to 10 of few pixels without networks); `1` for a single branch that is
-#'   trained once.
+#' @param folds,inner_folds How many parts of the labelled pixels take turns in being held out, to
+#'   weigh the branches (3, or up to 10 of few pixels without networks); `1` for a single branch that
+#'   is trained once. The second name is for [crossValidate()], whose own `folds` are others.
 #' @param spatial Whether the neighbours of a pixel are asked for its class, too: `"auto"`, where that
 #'   tells labelled pixels that were held out better, and there are coordinates and folds; `TRUE`
 #'   always, `FALSE` never (`"auto"`). Predict whole runs then, so that pixels have their neighbours.
@@ -55,16 +56,19 @@
 #' @param random_state The seed, a whole number. The same seed gives the same weights; R's own
 #'   random numbers are not touched.
 #' @param backend,device How the layers are computed, and where; `"auto"` chooses.
-#' @param groups One value for each pixel: pixels of a group are never split between learning and
-#'   stopping. The default is runs where there are five or more, else blocks of neighbouring pixels.
+#' @param groups One value for each pixel, or the name of a column of `pixelData(x)`, which works
+#'   within [crossValidate()], too: pixels of a group are never split between learning and stopping.
+#'   The default is runs where there are five or more, else blocks of neighbouring pixels.
 #' @param polarity `"positive"` or `"negative"`, for the relations and the names of adducts; Cardinal
 #'   does not record it. `NULL` means unknown.
 #' @param mz For a matrix, the m/z of its rows, ascending.
 #' @param coord For a matrix, the coordinates of its columns, a data frame with columns `x` and `y`.
 #'   The default is one row of pixels, which are then not taken for neighbours.
 #' @param run For a matrix, the run of each column. The default is one run.
-#' @param bags,pos For multiple instance learning: the bag of each pixel and the positive class, a
-#'   level or its number, as for Cardinal's methods; `y` then holds the label of the pixel's bag.
+#' @param bags,pos For multiple instance learning: the bag of each pixel (or the name of a column of
+#'   `pixelData(x)`) and the positive class, a level or its number, as for Cardinal's methods; `y`
+#'   then holds the label of the pixel's bag, or one label for each bag, in the order of their levels
+#'   or named by them.
 #' @param checkpoint A folder to write the state of the training to after each epoch, whole or not at
 #'   all; it stays there after the fit. For one fit only: neither for a grid nor for `bags` nor for
 #'   [crossValidate()].
@@ -120,13 +124,15 @@ setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
         batch_norm = NULL, augment = NULL, validation_fraction = NULL, epochs = NULL,
         patience = NULL, batch_size = NULL, learning_rate = NULL, weight_decay = NULL,
         random_state = 0, backend = "auto", device = "auto", groups = NULL, polarity = NULL,
-        bags = NULL, pos = 1L, checkpoint = NULL, resume = FALSE,
+        bags = NULL, pos = 1L, inner_folds = NULL, checkpoint = NULL, resume = FALSE,
         verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
         BPPARAM = getCardinalBPPARAM()) {
-    checkDots(..., also = names(formals()))
     checkGiven(y)
+    checkDots(..., also = names(formals()), elsewhere = OF_CARDINALS)
     checkpoint <- checkCheckpoint(checkpoint, resume)
+    folds <- checkFolds(folds, inner_folds)
     settings <- mget(SETTINGS)
+    checkImage(x)
     segmentation <- if (is(y, "SpatialResults") || inherits(y, c("kmeans", "nscentroids"))) class(y)[1L]
     y <- labelsOf(y, "y", x)
     if (!is.null(bags)) {
@@ -134,17 +140,19 @@ setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
         if (!is.null(segmentation))
             stop("'y' is a segmentation, and with 'bags' it is to be what is known of whole bags: ",
                 "leave one of the two out", call. = FALSE)
-        return(fitBags(x, y, settings, bags = bags, pos = pos, groups = groups,
-            polarity = polarity, verbose = verbose, chunkopts = chunkopts, nchunks = nchunks))
+        known <- checkBags(y, bags, pos, x)
+        y <- known$y
     }
-    checkImage(x)
-    y <- checkLabels(y, numberOfPixels(x))
-    groups <- checkGroups(groups, numberOfPixels(x))
+    y <- checkLabels(y, x)
+    groups <- checkGroups(groups, x, !is.na(y))
     size <- pixelsPerBlock(x, chunkopts, nchunks)
     grid <- settingsGrid(settings)
     checkOneFit(checkpoint, names(grid$table))
-    fits <- lapply(grid$settings, function(one)
-        fitOne(x, y, one, groups, polarity, size, verbose, checkpoint, resume, segmentation))
+    fitWith <- function(one, y)
+        fitOne(x, y, one, groups, polarity, size, verbose, checkpoint, resume, segmentation)
+    if (!is.null(bags))
+        return(fitBags(function(y) fitWith(oneSetting(grid), y), known, x, verbose))
+    fits <- warnOnce(lapply(grid$settings, fitWith, y = y))
     if (length(fits) == 1L)
         return(fits[[1L]])
     names(fits) <- grid$labels
@@ -168,6 +176,15 @@ SETTINGS <- c("preset", "effort", "branches", "folds", "spatial", "run_gains", "
     "tolerance", "tolerance_unit", "rule", "directed", "features", "standardize", "mz_range", "max_peaks",
     "hidden", "batch_norm", "augment", "validation_fraction", "epochs", "patience", "batch_size",
     "learning_rate", "weight_decay", "random_state", "backend", "device")
+
+# What is asked for elsewhere, by the names that Cardinal's users know.
+OF_CARDINALS <- c(
+    k = "spatialRegions(x, k = ) divides pixels without labels into so many regions",
+    r = "'spatial' says whether neighbours are asked, and those are the pixels side by side",
+    weights = "'spatial' says whether neighbours are asked, and their weight is learnt",
+    neighbors = "'spatial' says whether neighbours are asked, and those are the pixels side by side",
+    s = "the network is not shrunken, and learns from all ions",
+    init = "spatialRegions(x, init = ) begins at given regions")
 
 # Those that cannot make a grid, since they are tables or vectors already or change no result.
 SINGLE <- c("branches", "relations", "features", "mz_range", "backend", "device")
@@ -196,15 +213,32 @@ fitOne <- function(x, y, settings, groups, polarity, size, verbose, checkpoint, 
 }
 
 # Cardinal's algorithm for labels of bags: labels within positive bags are learnt in turns.
-fitBags <- function(x, y, settings, bags, pos, ...) {
-    settings <- Filter(Negate(is.null), settings)
-    several <- intersect(names(settings)[lengths(settings) > 1L], setdiff(SETTINGS, SINGLE))
-    if (length(setdiff(several, "hidden")) > 0L || is.list(settings$hidden))
-        stop("'", several[1L], "' has several values: with 'bags' give one at a time",
+fitBags <- function(fit, known, x, verbose) {
+    # matter asks the fitted values for the likeliest class, and of a positive bag without any
+    # positive pixel takes the best: never one without peaks.
+    score <- function(object) {
+        probability <- object$probability
+        unknown <- is.na(probability[, 1L])
+        probability[unknown, ] <- rep(colnames(probability) != known$pos, each = sum(unknown))
+        probability
+    }
+    warnOnce(mi_learn(function(x, y) fit(y), x, known$y, bags = known$bags, pos = known$pos,
+        score = score, verbose = verbose))
+}
+
+# The settings of a fit that can have no grid.
+oneSetting <- function(grid) {
+    if (length(grid$settings) > 1L)
+        stop("'", names(grid$table)[1L], "' has several values: with 'bags' give one at a time",
             call. = FALSE)
-    # The default score knows S3 only.
-    do.call(mi_learn, c(list(RGCN, x, y, bags = bags, pos = pos, score = fitted), settings,
-        list(...)))
+    grid$settings[[1L]]
+}
+
+# The number of folds, under the name that crossValidate() leaves free, or its own.
+checkFolds <- function(folds, inner_folds) {
+    if (!is.null(folds) && !is.null(inner_folds))
+        stop("'folds' and 'inner_folds' are the same setting: give one of the two", call. = FALSE)
+    if (is.null(inner_folds)) folds else inner_folds
 }
 
 # The path of a folder for checkpoints, NULL where none are asked for.
@@ -222,15 +256,6 @@ checkOneFit <- function(checkpoint, several) {
     if (!is.null(checkpoint) && length(several) > 0L)
         stop("'", several[1L], "' makes several fits, and 'checkpoint' is for one: leave one of ",
             "the two out", call. = FALSE)
-}
-
-checkGroups <- function(groups, n) {
-    if (is.null(groups))
-        return(NULL)
-    if (length(groups) != n)
-        stop("length of 'groups' [", length(groups), "] does not match the number of pixels [",
-            n, "]", call. = FALSE)
-    as.factor(groups)
 }
 
 # All combinations of the settings that were given several values.

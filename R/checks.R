@@ -20,7 +20,36 @@ checkImage <- function(x) {
             "centroided(x) <- TRUE if the features are peaks", call. = FALSE)
     if (is(x, "SpectralImagingExperiment"))
         checkMz(featureMz(x))
+    checkPlaces(x)
     invisible(x)
+}
+
+# What crossValidate() predicts; R calls a level without values no error.
+checkFold <- function(newdata) {
+    if (is(newdata, "SpectralImagingData") && !isOutdated(newdata) && numberOfPixels(newdata) == 0L)
+        stop("'newdata' has no pixels; within crossValidate() 'folds' has a level without pixels: ",
+            "give droplevels(folds)", call. = FALSE)
+}
+
+# Samples that were put together without a run of their own lie on top of each other.
+checkPlaces <- function(x) {
+    at <- as.list(coord(x))
+    if (length(at) == 0L)
+        return(invisible())
+    place <- c(at, list(as.character(run(x))))
+    again <- duplicated(as.data.frame(place, optional = TRUE))
+    if (!any(again))
+        return(invisible())
+    values <- as.list(as(pixelData(x), "DFrame"))
+    values <- values[setdiff(names(values), c(names(at), "run"))]
+    parts <- vapply(values, function(value) is.atomic(pixelValues(value, "")) &&
+        !anyDuplicated(as.data.frame(c(place, list(pixelValues(value, ""))), optional = TRUE)), NA)
+    column <- names(values)[parts][1L]
+    warning(sum(again), " of ", length(again), " pixels lie where another of their run does (",
+        placesOf(pixelData(x), which(again)), "): neighbours are wrong then. If these are several ",
+        "samples, give each a run",
+        if (!is.na(column)) paste0(", as the column '", column, "' tells them apart: run(x) <- ",
+            "interaction(run(x), x$", column, ", drop = TRUE)"), call. = FALSE)
 }
 
 # Old objects keep a class name of today with slots of yesterday.
@@ -81,59 +110,18 @@ checkMz <- function(mz) {
             "; sort them, x[order(mz(x)), ], and join those of equal m/z", call. = FALSE)
 }
 
-checkGiven <- function(y) {
-    if (missing(y) || is.null(y))
-        stop("'y' is missing: give labels of pixels, or call spatialRegions(x), which finds regions ",
-            "without", call. = FALSE)
-}
-
-# The labels of pixels that a result of Cardinal's or ours holds; anything else as it is.
-labelsOf <- function(y, name, x) {
-    if (is(y, "ResultsList"))
-        stop("'", name, "' holds ", length(y), " results: give one of them, ", name,
-            "[[1]] for instance", call. = FALSE)
-    # Of a matrix, Cardinal's methods give results without pixels.
-    if (!is(y, "SpatialResults") && !inherits(y, c("kmeans", "nscentroids")))
-        return(y)
-    labels <- if (is.null(y$cluster)) y$class else factor(y$cluster)
-    if (!is.factor(labels))
-        stop("'", name, "' is of class ", sQuote(class(y)[1L]), ", which ",
-            if (is.null(labels)) "divides no pixels into classes" else
-            "divides the pixels anew for each feature", ": give labels of pixels", call. = FALSE)
-    if (is(y, "SpatialResults") && nrow(pixelData(y)) == numberOfPixels(x) &&
-            !isTRUE(all.equal(as.matrix(coord(y)), as.matrix(coord(x)), check.attributes = FALSE)))
-        stop("'", name, "' is of other pixels than 'x': their coordinates differ", call. = FALSE)
-    labels
-}
-
-# Labels as a factor with all its levels; missing means unlabelled.
-checkLabels <- function(y, n) {
-    if (is.numeric(y))
-        stop("'y' is numeric: give classes as a factor, character or logical, factor(y) for instance",
-            call. = FALSE)
-    if (!(is.factor(y) || is.character(y) || is.logical(y)))
-        stop("'y' is of class ", sQuote(class(y)[1L]),
-            ": give classes as a factor, character or logical", call. = FALSE)
-    if (length(y) != n)
-        stop("length of 'y' [", length(y), "] does not match the number of pixels [", n, "]",
-            call. = FALSE)
-    y <- as.factor(y)
-    present <- levels(droplevels(y))
-    if (length(present) < 2L)
-        stop("'y' labels ", if (length(present) == 0L) "no pixel" else
-            paste("pixels of one class only,", sQuote(present)),
-            ": a classifier needs at least two classes", call. = FALSE)
-    y
-}
-
 # Arguments that arrived in '...' must be Cardinal's or, where those are passed on to predict by
 # crossValidate, settings of RGCN.
-checkDots <- function(..., also = character()) {
+# `elsewhere` says, by name, where things are that belong to other functions.
+checkDots <- function(..., also = character(), elsewhere = character()) {
     given <- ...names()
     if (...length() > 0L && (is.null(given) || any(!nzchar(given))))
         stop("there is an argument without a name that fits nowhere: name it", call. = FALSE)
     known <- c(CARDINAL_ARGUMENTS, also)
     unknown <- setdiff(given, known)
+    told <- intersect(unknown, names(elsewhere))
+    if (length(told) > 0L)
+        stop("unknown argument '", told[1L], "': ", elsewhere[[told[1L]]], call. = FALSE)
     if (length(unknown) > 0L) {
         # Two letters off, a name of two letters is any name.
         near <- if (nchar(unknown[1L]) > 2L) agrep(unknown[1L], setdiff(also, "..."),
@@ -192,4 +180,15 @@ pixelsPerBlock <- function(x, chunkopts = list(), nchunks = NULL) {
 
 numberOfPixels <- function(x) {
     if (is(x, "SpectralImagingExperiment")) ncol(x) else length(x)
+}
+
+# Warnings of several fits to the same pixels, each text once.
+warnOnce <- function(code) {
+    told <- character()
+    withCallingHandlers(code, warning = function(w) {
+        text <- conditionMessage(w)
+        if (text %in% told)
+            invokeRestart("muffleWarning")
+        told <<- c(told, text)
+    })
 }

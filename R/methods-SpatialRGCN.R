@@ -14,12 +14,13 @@
 #' @param xlab,ylab As for Cardinal's methods.
 #' @param verbose,chunkopts,nchunks,BPPARAM As for [RGCN()].
 #' @param ... Arguments of Cardinal's plotting functions: `select`, `subset`, `superpose`, `layout`
-#'   and others. For `predict`, settings of `RGCN` are let
+#'   and others. For `predict`, settings of `RGCN` and its `groups` are let
 #'   pass, because `crossValidate()` gives the same arguments to both; all else is an error.
 #'
 #' @return
-#' * `fitted` and `predict`: for `type = "response"` a matrix of probabilities, pixels by classes;
-#'   for `"class"` a factor.
+#' * `fitted` and `predict`: for `type = "response"` a matrix of probabilities, pixels by classes, in
+#'   which a pixel without peaks that the model knows has the same for all, with a warning that names
+#'   it; for `"class"` a factor, missing for those.
 #' * `image` and `plot`: a plot, drawn when it is printed. `image` shows `"probability"`, `"class"`
 #'   or `"uncertainty"`; `plot` shows by m/z the `"activation"` (contribution to the logit of each
 #'   class) or `"centers"` (mean intensity in each class), or the `"history"` of the training.
@@ -45,8 +46,14 @@ NULL
 #' @export
 setMethod("fitted", "SpatialRGCN", function(object, type = c("response", "class"), ...) {
     type <- match.arg(type)
-    if (type == "class") object$class else object$probability
+    checkPixels(object)
+    if (type == "class") object$class else
+        evenWhereMissing(object$probability, pixelData(object))
 })
+
+# matter's functions look for methods of S3, and see no others.
+#' @export
+fitted.SpatialRGCN <- function(object, ...) fitted(object, ...)
 
 #' @rdname SpatialRGCN-methods
 #' @export
@@ -54,25 +61,45 @@ setMethod("predict", "SpatialRGCN", function(object, newdata, type = c("response
         verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
         BPPARAM = getCardinalBPPARAM()) {
     type <- match.arg(type)
-    checkDots(..., also = c(SETTINGS, "polarity"))
+    checkDots(..., also = c(SETTINGS, "polarity", "groups", "inner_folds"))
     if (missing(newdata))
         return(fitted(object, type = type))
     state <- modelState(object)
+    checkFold(newdata)
     checkImage(newdata)
     settings <- object$settings
     checkFeatures(object$mz, newdata, settings$tolerance, settings$tolerance_unit,
         "what is absent speaks for no class")
     probability <- callPython("predict", list(x = newdata, state = state,
         polarity = object$polarity, pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
-    responses(probability, object, type)
+    all <- columnsOfLevels(probability, object$model_classes, object$classes)
+    all[is.na(probability[, 1L]), ] <- NA_real_
+    if (type == "class") likeliest(all) else evenWhereMissing(all, pixelData(newdata))
 })
 
-# Probabilities by the model's classes as those of all levels, or as classes.
-responses <- function(probability, object, type) {
-    levels <- object$classes
-    all <- columnsOfLevels(probability, object$model_classes, levels)
-    all[is.na(probability[, 1L]), ] <- NA_real_
-    if (type == "response") all else likeliest(all)
+#' @export
+predict.SpatialRGCN <- function(object, ...) predict(object, ...)
+
+# Cardinal takes no row of NA, by which matter loses the class of every pixel: what is unknown is
+# equally probable, and said to be.
+evenWhereMissing <- function(probability, pixels) {
+    unknown <- is.na(probability[, 1L])
+    probability[unknown, ] <- 1 / ncol(probability)
+    if (any(unknown))
+        warning(sum(unknown), " of ", length(unknown), " pixels ", if (sum(unknown) == 1L) "has" else
+            "have", " no peaks that the model knows (", placesOf(pixels, which(unknown)), "): all ",
+            "classes are equally probable there, and type = \"class\" is missing", call. = FALSE)
+    probability
+}
+
+# Where some pixels are: "x = 3, y = 1 in run1", at most three of them.
+placesOf <- function(pixels, which) {
+    first <- head(which, 3L)
+    at <- as.list(coord(pixels)[first, , drop = FALSE])
+    places <- do.call(paste, c(Map(function(name, value) paste(name, "=", format(value, trim = TRUE)),
+        names(at), at), sep = ", "))
+    paste0(paste(paste(places, "in", run(pixels)[first]), collapse = "; "),
+        if (length(which) > 3L) "; ...")
 }
 
 # The class of the highest probability (the first of several); missing where that is.
@@ -114,11 +141,15 @@ nearestDistance <- function(mz, among) {
 #' @rdname SpatialRGCN-methods
 #' @export
 setMethod("logLik", "SpatialRGCN", function(object, ...) {
+    checkPixels(object)
     learnt <- which(object$training)
     given <- cbind(learnt, as.integer(object$reference[learnt]))
     structure(sum(log(pmax(object$probability[given], .Machine$double.xmin))),
         df = object$n_parameters, nobs = length(learnt), class = "logLik")
 })
+
+#' @export
+logLik.SpatialRGCN <- function(object, ...) logLik(object, ...)
 
 #' @rdname SpatialRGCN-methods
 #' @export

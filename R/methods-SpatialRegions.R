@@ -22,8 +22,8 @@
 #'
 #' @return
 #' * `fitted` and `predict`: for `type = "response"` a matrix of probabilities, pixels by regions, in
-#'   which a pixel without peaks of known ions has the same for all; for `"class"` a factor, missing
-#'   for those.
+#'   which a pixel without peaks of known ions has the same for all, with a warning that names it;
+#'   for `"class"` a factor, missing for those.
 #' * `image` and `plot`: a plot, drawn when it is printed. `image` shows the `"class"`, the
 #'   `"probability"`, the `"uncertainty"`, or the `"balance"` of ion pairs that share a molecule,
 #'   which shows salt, washing and matrix where it follows no region. `plot` shows by m/z the
@@ -57,14 +57,12 @@ NULL
 setMethod("fitted", "SpatialRegions", function(object, type = c("response", "class"), ...) {
     type <- match.arg(type)
     checkPixels(object)
-    if (type == "class") object$class else evenWhereMissing(object$probability)
+    if (type == "class") object$class else
+        evenWhereMissing(object$probability, pixelData(object))
 })
 
-# Cardinal takes no row of NA: what is unknown is equally probable.
-evenWhereMissing <- function(probability) {
-    probability[is.na(probability[, 1L]), ] <- 1 / ncol(probability)
-    probability
-}
+#' @export
+fitted.SpatialRegions <- function(object, ...) fitted(object, ...)
 
 #' @rdname SpatialRegions-methods
 #' @export
@@ -76,14 +74,19 @@ setMethod("predict", "SpatialRegions", function(object, newdata, type = c("respo
     if (missing(newdata))
         return(fitted(object, type = type))
     state <- modelState(object)
+    checkFold(newdata)
     checkImage(newdata)
     checkFeatures(object$mz, newdata, ALIGNMENT_PPM, "ppm", "what is absent counts as zero")
     probability <- callPython("predict_regions", list(x = newdata, state = state,
         neighbors = neighborPairs(newdata, object$settings$radius, neighbors, weights),
         polarity = object$polarity, pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
     colnames(probability) <- object$classes
-    if (type == "class") likeliest(probability) else evenWhereMissing(probability)
+    if (type == "class") likeliest(probability) else
+        evenWhereMissing(probability, pixelData(newdata))
 })
+
+#' @export
+predict.SpatialRegions <- function(object, ...) predict(object, ...)
 
 #' @rdname SpatialRegions-methods
 #' @export
@@ -94,6 +97,9 @@ setMethod("logLik", "SpatialRegions", function(object, ...) {
     structure(object$log_likelihood, df = object$n_parameters, nobs = object$n_tissue,
         class = "logLik")
 })
+
+#' @export
+logLik.SpatialRegions <- function(object, ...) logLik(object, ...)
 
 #' @rdname SpatialRegions-methods
 #' @export

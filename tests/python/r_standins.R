@@ -14,12 +14,14 @@ setGeneric("mz", function(object, ...) standardGeneric("mz"))
 setGeneric("coord", function(object, ...) standardGeneric("coord"))
 setGeneric("run", function(object, ...) standardGeneric("run"))
 setGeneric("pixelData", function(object) standardGeneric("pixelData"))
+setGeneric("centroided", function(object, ...) standardGeneric("centroided"))
 setGeneric("featureData", function(object) standardGeneric("featureData"))
 
 setMethod("spectra", "SpectralImagingExperiment", function(object, ...) object@spectra)
 setMethod("featureData", "SpectralImagingExperiment", function(object) object@features)
 setMethod("intensity", "MSImagingArrays", function(object, ...) object@arrays$intensity)
 setMethod("mz", "MSImagingArrays", function(object, ...) object@arrays$mz)
+setMethod("centroided", "StandIn", function(object, ...) object@centroided)
 setMethod("coord", "StandIn", function(object, ...) object@coordinates)
 setMethod("run", "StandIn", function(object, ...) object@runs)
 setMethod("pixelData", "StandIn", function(object) {
@@ -43,16 +45,16 @@ setMethod("[", "OnDisk", function(x, i, j, ..., drop = TRUE) {
 })
 
 standInExperiment <- function(spectra, mz, x, y, run = NULL, names = NULL, columns = list(),
-        class = "MSImagingExperiment") {
+        centroided = NA) {
     n <- dim(spectra)[2]
-    new(class, spectra = spectra, features = list(mz = mz),
+    new("MSImagingExperiment", spectra = spectra, features = list(mz = mz),
         coordinates = data.frame(x = x, y = y),
         runs = if (is.null(run)) factor(rep("run0", n)) else run,
-        pixel_names = names, columns = columns)
+        pixel_names = names, columns = columns, centroided = centroided)
 }
 
-standInArrays <- function(mz, intensity, x, y) {
+standInArrays <- function(mz, intensity, x, y, centroided = NA) {
     new("MSImagingArrays", arrays = list(mz = mz, intensity = intensity),
         coordinates = data.frame(x = x, y = y), runs = factor(rep("run0", length(mz))),
-        pixel_names = NULL, columns = list())
+        pixel_names = NULL, columns = list(), centroided = centroided)
 }

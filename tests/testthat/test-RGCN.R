@@ -151,10 +151,12 @@ test_that("pixels without peaks have no class, and uncertainty one", {
     x <- tissue()
     spectra(x)[, 3] <- 0
     fit <- RGCN(x, x$tissue, epochs = 2, verbose = FALSE)
-    expect_true(all(is.na(fitted(fit)[3, ])))
+    expect_true(all(is.na(fit$probability[3, ])))
     expect_true(is.na(fitted(fit, "class")[3]))
     expect_identical(fit$uncertainty[3], 1)
-    expect_false(anyNA(fitted(fit)[-3, ]))
+    expect_warning(even <- fitted(fit), "1 of 288 pixels has no peaks .*x = 3, y = 1 in run1\\)")
+    expect_identical(even[-3, ], fit$probability[-3, ])
+    expect_identical(unname(even[3, ]), c(0.5, 0.5))
     expect_identical(predict(fit, x, type = "class"), fitted(fit, "class"))
 })
 

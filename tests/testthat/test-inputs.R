@@ -99,19 +99,20 @@ test_that("pixels that are NA throughout have no class, whatever holds them", {
     values <- spectra(tissue())
     values[, c(1, 7)] <- NA
     x <- withSpectra(tissue(), values)
-    expect_identical(predict(tissueFit(), x)[-c(1, 7), ], before[-c(1, 7), ])
+    expect_warning(after <- predict(tissueFit(), x), "2 of 288 pixels have no peaks")
+    expect_identical(after[-c(1, 7), ], before[-c(1, 7), ])
+    unknown <- function(x) which(is.na(predict(tissueFit(), x, type = "class")))
     whole <- values
     storage.mode(whole) <- "integer"
     for (held in list(values, whole, methods::as(values, "dgCMatrix"), matter::matter_mat(values)))
-        expect_identical(which(is.na(predict(tissueFit(), withSpectra(tissue(), held))[, 1])),
-            c(1L, 7L))
+        expect_identical(unknown(withSpectra(tissue(), held)), c(1L, 7L))
     peaks <- asArrays(tissue())
     mz <- as.list(mz(peaks))
     intensity <- as.list(intensity(peaks))
     mz[[7]] <- intensity[[7]] <- NA_real_
     ragged <- MSImagingArrays(spectraData = list(mz = mz, intensity = intensity),
         pixelData = pixelData(tissue()), centroided = TRUE)
-    expect_identical(which(is.na(predict(tissueFit(), ragged)[, 1])), 7L)
+    expect_identical(unknown(ragged), 7L)
     fit <- RGCN(x, x$tissue, epochs = 1, verbose = FALSE)
     expect_true(is.na(fitted(fit, "class")[7]))
     expect_identical(fit$uncertainty[7], 1)
@@ -139,4 +140,80 @@ test_that("newdata with other features is matched with a report, or refused", {
     expect_error(predict(fit, far), "of the 1809 .*recalibrate")
     # Ragged spectra have no features to compare.
     expect_silent(predict(fit, asArrays(x)))
+})
+
+# ---- order and kind of the peaks ----------------------------------------------------------------
+
+# A ragged image of four pixels with the peaks given for the second.
+four <- function(mz, intensity, ...) {
+    MSImagingArrays(spectraData = list(
+            mz = list(c(500.1, 600.2), mz, c(500.1, 600.2), c(500.1, 600.2)),
+            intensity = list(c(1, 2), intensity, c(2, 1), c(2, 1))),
+        pixelData = PositionDataFrame(coord = data.frame(x = 1:4, y = 1L), run = "kidney"), ...)
+}
+
+test_that("m/z that step back by rounding are sorted, and those that are equal are kept", {
+    skip_without_engine()
+    y <- c("a", "a", "b", "b")
+    expect_warning(fit <- RGCN(four(c(500.1, 600.2, 600.2 - 4.5e-13), 1:3, centroided = TRUE), y,
+        verbose = FALSE), "out of order were sorted \\(first in the pixel at x = 2, y = 1 in kidney")
+    inOrder <- four(c(500.1, 600.2 - 4.5e-13, 600.2), c(1, 3, 2), centroided = TRUE)
+    expect_silent(sorted <- RGCN(inOrder, y, verbose = FALSE))
+    expect_identical(fitted(fit), fitted(sorted))
+    expect_warning(far <- predict(fit, four(c(600.2, 500.1), 2:1)), "sorted")
+    expect_identical(far, predict(fit, four(c(500.1, 600.2), 1:2)))
+    expect_warning(RGCN(four(c(500.1, 600.2, 600.2), 1:3), y, verbose = FALSE),
+        "share the m/z of another in their pixel; all were kept")
+    # A peak without intensity is none.
+    expect_silent(RGCN(four(c(500.1, 600.2, 600.2), c(1, 2, 0)), y, verbose = FALSE))
+    expect_error(RGCN(four(c(500.1, NA), 1:2), y, verbose = FALSE), "pixel 2: mz nan")
+    expect_error(RGCN(four(500.1, 1:2), y, verbose = FALSE), "pixel 2: 1 m/z but 2 intensities")
+})
+
+test_that("a pixel that is refused is named by its place among all, also where labels are few", {
+    skip_without_engine()
+    values <- as.list(intensity(asArrays(tissue())))
+    values[[207]][2] <- NA
+    x <- MSImagingArrays(spectraData = list(mz = as.list(mz(asArrays(tissue()))),
+        intensity = values), pixelData = pixelData(tissue()), centroided = TRUE)
+    y <- replace(as.character(x$tissue), 1:200, NA)
+    expect_error(RGCN(x, y, verbose = FALSE, nchunks = 40), "pixel 207: intensity nan")
+})
+
+test_that("profiles are refused where nothing says that they are peaks", {
+    skip_without_engine()
+    set.seed(1)
+    axis <- seq(500, 520, 0.02)
+    shape <- outer(axis, c(504.3, 511.31), function(mz, at) exp(-((mz - at) / 0.05)^2))
+    values <- shape %*% matrix(runif(2 * 12, 1, 9), 2)
+    y <- rep(c("a", "b"), 6)
+    image <- function(...) MSImagingExperiment(spectraData = values,
+        featureData = MassDataFrame(mz = axis),
+        pixelData = PositionDataFrame(coord = data.frame(x = 1:12, y = 1L)), ...)
+    expect_error(RGCN(image(), y, verbose = FALSE), "seem to be profiles.*peakProcess")
+    expect_error(spatialRegions(image(), k = 2), "seem to be profiles.*peakProcess")
+    expect_warning(RGCN(image(centroided = TRUE), y, branches = "axis", verbose = FALSE),
+        "taken for peaks")
+    expect_warning(RGCN(values, y, mz = axis, branches = "axis", verbose = FALSE), "taken for peaks")
+    each <- MSImagingArrays(spectraData = list(mz = rep(list(axis), 12),
+        intensity = lapply(1:12, function(i) values[, i])), pixelData = pixelData(image()))
+    expect_error(RGCN(each, y, verbose = FALSE), "seem to be profiles.*centroided\\(x\\) is NA")
+    # Peaks that nothing is said of are peaks, without a word.
+    x <- tissue()
+    centroided(x) <- NA
+    expect_silent(RGCN(x, x$tissue, branches = "axis", verbose = FALSE))
+})
+
+test_that("samples that lie on top of each other are told, with the column that parts them", {
+    skip_without_engine()
+    x <- tissue()[, run(tissue()) == "run1"]
+    both <- cbind(x, x)
+    expect_warning(RGCN(both, both$tissue, branches = "axis", verbose = FALSE),
+        "144 of 288 pixels lie where another of their run does \\(x = 1, y = 1 in run1; .*a run$")
+    both$tray <- "one"
+    both$mouse <- rep(c("m1", "m2"), each = ncol(x))
+    expect_warning(spatialRegions(both, k = 2, random_state = 1, verbose = FALSE),
+        "as the column 'mouse' tells them apart: run\\(x\\) <- interaction\\(run\\(x\\), x\\$mouse")
+    run(both) <- interaction(run(both), both$mouse, drop = TRUE)
+    expect_silent(RGCN(both, both$tissue, branches = "axis", verbose = FALSE))
 })

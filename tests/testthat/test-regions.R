@@ -380,11 +380,22 @@ test_that("pixels without peaks are in no region, and no row of the response is 
     fit <- spatialRegions(x, k = 3, random_state = 1, verbose = FALSE)
     expect_identical(which(is.na(fitted(fit, "class"))), c(3L, 80L))
     expect_identical(which(is.na(fit$probability[, 1])), c(3L, 80L))
-    expect_false(anyNA(fitted(fit)))
-    expect_equal(unname(fitted(fit)[3, ]), rep(1 / 3, 3))
+    expect_warning(even <- fitted(fit), "2 of 144 pixels have no peaks .*\\(x = 3, y = 1 in run1; ")
+    expect_false(anyNA(even))
+    expect_equal(unname(even[3, ]), rep(1 / 3, 3))
     expect_identical(fit$uncertainty[3], 1)
-    expect_false(anyNA(predict(fit, x)))
+    expect_warning(predicted <- predict(fit, x), "2 of 144 pixels")
+    expect_false(anyNA(predicted))
     expect_identical(which(is.na(predict(fit, x, type = "class"))), c(3L, 80L))
+})
+
+test_that("an image without pixels off tissue keeps its maps", {
+    skip_without_engine()
+    x <- exampleImage(nruns = 1, dim = c(8, 8))
+    x <- x[, !is.na(x$tissue)]
+    fit <- spatialRegions(x, k = 2, random_state = 1, verbose = FALSE)
+    expect_null(fit$off_tissue)
+    expect_identical(fit$maps, list("2" = fit$class))
 })
 
 test_that("neighbors and weights are those of Cardinal", {

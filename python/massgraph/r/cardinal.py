@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph.data.spectra import Spectra
 from massgraph.data.validation import PixelError
+from massgraph.r.peaks import PeakOrder, check_representation, some_of
 from massgraph.r.session import function, start
 from massgraph.r.values import NA_INTEGER, as_scalar, as_text, factor, view
 
@@ -42,7 +43,8 @@ class CardinalSpectra:
     pixels_per_block
         Pixels that `blocks` reads at a time.
     read
-        Reads the pixels from one index up to another, with everything known of them.
+        Reads the pixels from one index up to another, with everything known of them; where
+        `Spectra` refuses one, PixelError names its index among all.
 
     Examples
     --------
@@ -79,13 +81,10 @@ class CardinalSpectra:
         Raises
         ------
         PixelError
-            For data that `Spectra` refuses, with the index of the pixel among all.
+            As `read` does: for data that `Spectra` refuses, with the index of the pixel among all.
         """
         for first in range(0, self.n_pixels, self.pixels_per_block):
-            try:
-                yield self.read(first, min(first + self.pixels_per_block, self.n_pixels))
-            except PixelError as error:
-                raise PixelError(first + error.pixel, error.problem) from None
+            yield self.read(first, min(first + self.pixels_per_block, self.n_pixels))
 
     def spectra(self) -> Spectra:
         """All pixels at once; their peaks are copied, zeros left out."""
@@ -120,7 +119,14 @@ def open_cardinal(
     TypeError
         For an object of another class.
     ValueError
-        For features without m/z or out of order, or other data that `Spectra` refuses.
+        For profile spectra, features without m/z or out of order, or other data that `Spectra`
+        refuses.
+
+    Warns
+    -----
+    UserWarning
+        For spectra that are declared to be peaks and look like profiles, and, as they are read,
+        for peaks of a pixel that are out of order or share their m/z.
 
     Examples
     --------
@@ -164,6 +170,7 @@ def _open_experiment(x: Any, polarity: str | None, size: int | None) -> Cardinal
     n_pixels = int(function("dim")(spectra)[1])
     rows = _rows_reader(spectra)
     pixels = _pixel_data(x, n_pixels)
+    check_representation(x, _is(x, "MSImagingExperiment"), [np.sort(axis)])
 
     def read(first: int, stop: int) -> Spectra:
         part = {name: values[first:stop] for name, values in pixels.items()}
@@ -171,7 +178,20 @@ def _open_experiment(x: Any, polarity: str | None, size: int | None) -> Cardinal
         return Spectra.from_matrix(values, axis, polarity=polarity, **part)
 
     chosen = size or max(1, BLOCK_VALUES // max(axis.size, 1))
-    return CardinalSpectra(_without_peaks(n_pixels, polarity, pixels), axis, chosen, read)
+    where = _without_peaks(n_pixels, polarity, pixels)
+    return CardinalSpectra(where, axis, chosen, _naming_pixels(read))
+
+
+def _naming_pixels(read: Reader) -> Reader:
+    """The reader with errors that name a pixel by its index among all."""
+
+    def named(first: int, stop: int) -> Spectra:
+        try:
+            return read(first, stop)
+        except PixelError as error:
+            raise PixelError(first + error.pixel, error.problem) from None
+
+    return named
 
 
 def _feature_mz(x: Any) -> NDArray[np.float64]:
@@ -256,17 +276,32 @@ def _open_arrays(x: Any, polarity: str | None, size: int | None) -> CardinalSpec
     counts = view(function("lengths")(intensity))
     n_pixels = len(counts)
     pixels = _pixel_data(x, n_pixels)
+    where = _without_peaks(n_pixels, polarity, pixels)
+    some = [np.sort(one) for pixel in some_of(n_pixels) for one in _arrays(mz, pixel, pixel + 1)]
+    check_representation(x, True, some)
+    order = PeakOrder(lambda pixel: _place(where, pixel))
     empty = np.empty(0)  # of pixels that are NA throughout
 
     def read(first: int, stop: int) -> Spectra:
         part = {name: values[first:stop] for name, values in pixels.items()}
         peaks = list(zip(_arrays(mz, first, stop), _arrays(intensity, first, stop), strict=True))
         measured = [pair if not np.isnan(pair[1]).all() else (empty, empty) for pair in peaks]
-        return Spectra.from_peaks(measured, polarity=polarity, **part)
+        ordered = [order(first + place, *pair) for place, pair in enumerate(measured)]
+        return Spectra.from_peaks(ordered, polarity=polarity, **part)
 
     longest = int(counts.max()) if counts.size else 0
     chosen = size or max(1, BLOCK_VALUES // max(longest, 1))
-    return CardinalSpectra(_without_peaks(n_pixels, polarity, pixels), None, chosen, read)
+    return CardinalSpectra(where, None, chosen, _naming_pixels(read))
+
+
+def _place(where: Spectra, pixel: int) -> str:
+    """Where a pixel is, in words that R and Python share: they count from one and from zero."""
+    if where.coordinates is None:
+        return f"a pixel of {where.run[pixel]}"
+    at = ", ".join(
+        f"{axis} = {value:g}" for axis, value in zip("xyz", where.coordinates[pixel], strict=False)
+    )
+    return f"the pixel at {at} in {where.run[pixel]}"
 
 
 def _arrays(arrays: Any, first: int, stop: int) -> list[NDArray[np.float64]]:

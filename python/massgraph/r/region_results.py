@@ -146,7 +146,9 @@ def _maps(segmentation: Segmentation, found: RegionFindings) -> dict[str, pd.Cat
     for k, numbers in nested_numbers(found.maps, tissue, n_regions, apart=apart).items():
         names = [REGION(number + 1) for number in np.sort(numbers)] + [off_tissue] * apart
         # Levels in the order of their numbers, whatever the order of the labels.
-        code = np.append(np.argsort(np.argsort(numbers)), [len(numbers)] * apart)
+        code = np.argsort(np.argsort(numbers))
+        if apart:
+            code = np.append(code, len(numbers))
         labels = found.maps[k]
         codes = np.where(labels < 0, -1, np.append(code, -1)[labels])
         maps[str(k)] = pd.Categorical.from_codes(codes, pd.Index(names, dtype=object))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -69,7 +70,7 @@ def _connect() -> Any:
         # The note of a parent process, if any: rpy2 would look for that R in this process.
         os.environ.pop(HOST_VARIABLE, None)
     _load_torch()
-    with _interrupts_kept():
+    with _interrupts_kept(), _quiet("rpy2.rinterface_lib.openrlib"):
         try:
             from rpy2 import rinterface
         except ImportError as error:
@@ -113,6 +114,22 @@ def _interrupts_kept() -> Iterator[None]:
         yield
     finally:
         signal.signal = real
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a logger from warning.
+
+    rpy2 warns where the interface that was compiled does not fit this R ("API mode"), and takes the
+    other one ("ABI mode"), which does the same.
+    """
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def runs_inside_r() -> bool:
