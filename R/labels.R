@@ -7,7 +7,7 @@ pixelValues <- function(value, name) {
     if (is(value, "Rle") || is(value, "Factor"))
         value <- S4Vectors::decode(value)
     if (is.atomic(value) && length(dim(value)) == 1L)
-        value <- stats::setNames(as.vector(value), names(value))
+        value <- setNames(as.vector(value), names(value))
     value
 }
 
@@ -23,7 +23,7 @@ onlyColumn <- function(table, name) {
         value <- as.list(as(value, "DFrame"))[[columns]]
     rows <- rownames(table)
     automatic <- is.data.frame(table) && is.integer(attr(table, "row.names"))
-    if (is.null(rows) || automatic || !is.atomic(value)) value else stats::setNames(value, rows)
+    if (is.null(rows) || automatic || !is.atomic(value)) value else setNames(value, rows)
 }
 
 # Values in another order than the pixels have, by the names of both.

@@ -3,9 +3,10 @@
 
 setClass("SpectralImagingExperiment", representation(spectra = "ANY", features = "list",
     coordinates = "data.frame", runs = "factor", pixel_names = "ANY", columns = "list"))
-setClass("MSImagingExperiment", contains = "SpectralImagingExperiment")
+setClass("MSImagingExperiment", contains = "SpectralImagingExperiment",
+    representation(centroided = "logical"))
 setClass("MSImagingArrays", representation(arrays = "list", coordinates = "data.frame",
-    runs = "factor", pixel_names = "ANY", columns = "list"))
+    runs = "factor", pixel_names = "ANY", columns = "list", centroided = "logical"))
 
 setClassUnion("StandIn", c("SpectralImagingExperiment", "MSImagingArrays"))
 setGeneric("spectra", function(object, ...) standardGeneric("spectra"))

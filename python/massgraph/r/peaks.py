@@ -76,7 +76,7 @@ def check_representation(x: Any, declared: bool, spectra: list[Floats]) -> None:
 
 def some_of(n_pixels: int) -> list[int]:
     """Indices of the pixels to look at."""
-    return np.unique(np.linspace(0, n_pixels - 1, min(SAMPLE, n_pixels)).astype(int)).tolist()
+    return [int(pixel) for pixel in np.linspace(0, n_pixels - 1, min(SAMPLE, n_pixels))]
 
 
 class PeakOrder:
