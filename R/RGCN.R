@@ -129,11 +129,13 @@ setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
         BPPARAM = getCardinalBPPARAM()) {
     checkGiven(y)
     checkDots(..., also = names(formals()), elsewhere = OF_CARDINALS)
+    checkColumn(groups, substitute(groups), "groups")
+    checkColumn(bags, substitute(bags), "bags")
     checkpoint <- checkCheckpoint(checkpoint, resume)
     folds <- checkFolds(folds, inner_folds)
     settings <- mget(SETTINGS)
     checkImage(x)
-    segmentation <- if (is(y, "SpatialResults") || inherits(y, c("kmeans", "nscentroids"))) class(y)[1L]
+    segmentation <- segmentationOf(y)
     y <- labelsOf(y, "y", x)
     if (!is.null(bags)) {
         checkOneFit(checkpoint, "bags")

@@ -62,12 +62,29 @@ listed <- function(names, n = 5L) {
 
 checkGiven <- function(y) {
     if (missing(y) || is.null(y))
-        stop("'y' is missing: give labels of pixels, or call spatialRegions(x), which finds regions ",
-            "without", call. = FALSE)
+        stop("'y' is ", if (missing(y)) "missing" else "NULL, as a column that is not there", ": give ",
+            "labels of pixels, or call spatialRegions(x), which finds regions without", call. = FALSE)
+}
+
+# A column that is not there is NULL, as if nothing had been given: x$patinet for x$patient.
+checkColumn <- function(value, expression, name) {
+    of_table <- is.call(expression) && as.character(expression[[1L]])[1L] %in% c("$", "[[")
+    if (is.null(value) && of_table)
+        stop("'", name, "' is NULL: there is no ", paste(deparse(expression), collapse = " "),
+            call. = FALSE)
+}
+
+# The class of the result that labels are taken from; NULL where they are labels as such.
+segmentationOf <- function(y) {
+    if (is(y, "ResultsList") && length(y) == 1L)
+        y <- y[[1L]]
+    if (is(y, "SpatialResults") || inherits(y, c("kmeans", "nscentroids"))) class(y)[1L]
 }
 
 # The labels of pixels that a result of Cardinal's or ours holds; anything else as it is.
 labelsOf <- function(y, name, x) {
+    if (is(y, "ResultsList") && length(y) == 1L)
+        y <- y[[1L]]
     if (is(y, "ResultsList"))
         stop("'", name, "' holds ", length(y), " results: give one of them, ", name,
             "[[1]] for instance", call. = FALSE)
@@ -99,13 +116,19 @@ checkLabels <- function(y, x) {
     if (length(y) != n)
         stop("length of 'y' [", length(y), "] does not match the number of pixels [", n, "]",
             call. = FALSE)
-    y <- as.factor(y)
+    y <- withoutMissingLevel(y)
     present <- levels(droplevels(y))
     if (length(present) < 2L)
         stop("'y' labels ", if (length(present) == 0L) "no pixel" else
             paste("pixels of one class only,", sQuote(present)),
             ": a classifier needs at least two classes", call. = FALSE)
     y
+}
+
+# A factor in which what is missing is no level, as addNA() makes one.
+withoutMissingLevel <- function(value) {
+    value <- as.factor(value)
+    if (anyNA(levels(value))) factor(value, levels = setdiff(levels(value), NA)) else value
 }
 
 # Groups as a factor; `labelled` are the pixels that need one.
@@ -118,10 +141,11 @@ checkGroups <- function(groups, x, labelled) {
         stop("length of 'groups' [", length(groups), "] does not match the number of pixels [",
             n, "]; within crossValidate(), which takes pixels apart and not the groups, name a ",
             "column of pixelData(x)", call. = FALSE)
+    groups <- withoutMissingLevel(groups)
     without <- which(is.na(groups) & labelled)
     if (length(without) > 0L)
         stop("pixel ", without[1L], " has a label and no group: give it one", call. = FALSE)
-    droplevels(as.factor(groups))
+    droplevels(groups)
 }
 
 # ---- bags ---------------------------------------------------------------------------------------
@@ -134,10 +158,10 @@ checkBags <- function(y, bags, pos, x) {
     if (length(bags) != n)
         stop("length of 'bags' [", length(bags), "] does not match the number of pixels [", n, "]",
             call. = FALSE)
-    bags <- droplevels(as.factor(bags))
+    bags <- droplevels(withoutMissingLevel(bags))
     if (is.numeric(y) || !is.atomic(y))
         checkLabels(y, x)
-    y <- as.factor(y)
+    y <- withoutMissingLevel(y)
     if (length(y) == nlevels(bags) && length(y) != n)
         y <- ofBags(y, bags)
     if (length(y) != n)

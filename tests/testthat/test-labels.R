@@ -28,6 +28,20 @@ test_that("tables of several columns, lists and names of columns are refused", {
     expect_error(spatialRegions(x, init = data.frame(a = y, b = y)), "'init' is a table of 2")
 })
 
+test_that("a level that is missing is no class, and a column that is not there no label", {
+    skip_without_engine()
+    x <- tissue()
+    expect_identical(fitted(fitOf(x, addNA(x$tissue))), fitted(fitOf(x, x$tissue)))
+    expect_error(fitOf(x, x$tisue), "'y' is NULL, as a column that is not there")
+    expect_error(fitOf(x, x$tissue, groups = x$patinet), "'groups' is NULL: there is no x\\$patinet")
+    expect_error(fitOf(x, x$tissue, bags = x[["bgas"]]), "'bags' is NULL: there is no x\\[\\[")
+    nothing <- NULL
+    expect_silent(fitOf(x, x$tissue, groups = nothing, bags = nothing))
+    known <- which(!is.na(x$tissue))
+    groups <- factor(replace(as.character(run(x)), known[1], NA), exclude = NULL)
+    expect_error(fitOf(x, x$tissue, groups = groups), paste("pixel", known[1], "has a label and no g"))
+})
+
 test_that("labels whose names are those of the pixels in another order are refused", {
     skip_without_engine()
     x <- tissue()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph.data.spectra import Spectra
 from massgraph.data.validation import PixelError
+from massgraph.io._centroid import looks_like_profile
 from massgraph.r.peaks import PeakOrder, check_representation, some_of
 from massgraph.r.session import function, start
 from massgraph.r.values import NA_INTEGER, as_scalar, as_text, factor, view
@@ -170,7 +171,7 @@ def _open_experiment(x: Any, polarity: str | None, size: int | None) -> Cardinal
     n_pixels = int(function("dim")(spectra)[1])
     rows = _rows_reader(spectra)
     pixels = _pixel_data(x, n_pixels)
-    check_representation(x, _is(x, "MSImagingExperiment"), [np.sort(axis)])
+    check_representation(x, _is(x, "MSImagingExperiment"), _some_spectra(rows, axis, n_pixels))
 
     def read(first: int, stop: int) -> Spectra:
         part = {name: values[first:stop] for name, values in pixels.items()}
@@ -180,6 +181,18 @@ def _open_experiment(x: Any, polarity: str | None, size: int | None) -> Cardinal
     chosen = size or max(1, BLOCK_VALUES // max(axis.size, 1))
     where = _without_peaks(n_pixels, polarity, pixels)
     return CardinalSpectra(where, axis, chosen, _naming_pixels(read))
+
+
+def _some_spectra(
+    rows: Callable[[int, int], Any], axis: NDArray[np.float64], n_pixels: int
+) -> list[NDArray[np.float64]]:
+    """The m/z at which some pixels have anything; none are read where the axis is not fine."""
+    if not looks_like_profile(np.sort(axis)):
+        return []
+    # Peaks may lie on an axis as fine as that of a profile.
+    some = [rows(pixel, pixel + 1) for pixel in some_of(n_pixels)]
+    values = [row.toarray()[0] if sp.issparse(row) else row[0] for row in some]
+    return [np.sort(axis[one != 0]) for one in values if one.size == axis.size]
 
 
 def _naming_pixels(read: Reader) -> Reader:

@@ -33,7 +33,7 @@ def check_representation(x: Any, declared: bool, spectra: list[Floats]) -> None:
     declared
         Whether its class can say, by ``centroided(x)``.
     spectra
-        The m/z of some of its spectra, ascending, or their common axis.
+        The m/z of some of its spectra, ascending, where they have anything.
 
     Raises
     ------

@@ -69,6 +69,19 @@ def test_peaks_are_read_without_a_word(centroided: str) -> None:
     assert read(experiment(np.array([500.01, 500.02, 500.03]), centroided))[1] == []
 
 
+def test_peaks_on_a_fine_axis_are_peaks() -> None:
+    # As Cardinal makes it of peaks with m/z of their own, which are then binned at 10 ppm.
+    axis = 500 * (1 + 1e-5) ** np.arange(20000)
+    values = np.zeros((axis.size, 4))
+    for pixel, row in enumerate(values.T):
+        row[np.random.default_rng(pixel).choice(axis.size, 80, replace=False)] = 1
+    place = to_r(np.arange(1.0, 5))
+    x = r("standInExperiment")(to_r(values), to_r(axis), place, place)
+    spectra, told = read(x)
+    assert spectra.peak_counts.tolist() == [80] * 4
+    assert told == []
+
+
 def test_peaks_that_say_that_they_are_none_are_refused() -> None:
     with pytest.raises(mg.InputError, match="are not centroided"):
         mg.r.to_spectra(experiment(PEAKS, "FALSE"))
