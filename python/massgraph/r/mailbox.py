@@ -12,6 +12,7 @@ import warnings
 from functools import cache
 from typing import Any
 
+from massgraph._util.advice import standing_in
 from massgraph._util.errors import InputError
 from massgraph.data.validation import PixelError
 from massgraph.r.calls import CALLS
@@ -57,7 +58,7 @@ def serve(name: str, key: str) -> None:
     letter = box[key]
     arguments = dict(zip(as_text(letter.names), letter, strict=True))
     value, error = None, None
-    with warnings.catch_warnings(record=True) as caught:
+    with standing_in("r"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
             value = to_r(CALLS[name](arguments))  # type: ignore[arg-type]
