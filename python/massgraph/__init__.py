@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from massgraph.chem.discovery import discover_relations
     from massgraph.chem.relations import Relations, default_relations, relations_from_masses
     from massgraph.classifier import RGCNClassifier
+    from massgraph.data.label_names import clean_labels
     from massgraph.data.sources import SpectraSource
     from massgraph.data.spectra import Spectra
     from massgraph.explain.activation import Explanation
@@ -47,6 +48,7 @@ _HOMES = {
     "Spectra": "data.spectra",
     "SpectraSource": "data.sources",
     "build_graph": "graph.builder",
+    "clean_labels": "data.label_names",
     "default_relations": "chem.relations",
     "discover_relations": "chem.discovery",
     "from_anndata": "io.anndata",
@@ -74,6 +76,7 @@ __all__ = [
     "Spectra",
     "SpectraSource",
     "build_graph",
+    "clean_labels",
     "default_relations",
     "discover_relations",
     "from_anndata",

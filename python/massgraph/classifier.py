@@ -17,6 +17,7 @@ from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
 from massgraph.data.class_labels import check_weights, label_array, seed_number, seed_of
+from massgraph.data.label_names import warn_of_classes
 from massgraph.data.sources import Pixels, SpectraSource, is_source, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.encoder import preprocess
@@ -299,7 +300,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         Warns
         -----
         UserWarning
-            Where the labelled pixels would fill the memory of the machine.
+            Where the labelled pixels would fill the memory of the machine, or classes are not what
+            they seem: named like missing values or like each other, of fewer than five pixels, or
+            each of a run of its own.
         """
         for name in ("fitted_", "n_features_in_"):  # a fit that fails leaves no half-new model
             self.__dict__.pop(name, None)
@@ -330,6 +333,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         spectra = preprocess(given, settings)
         encoded = labels.encode(spectra.n_pixels)
         classes, rows, targets = encoded.targets(spectra.peak_counts > 0)
+        warn_of_classes(classes, targets.code, spectra.run[rows][targets.pixel])
         chosen = labels.group_codes(rows, spectra.n_pixels)
         seed = seed_of(self.random_state)
         checkpoints = checkpoints_of(

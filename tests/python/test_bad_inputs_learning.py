@@ -179,7 +179,8 @@ def test_71_na_as_text_and_na_as_missing_are_told_apart(tissue: Any) -> None:
     spectra, labels = tissue
     named = np.asarray([{"muscle": "NA"}.get(label, label) for label in labels], dtype=object)
     named[:40] = None
-    classifier = quick(epochs=1).fit(spectra, named)
+    with pytest.warns(UserWarning, match="labelled 'NA': learnt as a class, though it is"):
+        classifier = quick(epochs=1).fit(spectra, named)
     assert classifier.classes_.tolist() == ["NA", "epithelium", "stroma"]
     assert not (classifier.training_ | classifier.validation_)[:40].any()
 

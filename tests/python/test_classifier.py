@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,35 @@ def test_missing_labels_are_not_a_class(tissue: Any, missing: Any, container: An
     np.testing.assert_array_equal(used, known)
 
 
+def test_labels_that_say_missing_are_learnt_as_given_and_told(tissue: Any) -> None:
+    """An array is taken to the letter: a fit warns, and clean_labels does what it advises."""
+    spectra, labels = tissue
+    texts = pd.Series(labels).astype(str).to_numpy(dtype=object)  # None becomes "None"
+    n = int((texts == "None").sum())
+    with pytest.warns(UserWarning, match=rf"{n} pixels labelled 'None': .*mg.clean_labels\(y\)"):
+        classifier = quick(epochs=1).fit(spectra, texts)
+    assert "None" in classifier.classes_
+    with pytest.warns(UserWarning, match=f"{n} of 288 labels say 'None' and are read as missing"):
+        cleaned = mg.clean_labels(texts)
+    assert cleaned.tolist() == list(labels)
+
+
+@pytest.mark.parametrize("fault", ["spaces", "few"])
+def test_a_fit_says_which_classes_are_not_what_they_seem(tissue: Any, fault: str) -> None:
+    spectra, labels = tissue
+    y = labels.copy()
+    muscle = np.flatnonzero(labels == "muscle")
+    if fault == "spaces":
+        y[muscle[::2]] = "muscle "
+        words = "differ in spaces or upper and lower case alone: 'muscle' and 'muscle '"
+    else:
+        y[muscle[3:]] = None
+        words = "class 'muscle' has 3 labelled pixels: fewer than 5"
+    with pytest.warns(UserWarning, match=words) as told:
+        quick(epochs=1).fit(spectra, y)
+    assert len(told) == 1
+
+
 def test_categorical_labels(tissue: Any) -> None:
     spectra, labels = tissue
     levels = ["unused", "stroma", "muscle", "epithelium"]
@@ -138,7 +168,9 @@ def test_categorical_labels(tissue: Any) -> None:
 def test_labels_keep_their_kind(tissue: Any, values: Any, kind: str) -> None:
     spectra, labels = tissue
     codes = np.unique([str(label) for label in labels], return_inverse=True)[1] % 3
-    classifier = quick(epochs=1).fit(spectra, np.array(values)[codes])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* named like a missing value")
+        classifier = quick(epochs=1).fit(spectra, np.array(values)[codes])
     assert classifier.classes_.dtype.kind == kind
     assert len(classifier.classes_) == (2 if kind == "f" else 3)
 
@@ -537,6 +569,7 @@ def test_a_fit_that_fails_leaves_no_half_new_model(tissue: Any) -> None:
         classifier.predict(spectra)
 
 
+@pytest.mark.filterwarnings("ignore:.* fewer than 5 are little")
 def test_pixels_of_one_peak_can_be_learnt_from() -> None:
     """BatchNorm needs two peaks in a batch: no degraded copy may lose all of its own."""
     pixels = mg.Spectra.from_peaks([([700.5], [1.0])] * 2 + [([714.5], [1.0])] * 2)

@@ -311,6 +311,7 @@ def test_unfitted_classifiers_say_so(tissue: tuple[mg.Spectra, Any]) -> None:
         mg.RGCNClassifier().save("nowhere")
 
 
+@pytest.mark.filterwarnings("ignore:.* fewer than 5 are little")
 def test_matrices_need_an_axis() -> None:
     matrix, labels = np.ones((6, 3)), list("ababab")
     with pytest.raises(InputTypeError, match=r"ndarray.*RGCNClassifier\(mz=...\)"):

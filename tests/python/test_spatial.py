@@ -287,6 +287,7 @@ def test_a_source_of_blocks_is_as_memory(
     )
 
 
+@pytest.mark.filterwarnings("ignore:.* fewer than 5 are little")
 def test_a_source_gives_labelled_pixels_and_those_beside_them(image: Any) -> None:
     spectra, _, labels = image
     few = labels.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from numbers import Real
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.multiclass import check_classification_targets
 
+from massgraph._util.advice import advise
 from massgraph._util.errors import InputError
 
 __all__ = [
@@ -281,9 +283,13 @@ def check_classes(codes: NDArray[np.int64], classes: NDArray[Any]) -> None:
         raise InputError(msg)
     few = np.flatnonzero(counts < 2)
     if few.size:
+        name = classes.tolist()[few[0]]
+        way = advise(
+            "give None for it", cli=f"--missing {shlex.quote(str(name))}", r="give NA for it"
+        )
         msg = (
-            f"class {classes.tolist()[few[0]]!r} has {counts[few[0]]} labelled pixel with peaks: "
-            "at least 2 are needed, one to learn from and one to check on"
+            f"class {name!r} has {counts[few[0]]} labelled pixel with peaks: at least 2 are "
+            f"needed, one to learn from and one to check on; label more, or leave it out ({way})"
         )
         raise InputError(msg)
 

@@ -137,6 +137,7 @@ def test_ions_of_a_sample(
 # -------------------------------------------------------------------- fitting
 
 
+@pytest.mark.filterwarnings("ignore:.* fewer than 5 are little")
 def test_fit_reads_labelled_pixels_only(spectra: Spectra, labels: np.ndarray) -> None:
     few = labels.copy()
     few[40:250] = None

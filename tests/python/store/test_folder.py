@@ -124,6 +124,7 @@ def test_a_clone_of_a_loaded_model_trains_the_same_weights(
     ],
     ids=lambda names: str(names.dtype),
 )
+@pytest.mark.filterwarnings("ignore:.* named like a missing value")
 def test_labels_keep_their_type(names: Any, tissue: Any, tmp_path: Path) -> None:
     spectra, labels = tissue
     _, codes = np.unique([str(label) for label in labels], return_inverse=True)
