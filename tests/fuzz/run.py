@@ -35,7 +35,8 @@ MODULES = {
     "io/_imzml_spectra.py io/_imzml_alike.py io/_peaks.py io/_centroid.py",
     "model": "store/files.py store/checks.py store/classifier.py store/config.py store/regions.py "
     "learn/region_origin.py",
-    "labels": "io/labels.py",
+    "labels": "io/labels.py io/_label_table.py io/_label_shapes.py io/_label_places.py "
+    "data/label_names.py data/label_evidence.py",
     "h5ad": "io/anndata.py io/_anndata_layout.py",
     "anndata": "io/anndata.py io/_anndata_layout.py",
 }

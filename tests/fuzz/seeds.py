@@ -69,6 +69,17 @@ def _labels(_: str) -> Iterator[bytes]:
     yield b'\xef\xbb\xbfx;y;label;note\r\n1;1;"a;b""c";\r\n2;1;NA;\r\n'
     yield "run\tx\ty\tlabel\n\t1\t1\tNiere β\n".encode()
     yield b'x,y,label\n"1","1","two\nlines"\n2.0,1e0,0\n'
+    yield b"# of a program\nsep=;\nx;y;z;label\n0,0;0,0;1;NA\n1,0;0,0;1;Dr\xfcse\n"
+    yield '"x" "y" "label"\n"1" 1 1 "tumour"\n"2" 2 1 "-1"\n'.encode("utf-16")
+    yield (
+        b'{"type":"FeatureCollection","features":[{"type":"Feature","geometry":{"type":"Polygon",'
+        b'"coordinates":[[[0,0],[2,0],[2,1],[0,1],[0,0]]]},"properties":{"classification":'
+        b'{"name":"tumour"}}}]}'
+    )
+    yield (
+        b"Class\tObject type\tCentroid X px\tCentroid Y px\ntumour\tTile\t0.5\t0.5\n"
+        b"stroma\tTile\t1.5\t0.5\n"
+    )
 
 
 def _other(target: str) -> Iterator[bytes]:

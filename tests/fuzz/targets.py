@@ -136,8 +136,11 @@ def labels(data: bytes) -> str:
     """The bytes are the table."""
     from massgraph.io.labels import LabelsError, match_labels, read_labels
 
+    size = 1.0 if data.lstrip()[:1] in (b"{", b"[") else None  # of shapes
+
     def read() -> None:
-        found = match_labels(read_labels(folder / "labels.csv"), _few_spectra())
+        labels = read_labels(folder / "labels.csv", pixel_size=size)
+        found = match_labels(labels, _few_spectra())
         if not any(label is not None for label in found):
             msg = "labels were read, but no pixel has one"
             raise RuntimeError(msg)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.advice import advise
 from massgraph._util.text import one_line
+from massgraph._util.warnings import outside
 
 if TYPE_CHECKING:
     from massgraph.data.spectra import Spectra
@@ -53,11 +55,12 @@ def as_pixels_count(
         if fits[0] and not fits[raster.shift]:
             continue
         if fits[0]:
+            way = advise("shift=(0, 0)", cli="--label-shift 0 0")
             msg = (
                 f"{source}: labels of run {name!r} fit counted from 0, as its file counts, and "
-                "from 1; taken as counted from 0"
+                f"from 1; taken as counted from 0 ({way} takes them as counted from 1)"
             )
-            warnings.warn(one_line(msg), UserWarning, stacklevel=4)
+            warnings.warn(one_line(msg), UserWarning, stacklevel=outside())
         x[rows] += raster.shift
         y[rows] += raster.shift
     return x, y

@@ -101,8 +101,9 @@ def test_forms_that_mean_the_same(tmp_path: Path, text: str) -> None:
     ],
 )
 def test_labels_are_exact_text(tmp_path: Path, label: str) -> None:
-    """Nothing that is written is taken as missing or as a number."""
-    labels = read_labels(write(tmp_path, f"x,y,label\n1,1,{label}\n2,1,other\n"))
+    """Where the user asks for it, nothing that is written is taken as missing or as a number."""
+    table = write(tmp_path, f"x,y,label\n1,1,{label}\n2,1,other\n")
+    labels = read_labels(table, keep_missing=True, names="exact")
     assert labels.label[0] == label
     assert type(labels.label[0]) is str
     assert match_labels(labels, image(ROW)).tolist() == [label, "other", None, None, None]
@@ -110,7 +111,7 @@ def test_labels_are_exact_text(tmp_path: Path, label: str) -> None:
 
 def test_quoted_labels_hold_separators_quotes_and_lines(tmp_path: Path) -> None:
     text = 'x,y,label\n1,1,"a, b"\n2,1,"say ""NA"""\n3,1,"two\nlines"\n4,1,last\n'
-    labels = read_labels(write(tmp_path, text))
+    labels = read_labels(write(tmp_path, text), names="exact")
     assert labels.label.tolist() == ["a, b", 'say "NA"', "two\nlines", "last"]
     # A row is named by the line it begins in.
     assert labels.line.tolist() == [2, 3, 4, 6]
@@ -173,8 +174,7 @@ def test_several_runs_without_a_column(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("x,label\n1,a\n", r"line 1: lacks the column y; the header needs x, y, label"),
-        ("1,1,a\n2,1,b\n", r"line 1: lacks the column x and y and label; .*found: '1', '1', 'a'"),
-        ("x y label\n1 1 a\n", r"line 1: lacks the column x and y and label"),
+        ("a,b,c\n2,1,b\n", r"line 1: lacks the column x and y and label; .*found: 'a', 'b', 'c'"),
         ("", r"line 1: lacks the column"),
         ("x,y,label,x\n1,1,a,2\n", r"line 1: has two columns 'x'"),
         ("x,y,label,Label\n1,1,a,2\n", r"line 1: has two columns 'label'"),
@@ -185,12 +185,8 @@ def test_several_runs_without_a_column(tmp_path: Path) -> None:
         ("x,y,label\nnan,1,a\n", r"line 2: x is 'nan', which is no number"),
         ("x,y,label\n1,inf,a\n", r"line 2: y is 'inf', which is no number"),
         ("x,y,label\n1,1_0,a\n", r"line 2: y is '1_0', which is no number"),
-        (
-            "x;y;label\n1,5;1;a\n",
-            r"line 2: x is '1,5', which is no number; write decimals with a poi",
-        ),
-        ("x,y,label\n1,1,\n", r"line 2: the label is empty; leave out unlabelled pixels"),
-        ("x,y,label\n1,1,  \n", r"line 2: the label is empty"),
+        ('x,y,label\n"1,5",1,a\n', r"line 2: x is '1,5', which is no number; write decimals with"),
+        ("x;y;label\n1,234;1;a\n", r"line 2: x is '1,234', which is no number; .* for thousands"),
         ("x,y,label,run\n1,1,a,\n", r"line 2: the run is empty"),
         ("x,y,label\n1,1\n", r"line 2: has 2 fields, the header has 3"),
         ("x,y,label\n1,1,a,b\n", r"line 2: has 4 fields, the header has 3"),
@@ -201,9 +197,8 @@ def test_several_runs_without_a_column(tmp_path: Path) -> None:
         ('x,y,label\n1,1,"a\n2,1,b\n', r"line 2: is no valid table row .*check the quotes"),
         ('x,y,label\n1,1,"a"b\n', r"line 2: is no valid table row"),
         (f"x,y,label\n1,1,{'a' * 20_000}\n", r"line 2: a field is longer than 10000 characters"),
-        (b"x,y,label\n1,1,t\xfcmor\n", r"is not UTF-8 text \(byte 15\); save it as CSV UTF-8"),
-        (b"PK\x03\x04\x00\x00\x00", r"holds null bytes"),
-        ("x,y,label\n1,1,a\n".encode("utf-16"), r"is not UTF-8 text"),
+        (b"PK\x03\x04\x00\x00\x00", r"is an Excel workbook .*save it as CSV UTF-8"),
+        (b"x,y,label\n1,1,a\x00b\n", r"holds null bytes"),
     ],
 )
 def test_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
@@ -233,15 +228,6 @@ def test_labels_outside_the_image(tmp_path: Path) -> None:
         r"and y 1 to 1; 2 of 3 labels have no pixel"
     )
     with pytest.raises(LabelsError, match=message):
-        match_labels(labels, image(ROW))
-
-
-def test_zero_based_labels_are_seen(tmp_path: Path) -> None:
-    """Positions in imzML count from 1; a table that counts from 0 leaves the image."""
-    labels = read_labels(write(tmp_path, "x,y,label\n0,0,a\n"))
-    with pytest.raises(
-        LabelsError, match=r"\(x 0, y 0\) is not in the image, whose pixels span x 1"
-    ):
         match_labels(labels, image(ROW))
 
 
