@@ -27,6 +27,7 @@ __all__ = ["choices", "find_labels", "find_reference", "inputs", "read_all"]
 # and explained in memory. Any computer of today has 4 GB for them.
 BYTES_PER_PEAK, MEMORY = 500, 4_000_000_000
 LARGE = MEMORY // BYTES_PER_PEAK
+NAMED_LIKE_MISSING = ".* named like a missing value"
 
 
 @contextmanager
@@ -253,15 +254,17 @@ def find_labels(arguments: argparse.Namespace, spectra: Pixels) -> NDArray[np.ob
     --------
     >>> import argparse
     >>> import tempfile
-    >>> from pathlib import Path
     >>> import pandas as pd
     >>> import massgraph as mg
     >>> from massgraph.cli.inputs import find_labels
+    >>> from massgraph.cli.options import add_labels
+    >>> parser = argparse.ArgumentParser()
+    >>> _ = add_labels(parser)
     >>> spectra = mg.simulate("tiny", n_runs=1).spectra[:2]
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     table = pd.DataFrame(spectra.coordinates, columns=["x", "y"]).assign(label=["a", "b"])
     ...     table.to_csv(f"{folder}/labels.csv", index=False)
-    ...     arguments = argparse.Namespace(labels=Path(folder) / "labels.csv")
+    ...     arguments = parser.parse_args(["--labels", f"{folder}/labels.csv"])
     ...     print(find_labels(arguments, spectra))
     ['a' 'b']
     """
@@ -292,14 +295,27 @@ def find_reference(arguments: argparse.Namespace, spectra: Pixels) -> NDArray[np
 
 
 def _labels(arguments: argparse.Namespace, spectra: Pixels) -> NDArray[np.object_]:
+    naming = {
+        "missing": arguments.missing,
+        "keep_missing": arguments.keep_missing,
+        "names": arguments.label_names,
+    }
+    if arguments.keep_missing:
+        # Settled: what a fit would say of such classes is no news.
+        warnings.filterwarnings("ignore", message=NAMED_LIKE_MISSING)
     if arguments.labels is None:
-        return _labels_column(arguments)
+        return _labels_column(arguments, naming)
     from massgraph.io.labels import match_labels, read_labels
 
-    return match_labels(read_labels(arguments.labels), spectra)
+    labels = read_labels(arguments.labels, pixel_size=arguments.label_pixel_size, **naming)
+    return match_labels(labels, spectra, shift=arguments.label_shift)
 
 
-def _labels_column(arguments: argparse.Namespace) -> NDArray[np.object_]:
+def _labels_column(arguments: argparse.Namespace, naming: dict[str, Any]) -> NDArray[np.object_]:
+    import numpy as np
+
+    from massgraph.data.label_names import LabelNames
+
     path = arguments.input[0]
     # A column is that of one file; of several, a table says which run a label belongs to.
     labels = find_format(path).labels
@@ -307,4 +323,18 @@ def _labels_column(arguments: argparse.Namespace) -> NDArray[np.object_]:
         holding = " or ".join(one.name for one in known_formats() if one.labels is not None)
         msg = f"--labels-column needs one {holding} file as input; use --labels with other files"
         raise InputError(msg)
-    return labels(path, arguments.labels_column)
+    given = {
+        "--label-shift": arguments.label_shift,
+        "--label-pixel-size": arguments.label_pixel_size,
+    }
+    for option, value in given.items():
+        if value is not None:
+            msg = f"{option} is for --labels: the labels of a column are those of its own pixels"
+            raise InputError(msg)
+    found = labels(path, arguments.labels_column)
+    source = f"{path}, column {arguments.labels_column}"
+    read = np.array(LabelNames(**naming).read(found.tolist(), source, mask=False), dtype=object)
+    if not any(label is not None for label in read):
+        msg = f"{source}: all labels are missing"
+        raise InputError(msg)
+    return read

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 LARGEST_SEED = 2**32 - 1  # scikit-learn takes no larger one
+LABEL_NAMES = ("tidy", "exact", "fold")  # as massgraph.data.label_names.NAMES, which loads pandas
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input (one line on stderr says where)"
 TABLES = "ions.csv, families.csv, family_edges.csv"
 RESULTS = f"""writes into DIR, all or nothing:
@@ -154,11 +155,48 @@ def add_labels(
     """
     # Two sources of labels could contradict each other.
     labels = parser.add_mutually_exclusive_group(required=purpose is None)
-    words = "CSV file: x, y, label[, run]" + (f"; {purpose}" if purpose else "")
+    words = "table: x, y, label[, run][, z], or GeoJSON" + (f"; {purpose}" if purpose else "")
     labels.add_argument("--labels", type=Path, help=words)
     holding = " or ".join(one.name for one in known_formats() if one.labels is not None)
     labels.add_argument("--labels-column", metavar="NAME", help=f"column of a {holding} file")
+    _add_reading_of_labels(parser)
     return labels
+
+
+def _add_reading_of_labels(parser: argparse.ArgumentParser) -> None:
+    """Add what settles labels that could be read in two ways."""
+    parser.add_argument(
+        "--missing",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="pixels of this label have none, as those of NA, nan, None, unlabelled (may be given "
+        "several times)",
+    )
+    parser.add_argument(
+        "--keep-missing", action="store_true", help="NA, nan, unlabelled and their like are classes"
+    )
+    parser.add_argument(
+        "--label-names",
+        choices=LABEL_NAMES,
+        default="tidy",
+        help="tidy: labels that look the same are one; fold: in upper and lower case, too; exact: "
+        "to the letter (tidy)",
+    )
+    parser.add_argument(
+        "--label-shift",
+        type=int,
+        nargs=2,
+        metavar=("DX", "DY"),
+        help="pixels to add to x and y of the labels: 1 1 for a table that counts from 0",
+    )
+    parser.add_argument(
+        "--label-pixel-size",
+        type=float,
+        metavar="SIZE",
+        help="how wide a pixel of the image is in the file of labels: in micrometres, or in pixels "
+        "of the picture that shapes were drawn on",
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

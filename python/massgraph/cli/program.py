@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 import massgraph as mg
+from massgraph._util.advice import standing_in
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.commands import COMMANDS
 from massgraph.cli.faults import INTERRUPTED, report, say
@@ -21,8 +22,9 @@ __all__ = ["main"]
 
 LONG = 40  # letters: what is longer has a line of its own
 LABELS = """\
-labels.csv has the columns x, y, label and, for several runs, run (the file name without its
-ending). Pixels that are not in it are unlabelled: they are predicted, and never learnt from."""
+labels.csv has the columns x, y, label and, for several runs, run (the name of the file). Pixels
+that are not in it, or whose label is empty, NA or the like, are unlabelled: they are predicted, and
+never learnt from. GeoJSON of QuPath is read, too, with --label-pixel-size."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,7 +97,7 @@ def _add(commands: Any, command: Command) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     command: Command = arguments.command
-    with warnings.catch_warnings():
+    with standing_in("cli"), warnings.catch_warnings():
         # Those for users are shown; warnings of libraries keep to Python's rules.
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = _show_warning  # type: ignore[assignment]
