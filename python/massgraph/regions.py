@@ -15,6 +15,7 @@ from sklearn.base import ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 
 from massgraph import store
+from massgraph._util.advice import advise
 from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
@@ -285,7 +286,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         if (table.max(axis=1) >= OF_ONE_RUN * table.sum(axis=1)).all():
             msg = (
                 f"each of the {len(table)} regions of tissue lies in one run: if the runs are of "
-                "similar tissue and were measured differently, say run_offsets=True"
+                "similar tissue and were measured differently, "
+                + advise("say run_offsets=True", cli="add --run-offsets")
             )
             warnings.warn(msg, UserWarning, stacklevel=outside())
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from massgraph._util.advice import advise
+
 __all__ = ["atomic_directory", "atomic_file"]
 
 # <fcntl.h> and <linux/fs.h>; RENAME_SWAP of macOS has the same value.
@@ -121,7 +123,8 @@ def _target(path: str | os.PathLike[str]) -> Path:
 
 def _refuse_existing(target: Path, path: object, overwrite: bool) -> None:
     if not overwrite and os.path.lexists(target):
-        msg = f"{path} exists already: give another name or overwrite=True"
+        replacing = advise("overwrite=True", cli="--overwrite")
+        msg = f"{path} exists already: give another name or {replacing}"
         raise FileExistsError(msg)
 
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from massgraph._util.advice import advise
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph.data.spectra import Spectra
 from massgraph.data.splits import raster_pitch
@@ -177,7 +178,8 @@ def neighbour_pairs(spectra: Spectra, radius: float = 1.0) -> NDArray[np.int64]:
 
 def _coordinates(spectra: Spectra) -> NDArray[np.float64]:
     if spectra.coordinates is None:
-        msg = "the pixels have no coordinates: give them, or say spatial=False"
+        otherwise = advise("say spatial=False", cli="add --no-neighbours")
+        msg = f"the pixels have no coordinates: give them, or {otherwise}"
         raise InputError(msg)
     return np.asarray(spectra.coordinates)
 

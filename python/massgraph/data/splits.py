@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from massgraph._util.advice import advise
 from massgraph._util.errors import InputError
 from massgraph.data.spectra import Spectra
 
@@ -176,9 +177,10 @@ def split_by_group(
         if len(cost) and cost[at] < best_cost:
             best, best_cost = order[: at + 1], cost[at]
     if best is None:
+        by = advise("groups=", cli="--group-column", r="groups")
         msg = (
             f"{len(table)} groups cannot be split so that every class keeps training pixels: "
-            "label pixels in more groups, or pass groups= with smaller ones"
+            f"label pixels in more groups, or give smaller ones by {by}"
         )
         raise InputError(msg)
     return np.isin(codes, best)
@@ -270,9 +272,10 @@ def fold_by_group(
             fold_of[group] = best
             load[best] += table[group]
     if np.unique(fold_of[fold_of >= 0]).size < 2:
+        by = advise("groups=", cli="--group-column", r="groups")
         msg = (
             f"{len(table)} groups cannot be split so that every class keeps training pixels: "
-            "label pixels in more groups, or pass groups= with smaller ones"
+            f"label pixels in more groups, or give smaller ones by {by}"
         )
         raise InputError(msg)
     # A fold that got no group would be a fit that holds nothing out.

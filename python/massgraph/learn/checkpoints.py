@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 
+from massgraph._util.advice import advise
 from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_file
 from massgraph._util.text import one_line
@@ -242,7 +243,8 @@ def open_checkpoints(
         raise FileExistsError(msg)
     found = [folder / name for name in names if NAME.fullmatch(name)]
     if found and not resume:
-        msg = f"{folder} holds a checkpoint: go on from it with resume=True, or choose another"
+        go_on = advise("resume=True", cli="--resume")
+        msg = f"{folder} holds a checkpoint: go on from it with {go_on}, or choose another"
         raise FileExistsError(msg)
     if resume and not found:
         msg = f"{folder} holds no checkpoint yet: the fit starts from its beginning"
@@ -291,7 +293,8 @@ def checkpoints_of(
     """
     if directory is None:
         if resume:
-            msg = "resume=True needs the folder to go on from: give checkpoint=..."
+            words = "resume=True needs the folder to go on from: give checkpoint=..."
+            msg = advise(words, cli="--resume needs the folder to go on from: give --checkpoint")
             raise InputError(msg)
         return None
     if seed is None:
