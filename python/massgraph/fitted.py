@@ -27,9 +27,9 @@ from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.calibration import sample_of_runs
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.gains import RunGains
-from massgraph.learn.cross_fit import LeftOut
 from massgraph.learn.inference import model_output, torch_device
 from massgraph.learn.neighbour_field import NeighbourField
+from massgraph.learn.origin import Classes, Origin
 from massgraph.learn.run_gains import UsualAmounts, find_gains
 from massgraph.learn.settings import Settings
 from massgraph.nn.branch_model import BranchModel
@@ -40,96 +40,6 @@ __all__ = ["Classes", "FittedModel", "Origin", "Part", "Reading", "fitted_model"
 Compute = Callable[[Any], torch.Tensor]
 
 GAIN_PIXELS = 150  # of a run, that its gains are found from; up to twice as many
-
-
-@dataclass(frozen=True, eq=False)
-class Classes:
-    """The classes that the outputs of a model stand for, one each.
-
-    Parameters
-    ----------
-    labels
-        As the user gave them, sorted, shape ``(n_classes,)``: text, numbers or truth values.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from massgraph.fitted import Classes
-    >>> Classes(np.array([1, 2])).names
-    ('1', '2')
-    """
-
-    labels: NDArray[Any]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The labels as text."""
-        return tuple(str(label) for label in self.labels)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
-@dataclass(frozen=True, eq=False)
-class Origin:
-    """Where a model came from: what it learnt from, and what was asked for.
-
-    Parameters
-    ----------
-    polarity
-        Of the training spectra.
-    fingerprint
-        `Spectra.fingerprint` of all pixels given to the fit; of those learnt from and held out
-        where only these were read.
-    training, validation
-        bool, one per pixel given to the fit: learnt from, and held out to stop the training.
-    data
-        Counts that describe the data (`massgraph.learn.provenance`).
-    history
-        Learning curve; None for a model without nets.
-    contributions
-        What each branch adds (`RGCNClassifier.contributions_`); None for a single net.
-    n_nets
-        Nets per branch.
-    preset, given
-        The preset, and the names of the settings that the user chose; the others are the preset's,
-        or were found in the data.
-    random_state
-        The seed; None for a fresh one.
-    mz
-        m/z of the columns, where the fit was given a matrix.
-    left_out
-        Branches that the effort of the fit left out, and why.
-
-    Examples
-    --------
-    >>> import massgraph as mg
-    >>> spectra, labels = mg.simulate("tiny", n_runs=1)
-    >>> clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
-    >>> origin = clf.fitted_.origin
-    >>> origin.polarity, origin.n_nets, origin.given
-    ('positive', 2, ('augment', 'branches', 'folds'))
-    """
-
-    polarity: str | None
-    fingerprint: str
-    training: NDArray[np.bool_]
-    validation: NDArray[np.bool_]
-    data: dict[str, Any]
-    history: pd.DataFrame | None
-    contributions: pd.DataFrame | None
-    n_nets: int
-    preset: str = "default"
-    given: tuple[str, ...] = ()
-    random_state: int | None = None
-    mz: NDArray[np.float64] | None = None
-    left_out: tuple[LeftOut, ...] = ()
-
-    def among(self, rows: NDArray[np.int64], n_pixels: int) -> Origin:
-        """The origin of a fit that read some pixels of a source, with masks over all of them."""
-        training, validation = np.zeros((2, n_pixels), dtype=bool)
-        training[rows], validation[rows] = self.training, self.validation
-        return replace(self, training=training, validation=validation)
 
 
 @dataclass(frozen=True, eq=False)
