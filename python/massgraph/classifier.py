@@ -21,7 +21,7 @@ from massgraph.data.label_names import warn_of_classes
 from massgraph.data.sources import Pixels, SpectraSource, is_source, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.encoder import preprocess
-from massgraph.estimator import FittedEstimator, Input
+from massgraph.estimator import OF_COLUMNS, FittedEstimator, Input
 from massgraph.fitted import Classes, FittedModel, Origin
 from massgraph.learn.checkpoints import checkpoints_of, fit_identity
 from massgraph.learn.inference import torch_device
@@ -152,8 +152,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         The `PeakEncoder`: preprocessing, calibration, graph and standardised features.
     model_
         The torch module: a `BranchModel`, or the `RGCN` as published.
-    n_features_in_
-        Number of columns, where a matrix was given.
+    n_features_in_, feature_names_in_
+        Number of columns, where a matrix was given, and their names, where it was a table with
+        names of text; tables of other names, or in another order, are then refused.
 
     Notes
     -----
@@ -304,7 +305,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             they seem: named like missing values or like each other, of fewer than five pixels, or
             each of a run of its own.
         """
-        for name in ("fitted_", "n_features_in_"):  # a fit that fails leaves no half-new model
+        for name in ("fitted_", *OF_COLUMNS):  # a fit that fails leaves no half-new model
             self.__dict__.pop(name, None)
         labels = Labels(y, sample_weight, groups)
         if is_source(X):  # of which only what is learnt from is read
@@ -391,6 +392,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             random_state=seed_number(self.random_state),
             mz=None if self.mz is None else np.asarray(self.mz, dtype=np.float64),
             left_out=learnt.left_out,
+            columns=self._column_names,
         )
         return FittedModel(
             encoder=learnt.encoder,
@@ -433,8 +435,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             **parameters,
         )
         found.fitted_ = model
-        if origin.mz is not None:
-            found.n_features_in_ = len(origin.mz)
+        found._know_columns(origin.mz, origin.columns)
         return found
 
     # ---------------------------------------------------------------- what was fitted
@@ -540,8 +541,8 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         chosen = type(self)(**self.get_params(deep=False))
         chosen.fitted_ = self._model.only(branches)
         chosen.branches = chosen.settings_.branches
-        if "n_features_in_" in vars(self):
-            chosen.n_features_in_ = self.n_features_in_
+        for name in set(OF_COLUMNS) & set(vars(self)):
+            setattr(chosen, name, getattr(self, name))
         return chosen
 
     def _names(self, y: Any) -> NDArray[Any]:

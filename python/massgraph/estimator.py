@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 
 from massgraph import store
 from massgraph._util.errors import InputError, InputTypeError
+from massgraph.data.mz_names import mz_of_names
 from massgraph.data.sources import SpectraSource, is_source
 from massgraph.data.spectra import Spectra
 from massgraph.encode.encoder import PeakEncoder
@@ -24,7 +25,15 @@ from massgraph.nn.branch_model import BranchModel
 from massgraph.nn.rgcn import RGCN
 from massgraph.segmentation import uncertainty_of
 
+try:
+    from sklearn.utils.validation import _check_feature_names as check_feature_names
+except ImportError:  # scikit-learn before 1.6
+    check_feature_names = BaseEstimator._check_feature_names
+
 __all__ = ["FittedEstimator", "Input", "SpectraEstimator"]
+
+OF_COLUMNS = ("n_features_in_", "feature_names_in_")
+OF_ANOTHER_ION = 0.051  # Da: names may be rounded to one decimal
 
 Input: TypeAlias = "Spectra | SpectraSource | ArrayLike"
 """Pixels: in memory, block by block, or as a matrix on the axis `mz`."""
@@ -45,6 +54,9 @@ class SpectraEstimator(BaseEstimator):  # type: ignore[misc]
 
     def _as_spectra(self, X: Any, *, fitting: bool = False) -> Spectra:
         """Return spectra as they are; make them of a matrix and the axis `mz`."""
+        if fitting:
+            for name in OF_COLUMNS:
+                self.__dict__.pop(name, None)
         if isinstance(X, Spectra):
             return X
         if self.mz is None:
@@ -52,7 +64,10 @@ class SpectraEstimator(BaseEstimator):  # type: ignore[misc]
                 f"X is a {type(X).__name__}: pass massgraph.Spectra, or give the m/z of the "
                 f"columns as {type(self).__name__}(mz=...)"
             )
+            if hasattr(X, "obsm"):
+                msg = "X is an AnnData object: pass massgraph.from_anndata(X)"
             raise InputTypeError(msg)
+        self._check_names(X, fitting)
         # Sparse matrices need not be filled, as zeros are no peaks.
         matrix = check_array(X, accept_sparse="csr", dtype=(np.float32, np.float64))
         n_features = matrix.shape[1]
@@ -64,7 +79,46 @@ class SpectraEstimator(BaseEstimator):  # type: ignore[misc]
                 f"{self.n_features_in_} features as input"
             )
             raise InputError(msg)
-        return Spectra.from_matrix(matrix, self.mz)
+        mz = np.asarray(self.mz, dtype=np.float64)
+        if mz.shape != (n_features,) or not (np.diff(mz) < 0).any():
+            return Spectra.from_matrix(matrix, mz)
+        order = np.argsort(mz, kind="stable")
+        return Spectra.from_matrix(matrix[:, order], mz[order])
+
+    def _check_names(self, X: Any, fitting: bool) -> None:
+        """Keep the names of columns, or compare them with those of the fit and with `mz`."""
+        try:
+            check_feature_names(self, X, reset=fitting)
+        except ValueError as error:  # in scikit-learn's own words
+            raise InputError(str(error)) from None
+        except TypeError as error:
+            raise InputTypeError(str(error)) from None
+        columns = getattr(X, "columns", None)
+        named = None if columns is None else mz_of_names(columns)
+        mz = np.asarray(self.mz, dtype=np.float64)
+        if named is None or named.shape != mz.shape:
+            return
+        off = np.abs(named - mz) > OF_ANOTHER_ION
+        if off.any():
+            at = int(np.argmax(off))
+            msg = (
+                f"column {at} of X is named {str(columns[at])!r}, but its m/z is {mz[at]:.4f}: "
+                "give the columns in the order of mz"
+            )
+            raise InputError(msg)
+
+    @property
+    def _column_names(self) -> tuple[str, ...] | None:
+        """Names of the columns of the fit, for the fitted model; None where it had none."""
+        names = getattr(self, "feature_names_in_", None)
+        return None if names is None else tuple(names.tolist())
+
+    def _know_columns(self, mz: NDArray[np.float64] | None, names: tuple[str, ...] | None) -> None:
+        """What a fit to a matrix knows of its columns, for an estimator of a fitted model."""
+        if mz is not None:
+            self.n_features_in_ = len(mz)
+        if names is not None:
+            self.feature_names_in_ = np.array(names, dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         """Tags for scikit-learn: matrices may be sparse."""

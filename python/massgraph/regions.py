@@ -101,6 +101,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         Numbers that the fit of the mixture was free to choose.
     polarity_
         Polarity of the pixels of the fit.
+    n_features_in_, feature_names_in_
+        As for `RGCNClassifier`, where a matrix was given.
     region_model_
         The fitted `massgraph.learn.regions.RegionModel`.
 
@@ -178,6 +180,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             begun=init is not None,
             neighbours_given=beside is not None,
             mz=None if self.mz is None else np.asarray(self.mz, dtype=np.float64),
+            columns=self._column_names,
         )
         self._keep(replace(model, origin=origin), look)
         self._warn_of_runs(look.run)
@@ -245,8 +248,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             random_state=origin.random_state,
         )
         found._keep(model, look)
-        if origin.mz is not None:
-            found.n_features_in_ = len(origin.mz)
+        found._know_columns(origin.mz, origin.columns)
         return found
 
     def save(self, directory: str | os.PathLike[str], *, overwrite: bool = False) -> None:

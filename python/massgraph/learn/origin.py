@@ -72,6 +72,8 @@ class Origin:
         m/z of the columns, where the fit was given a matrix.
     left_out
         Branches that the effort of the fit left out, and why.
+    columns
+        Names of the columns, where the fit was given a table that has some.
 
     Examples
     --------
@@ -96,6 +98,7 @@ class Origin:
     random_state: int | None = None
     mz: NDArray[np.float64] | None = None
     left_out: tuple[LeftOut, ...] = ()
+    columns: tuple[str, ...] | None = None
 
     def among(self, rows: NDArray[np.int64], n_pixels: int) -> Origin:
         """The origin of a fit that read some pixels of a source, with masks over all of them."""

@@ -36,6 +36,8 @@ class RegionOrigin:
         Whether neighbours were given, in place of those within the radius.
     mz
         m/z of the columns, where the fit was given a matrix.
+    columns
+        Their names, where it was a table that has some.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class RegionOrigin:
     begun: bool = False
     neighbours_given: bool = False
     mz: NDArray[np.float64] | None = None
+    columns: tuple[str, ...] | None = None
 
 
 def region_data(off: NDArray[np.float64], run: NDArray[np.str_]) -> dict[str, Any]:

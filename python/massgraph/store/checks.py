@@ -27,6 +27,7 @@ __all__ = [
     "check_digest",
     "check_polarity",
     "check_seed",
+    "column_names_of",
     "columns_of",
     "is_list_of",
     "mz_of",
@@ -144,6 +145,22 @@ def check_seed(table: dict[str, Any]) -> None:
     seed = table["random_state"]
     is_seed = seed is None or (type(seed) is int and seed >= 0)
     check(is_seed, table, "random_state", "no whole number of 0 or more")
+
+
+def column_names_of(config: dict[str, Any]) -> tuple[str, ...] | None:
+    """Names of the columns of a fit; InputError where they are no texts, None where there are none.
+
+    Examples
+    --------
+    >>> from massgraph.store.checks import column_names_of
+    >>> column_names_of({"columns": ["PC 34:1", "PC 36:2"]})
+    ('PC 34:1', 'PC 36:2')
+    """
+    names = config.get("columns")
+    if names is None:
+        return None
+    check(is_list_of(names, str), config, "columns", "no list of names")
+    return tuple(names)
 
 
 def mz_of(table: dict[str, Any]) -> NDArray[np.float64] | None:

@@ -81,6 +81,7 @@ def _config(model: FittedModel) -> dict[str, Any]:
         "field": None if model.field is None else _field(model.field),
         "usual": None if model.usual is None else _usual_numbers(model.usual),
         "left_out": [one._asdict() for one in origin.left_out],
+        "columns": None if origin.columns is None else list(origin.columns),
         # Of the branches in closed form: 0.1.0 had other ones, and did not say.
         "generation": 1 if isinstance(model.network, FirstModel) else GENERATION,
     }
@@ -252,7 +253,7 @@ CLASSIFIER = Kind(
         }
     ),
     # Came after the first release: models without them load as they always did.
-    optional=frozenset({"given", "field", "left_out", "generation", "usual"}),
+    optional=frozenset({"columns", "given", "field", "left_out", "generation", "usual"}),
     describe=_describe,
     restore=_restore,
     build=_build,

@@ -31,6 +31,7 @@ from massgraph.store.checks import (
     check_digest,
     check_polarity,
     check_seed,
+    column_names_of,
     is_list_of,
     mz_of,
     no_others,
@@ -175,6 +176,7 @@ def restore(config: dict[str, Any]) -> Restored:
         given=_given(config),
         random_state=parameters["random_state"],
         mz=parameters["mz"],
+        columns=column_names_of(config),
         left_out=_left_out(config),
     )
     return Restored(

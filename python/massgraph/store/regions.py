@@ -31,6 +31,7 @@ from massgraph.store.checks import (
     check_digest,
     check_polarity,
     check_seed,
+    column_names_of,
     columns_of,
     is_list_of,
     mz_of,
@@ -88,6 +89,7 @@ def _config(model: RegionModel) -> dict[str, Any]:
         "begun": origin.begun,
         "neighbours_given": origin.neighbours_given,
         "mz": None if origin.mz is None else origin.mz.tolist(),
+        "columns": None if origin.columns is None else list(origin.columns),
         "polarity": model.polarity,
         "fingerprint": origin.fingerprint,
         "provenance": origin.data,
@@ -154,6 +156,7 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
         begun=config["begun"],
         neighbours_given=config["neighbours_given"],
         mz=mz_of(config),
+        columns=column_names_of(config),
     )
     layout = _layout(config["axis"]["n_ions"], config["sizes"], n_tensors)
     if kept is not None:
@@ -327,6 +330,8 @@ REGIONS = Kind(
             "selection",
         }
     ),
+    # Came after the first models of regions, which load as they always did.
+    optional=frozenset({"columns"}),
     describe=_describe,
     restore=_restore,
     build=_build,
