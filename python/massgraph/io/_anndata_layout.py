@@ -1,20 +1,25 @@
 """What AnnData objects say of their pixels, in the layouts that `massgraph.io.anndata` knows.
 
-Where the pixels are, of which run, how large and of which polarity, and the columns of obs.
+Of which run they are, how large and of which polarity, and the columns of obs.
 """
 
 from __future__ import annotations
 
+import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from massgraph._util.advice import advise
 from massgraph._util.errors import InputError
 from massgraph._util.text import one_line
+from massgraph._util.warnings import outside
 from massgraph.data.spectra import POLARITIES
 
 if TYPE_CHECKING:
@@ -22,17 +27,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "METASPACE_COLUMNS",
+    "THYRA_COLUMNS",
     "AnnDataError",
     "as_text",
     "check_columns",
     "column_of",
     "has_columns",
+    "is_ours",
+    "layers_of",
     "lookup",
     "names_of",
+    "of_file",
+    "option",
     "pixel_size_of",
-    "places_of",
     "polarity_of",
     "run_of",
+    "saying",
     "warn",
 ]
 
@@ -44,7 +54,13 @@ POLARITY_AT = (
     ("massgraph", "polarity"),
     ("metaspace", "polarity"),
     ("msi_metadata", "ms_analysis", "polarity"),
+    ("polarity",),
+    ("ion_mode",),
 )
+WORDS = {
+    **dict.fromkeys(("positive", "pos", "+", "positive ion", "esi+"), "positive"),
+    **dict.fromkeys(("negative", "neg", "-", "negative ion", "esi-"), "negative"),
+}
 PIXEL_SIZE_AT = (
     ("metaspace", "metadata", "MS_Analysis", "Pixel_Size", ("Xaxis", "Yaxis")),
     ("msi_metadata", "ms_analysis", "pixel_size_um", ("x", "y")),
@@ -69,79 +85,27 @@ class AnnDataError(InputError):
         super().__init__(one_line(message))
 
 
+OPTIONS = {
+    "mz": "--mz-column",
+    "layer": "--layer",
+    "coordinates": "--coordinates",
+    "run": "--run-column",
+}
+"""What the arguments of `from_anndata` are called on the command line."""
+
 # ------------------------------------------------------------------ pixels
 
 
-def places_of(adata: AnnData, key: str | None) -> NDArray[np.float64] | None:
-    """Coordinates of the pixels, shape ``(n_pixels, 2)`` or ``(n_pixels, 3)``; None where none."""
-    if key is None or (key == "auto" and _is_ours(adata) and "spatial" not in adata.obsm):
-        return None
-    where, values = _places(adata, key)
-    found = _numbers(values, where)
-    if found.ndim != 2 or found.shape[1] not in (2, 3):
-        msg = f"{where} has shape {found.shape}, need ({adata.n_obs}, 2) or ({adata.n_obs}, 3)"
-        raise AnnDataError(msg)
-    bad = ~np.isfinite(found).all(axis=1)
-    if bad.any():
-        pixel = int(np.argmax(bad))
-        msg = (
-            f"{where} is {found[pixel].tolist()} at pixel {pixel} "
-            f"({str(adata.obs_names[pixel])!r}): leave such pixels out or say coordinates=None"
-        )
-        raise AnnDataError(msg)
-    _check_order(adata, found, where)
-    return found
-
-
-def _places(adata: AnnData, key: str) -> tuple[str, Any]:
-    """Find the coordinates: what to call them in a message, and their values unchecked."""
-    columns = [name for name in "xyz" if name in adata.obs.columns]
-    if key == "auto" and has_columns(adata, METASPACE_COLUMNS):
-        return f"obs[{METASPACE_COLUMNS}]", adata.obs[METASPACE_COLUMNS]
-    # thyra's obsm["spatial"] is in micrometres, its columns x and y are the raster.
-    columns_first = has_columns(adata, THYRA_COLUMNS) or "spatial" not in adata.obsm
-    if key == "auto" and columns_first and has_columns(adata, ["x", "y"]):
-        return f"obs[{columns}]", adata.obs[columns]
-    name = "spatial" if key == "auto" else key
-    if name not in adata.obsm:
-        msg = (
-            f"obsm has no {name!r}: name the key with (x, y) by coordinates=, of "
-            f"{sorted(adata.obsm)}, or say coordinates=None"
-        )
-        raise AnnDataError(msg)
-    return f"obsm[{name!r}]", adata.obsm[name]
-
-
-def _numbers(values: Any, where: str) -> NDArray[np.float64]:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        msg = f"{where} does not hold numbers ({error})"
-        raise AnnDataError(msg) from error
-
-
-def _check_order(adata: AnnData, found: NDArray[np.float64], where: str) -> None:
-    """Refuse (y, x), where the columns of obs give it away."""
-    for columns in (["x", "y"], METASPACE_COLUMNS):
-        if not has_columns(adata, columns):
-            continue
-        raster = _numbers(adata.obs[columns], f"obs[{columns}]")
-        # Images are indexed by row, so (y, x) is a common slip, and a mirrored map looks right.
-        swapped = np.array_equal(found[:, :2], raster[:, ::-1])
-        if swapped and not np.array_equal(found[:, :2], raster):
-            msg = f"{where} is in the order (y, x) of obs[{columns}]: swap its columns"
-            raise AnnDataError(msg)
-
-
 def run_of(adata: AnnData, column: str | None) -> NDArray[np.object_] | None:
-    """Name of the run of each pixel; None where the object does not say."""
-    if column is None and "run" in adata.obs.columns:
-        column = "run"
-    if column is None and ".".join(RUN_AT) in adata.obs.columns:
-        column = ".".join(RUN_AT)
+    """Name of the run of each pixel; None where all are of one that has no name."""
     if column is None:
-        name = lookup(adata, RUN_AT)
-        return None if name is None else np.full(adata.n_obs, str(name), dtype=object)
+        return None
+    if column == "auto":
+        known = [name for name in ("run", ".".join(RUN_AT)) if name in adata.obs.columns]
+        if not known:
+            name = lookup(adata, RUN_AT)
+            return None if name is None else np.full(adata.n_obs, str(name), dtype=object)
+        column = known[0]
     values = as_text(column_of(adata, column, "the column with the run"))
     missing = [pixel for pixel, value in enumerate(values) if value is None]
     if missing:
@@ -168,7 +132,7 @@ def _own_names(adata: AnnData) -> NDArray[np.str_] | None:
 def names_of(adata: AnnData) -> NDArray[np.str_] | None:
     """Name of each pixel; None where our own export has none."""
     # Our own export numbers its rows where names repeat, and keeps the names in a column.
-    if _is_ours(adata):
+    if is_ours(adata):
         return _own_names(adata)
     if not adata.obs_names.is_unique:
         first = adata.obs_names[adata.obs_names.duplicated()][0]
@@ -187,8 +151,11 @@ def polarity_of(adata: AnnData) -> str | None:
         value = lookup(adata, path)
         if value is None:
             continue
-        if str(value).lower() in POLARITIES:
-            return str(value).lower()
+        word = WORDS.get(str(value).lower().removesuffix("mode").strip(" _"))
+        if word is not None:
+            return word
+        if len(path) == 1:  # a name that may mean anything
+            continue
         # A wrong word is no reason to refuse data; a polarity is asked for where it is needed.
         warn(f"the polarity {value!r} of the AnnData object is none of {POLARITIES}: left unknown")
     return None
@@ -242,7 +209,7 @@ def _constant(values: pd.Series[Any]) -> Any:
 # ------------------------------------------------------------------ columns and values
 
 
-def _is_ours(adata: AnnData) -> bool:
+def is_ours(adata: AnnData) -> bool:
     return lookup(adata, ("massgraph", "schema_version")) is not None
 
 
@@ -287,6 +254,38 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def option(name: str) -> str:
+    """An argument of `from_anndata`, as it is given where the user stands: ``mz=``."""
+    return advise(f"{name}=", cli=OPTIONS[name])
+
+
+def saying(name: str, value: str | None) -> str:
+    """An argument with its value, as it is given where the user stands: ``mz='mass'``."""
+    word = "none" if value is None else shlex.quote(value)
+    return advise(f"{name}={value!r}", cli=f"{OPTIONS[name]} {word}")
+
+
+def layers_of(adata: AnnData) -> list[str]:
+    """Names of the layers; anndata 0.13 counts X among them, under the name None."""
+    return sorted(name for name in adata.layers if name is not None)
+
+
+_FILE: ContextVar[str] = ContextVar("massgraph_h5ad", default="")
+
+
+@contextmanager
+def of_file(path: object) -> Iterator[None]:
+    """Within, warnings and errors name the file that is read: there may be several."""
+    token = _FILE.set(f"{path}: ")
+    try:
+        yield
+    except AnnDataError as error:
+        msg = f"{path}: {error}"
+        raise AnnDataError(msg) from error
+    finally:
+        _FILE.reset(token)
+
+
 def warn(msg: str) -> None:
     """Warn in one line, as the caller of the public function sees it."""
-    warnings.warn(one_line(msg), UserWarning, stacklevel=4)
+    warnings.warn(one_line(_FILE.get() + msg), UserWarning, stacklevel=outside())

@@ -11,7 +11,8 @@ with its metadata schema 0.10 write them):
 - thyra, as a table of its SpatialData object: the axis in ``var["mz"]``, raster indices in
   ``obs[["x", "y"]]`` (and `z` for volumes), micrometres in ``obs[["spatial_x", "spatial_y"]]``, the
   description in ``uns["msi_metadata"]``;
-- any other object with ``var["mz"]`` and ``obsm["spatial"]`` or ``obs[["x", "y"]]``.
+- any other object with m/z in a column of `var`, or in its names, and ``obsm["spatial"]`` or
+  ``obs[["x", "y"]]``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -30,20 +30,24 @@ from massgraph._util.text import one_line
 from massgraph.data.spectra import Spectra
 from massgraph.data.validation import check_sparse
 from massgraph.io._anndata_layout import (
-    METASPACE_COLUMNS,
     AnnDataError,
     as_text,
     check_columns,
     column_of,
-    has_columns,
+    is_ours,
+    layers_of,
     lookup,
     names_of,
+    of_file,
+    option,
     pixel_size_of,
-    places_of,
     polarity_of,
     run_of,
     warn,
 )
+from massgraph.io._anndata_mz import axis_of, in_order, once_each
+from massgraph.io._anndata_places import Key, check_places, places_of
+from massgraph.io._anndata_scale import intensities
 from massgraph.io._h5_check import check_h5
 
 if TYPE_CHECKING:
@@ -67,8 +71,8 @@ def from_anndata(
     *,
     layer: str | None = None,
     mz: str = "mz",
-    run: str | None = None,
-    coordinates: str | None = "auto",
+    run: str | None = "auto",
+    coordinates: Key = "auto",
     polarity: str | None = None,
 ) -> Spectra:
     """Take the spectra of an AnnData object; see the module for the layouts it knows.
@@ -81,15 +85,20 @@ def from_anndata(
     layer
         Layer to take instead of `X`.
     mz
-        Column of `var` with the m/z, positive, finite, each once. Columns out of order are put
-        into it, with a warning where the layout is not known for it.
+        Column of `var` with the m/z, as numbers or as text, or ``"var_names"`` where the names of
+        the columns are their m/z. By default other spellings, such as ``"m/z"``, will do, and
+        names will where there is no such column. Columns are put in order of m/z, with a warning
+        where the layout is not known for it. Of columns that are equal and within 10 ppm one is
+        taken; others of one m/z are added up.
     run
-        Column of `obs` with the run of each pixel; default: ``"run"`` where there is one, else
-        the identifier of a METASPACE data set, else all pixels are of one run.
+        Column of `obs` with the run of each pixel; ``"auto"``: ``"run"`` where there is one, else
+        the identifier of a METASPACE data set, else all pixels are of one run; None: they are.
     coordinates
-        Key of `obsm` with (x, y) or (x, y, z); ``"auto"``: the raster indices of the layout, else
-        ``obsm["spatial"]``, else ``obs[["x", "y"]]`` (and `z`), and none for our own export of
-        spectra without a place; None: no coordinates.
+        Key of `obsm` with (x, y) or (x, y, z), or names of columns of `obs`, such as
+        ``["col", "row"]`` or ``"col,row"``; ``"auto"``: the raster indices of the layout, else
+        ``obsm["spatial"]``, else ``obs[["x", "y"]]`` (and `z`), else what can only be meant, such
+        as ``obs[["array_col", "array_row"]]``, and none for our own export of spectra without a
+        place; None: no coordinates.
     polarity
         ``"positive"`` or ``"negative"``, over what the object says.
 
@@ -102,13 +111,16 @@ def from_anndata(
     Raises
     ------
     AnnDataError
-        Where something is missing or wrong: one line with the key, the value and what to do.
+        Where something is missing or wrong, or two pixels of a run are at one place: one line with
+        the key, the value and what to do.
 
     Warns
     -----
     UserWarning
-        For negative values, m/z out of order or of less than double precision, ``obs_names`` that
-        are not text or not unique, profile spectra, and descriptions that cannot be understood.
+        For values that are no intensities, such as negative ones, logarithms and ions that were
+        scaled one by one; m/z out of order, doubled, rounded, or of less than double precision;
+        ``obs_names`` that are not text or not unique; runs of one row of pixels; a raster that is
+        turned; profile spectra; and descriptions that cannot be understood.
 
     Examples
     --------
@@ -125,21 +137,33 @@ def from_anndata(
     >>> spectra.peak_counts.tolist(), spectra.axis.tolist()
     ([1, 2], [255.233, 281.249])
     """
+    return _spectra(adata, layer, mz, run, coordinates, polarity)
+
+
+def _spectra(
+    adata: AnnData,
+    layer: str | None = None,
+    mz: str = "mz",
+    run: str | None = "auto",
+    coordinates: Key = "auto",
+    polarity: str | None = None,
+    *,
+    name: str | None = None,
+) -> Spectra:
+    """As `from_anndata`; `name` is that of the run where the object has none."""
     _check_object(adata)
-    axis = _axis(adata, mz)
-    matrix = _matrix(adata, layer)
-    _check_values(matrix, adata, axis, "X" if layer is None else f"layers[{layer!r}]")
-    # Spectra have ascending m/z; METASPACE orders its columns by annotation.
-    if np.any(np.diff(axis) < 0):
-        order = np.argsort(axis)
-        axis, matrix = axis[order], matrix[:, order]
-        if not has_columns(adata, METASPACE_COLUMNS):
-            warn(f"var[{mz!r}] does not ascend: the columns were put in order of m/z")
+    axis, written = axis_of(adata, mz)
+    matrix = intensities(_matrix(adata, layer), adata, axis, layer)
+    places, runs = places_of(adata, coordinates), run_of(adata, run)
+    if not is_ours(adata):
+        check_places(adata, places, runs, chosen=run != "auto")
+        axis, matrix, order = in_order(axis, matrix, adata, written)
+        axis, matrix = once_each(axis, matrix, adata.var_names.to_numpy()[order])
     return Spectra.from_matrix(
         matrix,
         axis,
-        coordinates=places_of(adata, coordinates),
-        run=run_of(adata, run),
+        coordinates=places,
+        run=np.full(adata.n_obs, name) if runs is None and name is not None else runs,
         polarity=polarity_of(adata) if polarity is None else polarity,
         names=names_of(adata),
         **pixel_size_of(adata),
@@ -152,7 +176,8 @@ def read_anndata(path: str | os.PathLike[str], **options: Any) -> Spectra:
     Parameters
     ----------
     path
-        The file.
+        The file. Where it does not say of which run its pixels are, the run has its name, without
+        the ending.
     options
         As for `from_anndata`.
 
@@ -176,11 +201,8 @@ def read_anndata(path: str | os.PathLike[str], **options: Any) -> Spectra:
     array([255.233, 281.249])
     """
     adata = open_h5ad(path)
-    try:
-        return from_anndata(adata, **options)
-    except AnnDataError as error:
-        msg = f"{path}: {error}"
-        raise AnnDataError(msg) from error
+    with of_file(path):
+        return _spectra(adata, **options, name=Path(path).stem)
 
 
 def open_h5ad(path: str | os.PathLike[str]) -> AnnData:
@@ -308,11 +330,8 @@ def read_labels_column(path: str | os.PathLike[str], column: str) -> NDArray[np.
     array(['tumour', 'stroma'], dtype=object)
     """
     adata = open_h5ad(path)
-    try:
+    with of_file(path):
         return labels_from_obs(adata, column)
-    except AnnDataError as error:
-        msg = f"{path}: {error}"
-        raise AnnDataError(msg) from error
 
 
 # ------------------------------------------------------------------ the object
@@ -336,59 +355,15 @@ def _check_object(adata: Any) -> None:
         warn(f"uns['essential_metadata'] says {kind!r}: peaks are expected, pick them first")
 
 
-def _axis(adata: AnnData, key: str) -> NDArray[np.float64]:
-    """m/z of the columns as they stand, checked but not sorted."""
-    if key not in adata.var.columns:
-        msg = f"var has no column {key!r}; name the one with the m/z by mz=: {list(adata.var)}"
-        raise AnnDataError(msg)
-    values = adata.var[key]
-    if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
-        msg = (
-            f"var[{key!r}] is {values.dtype}, not numbers ({values.iloc[0]!r}): "
-            f"convert it, e.g. by adata.var[{key!r}].astype(float)"
-        )
-        raise AnnDataError(msg)
-    axis: NDArray[np.float64] = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = ~np.isfinite(axis) | (axis <= 0)
-    if bad.any():
-        at = int(np.argmax(bad))
-        msg = f"var[{key!r}] is {axis[at]} for {adata.var_names[at]!r}: leave such columns out"
-        raise AnnDataError(msg)
-    order = np.argsort(axis, kind="stable")
-    same = np.flatnonzero(np.diff(axis[order]) == 0)
-    if same.size:
-        first, second = order[same[0]], order[same[0] + 1]
-        msg = (
-            f"var[{key!r}] is {axis[first]} for both {adata.var_names[first]!r} and "
-            f"{adata.var_names[second]!r}: keep one of each, "
-            f"e.g. adata[:, ~adata.var[{key!r}].duplicated()]"
-        )
-        raise AnnDataError(msg)
-    _warn_precision(values.to_numpy(), key)
-    return axis
-
-
-def _warn_precision(values: NDArray[Any], key: str) -> None:
-    if values.dtype.kind != "f" or values.dtype.itemsize >= 8:
-        return
-    # Half a step of float32 is 0.06 ppm at most, of float16 some hundred.
-    rounding = np.spacing(values).astype(np.float64) / 2
-    worst = int(np.argmax(rounding / values))
-    warn(
-        f"var[{key!r}] is {values.dtype}: m/z {values[worst]:.4f} may be off by "
-        f"{rounding[worst] / values[worst] * 1e6:.2g} ppm; keep m/z as float64"
-    )
-
-
 def _matrix(adata: AnnData, layer: str | None) -> sp.csr_matrix:
     """Read the matrix into memory as CSR float32."""
     if layer is not None and layer not in adata.layers:
-        msg = f"there is no layer {layer!r}; there are {_layers(adata)}"
+        msg = f"there is no layer {layer!r}; there are {layers_of(adata)}"
         raise AnnDataError(msg)
     try:
         source = adata.X if layer is None else adata.layers[layer]
         if source is None:
-            msg = f"X is None: name a layer by layer=, of {_layers(adata)}"
+            msg = f"X is None: name a layer by {option('layer')}, of {layers_of(adata)}"
             raise AnnDataError(msg)
         return _in_memory(source)
     except AnnDataError:
@@ -398,11 +373,6 @@ def _matrix(adata: AnnData, layer: str | None) -> sp.csr_matrix:
         place = "the matrix" if file is None else f"the matrix, backed by {file},"
         msg = f"{place} cannot be read ({_reason(error)}): was the file closed, moved or deleted?"
         raise AnnDataError(msg) from error
-
-
-def _layers(adata: AnnData) -> list[str]:
-    """Names of the layers; anndata 0.13 counts X among them, under the name None."""
-    return sorted(name for name in adata.layers if name is not None)
 
 
 def _in_memory(source: Any) -> sp.csr_matrix:
@@ -433,17 +403,3 @@ def _as_csr(values: Any) -> sp.csr_matrix:
     with np.errstate(over="ignore"):  # too large for float32 becomes infinite, and is refused
         single: sp.csr_matrix = matrix.astype(np.float32, copy=False)
     return single
-
-
-def _check_values(
-    matrix: sp.csr_matrix, adata: AnnData, axis: NDArray[np.float64], where: str
-) -> None:
-    bad = ~np.isfinite(matrix.data)
-    if bad.any():
-        at = int(np.argmax(bad))
-        pixel = int(np.searchsorted(matrix.indptr, at, side="right")) - 1
-        msg = (
-            f"{where} is {matrix.data[at]} at pixel {pixel} ({str(adata.obs_names[pixel])!r}), "
-            f"m/z {axis[matrix.indices[at]]:.4f}: leave it out or set it to zero"
-        )
-        raise AnnDataError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError, InputTypeError
+from massgraph.io._anndata_mz import axis_of
 from massgraph.io.anndata import from_anndata
 from massgraph.io.h5ad import findings_per_pixel, findings_tables
 from massgraph.learn.regions import RegionModel
@@ -119,7 +121,12 @@ def regions(
         raise InputTypeError(msg)
     estimator = SpatialRegions(n_regions, **settings)
     spectra = from_anndata(
-        adata, layer=layer, mz=mz, run=batch_key, coordinates=coordinates, polarity=polarity
+        adata,
+        layer=layer,
+        mz=mz,
+        run="auto" if batch_key is None else batch_key,
+        coordinates=coordinates,
+        polarity=polarity,
     )
     neighbours = None
     if neighbours_key is not None:
@@ -129,7 +136,10 @@ def regions(
         neighbours = adata.obsp[neighbours_key]
     estimator.fit(spectra, neighbours=neighbours)
     segmentation = estimator.segment(spectra, explain=explain, neighbours=neighbours)
-    molecule = _molecules(estimator.region_model_, adata.var[mz].to_numpy(dtype=np.float64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # all was said when the spectra were read
+        axis, _ = axis_of(adata, mz)
+    molecule = _molecules(estimator.region_model_, axis)
     components = estimator.transform(spectra, neighbours=neighbours)
     # All is known before the first of it is written: an object is never changed by halves.
     _write_obs(adata, segmentation, key_added)

@@ -165,6 +165,7 @@ def test_columns_out_of_order_and_layers(tissue: anndata.AnnData) -> None:
         var=tissue.var.iloc[order],
         obsm=dict(tissue.obsm),
         layers={"raw": tissue.X[:, order]},
+        uns=dict(tissue.uns),
     )
     with pytest.warns(UserWarning, match="does not ascend"):
         mg.tl.regions(shuffled, 3, layer="raw", explain=False)
@@ -174,6 +175,16 @@ def test_columns_out_of_order_and_layers(tissue: anndata.AnnData) -> None:
     pd.testing.assert_series_equal(
         shuffled.var["region_molecule"].reindex(adata.var_names), adata.var["region_molecule"]
     )
+
+
+def test_mz_in_the_names_of_the_columns(tissue: anndata.AnnData) -> None:
+    named, adata = tissue.copy(), tissue.copy()
+    named.var_names = [f"{mz:.6f}" for mz in named.var.pop("mz")]
+    with pytest.warns(UserWarning, match="m/z were read from var_names"):
+        mg.tl.regions(named, 3, explain=False)
+    mg.tl.regions(adata, 3, explain=False)
+    assert named.obs["region"].tolist() == adata.obs["region"].tolist()
+    assert named.var["region_molecule"].tolist() == adata.var["region_molecule"].tolist()
 
 
 @pytest.mark.parametrize(
