@@ -183,11 +183,7 @@ def _image(adata: AnnData) -> bytes:
     """
     import h5py
 
-    try:
-        from anndata.io import write_elem
-    except ImportError:  # anndata before 0.11
-        from anndata.experimental import write_elem
-
+    write_elem = _anndata_io().write_elem
     with h5py.File("image", "w", driver="core", backing_store=False) as file:
         write_elem(file, "/", adata, dataset_kwargs={"compression": "gzip", "compression_opts": 1})
         for name in ("raw", "X"):  # names for nothing, which old readers do not know
@@ -198,14 +194,25 @@ def _image(adata: AnnData) -> bytes:
         return image
 
 
+def _anndata_io() -> Any:
+    """Where anndata keeps `read_elem` and `write_elem`."""
+    try:
+        import anndata.io as elements
+    except ImportError:  # anndata before 0.11
+        import anndata.experimental as elements
+    return elements
+
+
 def _verify(path: Path, adata: AnnData) -> None:
     """Compare what stands in the file with what should, without reading the matrices whole."""
     import h5py
 
+    # Text is an array or, by pandas 3, a group of values and of what is missing.
+    read_elem = _anndata_io().read_elem
     with h5py.File(path, "r") as file:
         for name in ("obs", "var"):
             table, group = getattr(adata, name), file[name]
-            index = group[group.attrs["_index"]].asstr()[:]
+            index = read_elem(group[group.attrs["_index"]])
             _same(list(group.attrs["column-order"]), list(table.columns), f"{name}.columns")
             _same(list(index), list(table.index), f"{name}_names")
         # anndata 0.13 counts X among the layers, under the name None.
@@ -382,8 +389,11 @@ def _table(frame: pd.DataFrame) -> pd.DataFrame:
     table.columns = pd.Index(_unique_keys([str(column) for column in frame.columns]))
     table.index = pd.Index(np.arange(len(frame)).astype(str).astype(object))
     # h5ad has no missing text: what is missing is empty.
-    for column in table.columns[table.dtypes == "object"]:
+    for column in table.columns:
         values = table[column]
+        # Text is of objects, or by pandas 3 of a type of its own.
+        if values.dtype != object and not isinstance(values.dtype, pd.StringDtype):
+            continue
         table[column] = np.where(values.isna(), "", values.astype(str)).astype(object)
     return table
 

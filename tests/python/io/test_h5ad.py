@@ -18,6 +18,7 @@ import pytest
 
 from massgraph.data.spectra import Spectra
 from massgraph.io import h5ad
+from massgraph.io._anndata_layout import layers_of
 from massgraph.io.anndata import AnnDataError, from_anndata, labels_from_obs, read_anndata
 from massgraph.segmentation import Segmentation
 
@@ -126,8 +127,9 @@ def test_read_back_is_what_was_made(segmentation: Segmentation, written: anndata
     made = segmentation.to_anndata()
     assert (made.X != written.X).nnz == 0
     assert written.X.dtype == np.float32
-    pd.testing.assert_frame_equal(made.obs, written.obs)
-    for name in written.layers:
+    # Text comes back as objects, or by pandas 3 as a type of its own.
+    pd.testing.assert_frame_equal(made.obs, written.obs, check_dtype=False, check_categorical=False)
+    for name in layers_of(written):
         assert (made.layers[name] != written.layers[name]).nnz == 0
     np.testing.assert_array_equal(made.obsm["spatial"], written.obsm["spatial"])
     for name in ("families", "family_edges", "history"):
