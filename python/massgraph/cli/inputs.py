@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from massgraph.data.sources import JoinedSpectra, Pixels
     from massgraph.data.spectra import Spectra
 
-__all__ = ["choices", "find_labels", "find_reference", "inputs", "read_all"]
+__all__ = ["choices", "columns", "find_labels", "find_reference", "inputs", "read_all"]
 
 # Graphs, activations and images hold 380 to 530 bytes for each peak of spectra that are predicted
 # and explained in memory. Any computer of today has 4 GB for them.
 BYTES_PER_PEAK, MEMORY = 500, 4_000_000_000
 LARGE = MEMORY // BYTES_PER_PEAK
 NAMED_LIKE_MISSING = ".* named like a missing value"
+MAY_BE_NONE = ("coordinates", "run")
 
 
 @contextmanager
@@ -119,6 +120,8 @@ def read_all(arguments: argparse.Namespace) -> Spectra:
             raise InputError(msg)
     if given:
         parts = [replace(part, polarity=given) for part in parts]
+    if len({part.names is None for part in parts}) > 1:  # pixels of imzML have none
+        parts = [replace(part, names=None) for part in parts]
     names = _names_apart(arguments.input, [part.run_names for part in parts])
     parts = [part.rename_runs(other) for part, other in zip(parts, names, strict=True)]
     try:
@@ -136,7 +139,7 @@ def _read(path: Path, arguments: argparse.Namespace) -> Spectra:
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the user said about reading; each format takes what it knows of it."""
     read = {"profile": arguments.profile, "check_uuid": not arguments.ignore_uuid}
-    return {**read, **choices(arguments)}
+    return {**read, **choices(arguments), **columns(arguments)}
 
 
 def choices(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -171,8 +174,49 @@ def choices(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def columns(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Where things are in files of tables, where the user says so.
+
+    Parameters
+    ----------
+    arguments
+        As `massgraph.cli.options.add_columns` makes them, and `input`.
+
+    Raises
+    ------
+    InputError
+        Where no input has such a place.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.inputs import columns
+    >>> from massgraph.cli.options import add_inputs
+    >>> parser = argparse.ArgumentParser()
+    >>> add_inputs(parser)
+    >>> columns(parser.parse_args(["run.h5ad", "--layer", "raw", "--coordinates", "none"]))
+    {'layer': 'raw', 'coordinates': None}
+    """
+    said = {
+        "mz": ("--mz-column", arguments.mz_column),
+        "layer": ("--layer", arguments.layer),
+        "coordinates": ("--coordinates", arguments.coordinates),
+        "run": ("--run-column", arguments.run_column),
+    }
+    given = {name: value for name, (_, value) in said.items() if value is not None}
+    formats = [find_format(path) for path in arguments.input]
+    for name in given:
+        if not any(name in one.options for one in formats):
+            msg = f"{arguments.input[0]}: {formats[0].name} has no place for {said[name][0]}"
+            raise InputError(msg)
+    return {
+        name: None if value == "none" and name in MAY_BE_NONE else value
+        for name, value in given.items()
+    }
+
+
 def _names_apart(paths: list[Path], names: list[tuple[str, ...]]) -> list[dict[str, str]]:
-    """Other names for runs that share one, by the folders of their files.
+    """Other names for runs that share one, by the folders of their files, or by these.
 
     Runs tell the pixels of files apart, in tables, splits and maps.
     """
@@ -198,7 +242,7 @@ def _names_apart(paths: list[Path], names: list[tuple[str, ...]]) -> list[dict[s
 
 
 def _folder(place: Path, places: list[Path], name: str, names: list[tuple[str, ...]]) -> str:
-    """The end of a folder's path by which it differs from those of the others with such a run."""
+    """The end of a folder's path by which it differs from others with such a run, or the file."""
     others = [
         one.parent.parts
         for one, some in zip(places, names, strict=True)
@@ -207,7 +251,9 @@ def _folder(place: Path, places: list[Path], name: str, names: list[tuple[str, .
     parts = place.parent.parts
     lengths = range(1, len(parts) + 1)
     enough = (n for n in lengths if all(one[-n:] != parts[-n:] for one in others))
-    return "/".join(parts[-next(enough, len(parts)) :])
+    n = next(enough, None)
+    # Files of one folder that say themselves of which run they are, as h5ad does.
+    return place.stem if n is None else "/".join(parts[-n:])
 
 
 def _open_all(arguments: argparse.Namespace, opened: ExitStack) -> JoinedSpectra:

@@ -17,6 +17,8 @@ __all__ = [
     "RESULTS",
     "TABLES",
     "add_choices",
+    "add_columns",
+    "add_groups",
     "add_inputs",
     "add_labels",
     "add_model",
@@ -97,6 +99,7 @@ def add_inputs(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
         help="read imzML whose ibd carries another UUID, once you are sure that it belongs to it",
     )
     add_choices(parser)
+    add_columns(parser)
 
 
 def add_choices(parser: argparse.ArgumentParser) -> None:
@@ -129,6 +132,62 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
         "--integers",
         choices=("signed", "unsigned"),
         help="what integers below zero in imzML are: noise (signed) or large counts (unsigned)",
+    )
+
+
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """Add where in a file of tables things are, for files that do not say it by themselves.
+
+    Parameters
+    ----------
+    parser
+        Of a command.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.options import add_columns
+    >>> parser = argparse.ArgumentParser()
+    >>> add_columns(parser)
+    >>> parser.parse_args(["--run-column", "sample"]).run_column
+    'sample'
+    """
+    tables = parser.add_argument_group("where things are in an h5ad file")
+    tables.add_argument(
+        "--mz-column",
+        metavar="NAME",
+        help="column of var with the m/z, or var_names where they are the names (mz)",
+    )
+    tables.add_argument("--layer", metavar="NAME", help="layer with the intensities (X)")
+    tables.add_argument(
+        "--coordinates",
+        metavar="KEY",
+        help="key of obsm with (x, y), two columns of obs as X,Y, or none (spatial, or x and y)",
+    )
+    tables.add_argument(
+        "--run-column",
+        metavar="NAME",
+        help="column of obs with the run of each pixel, or none: all are of one run (run)",
+    )
+
+
+def add_groups(parser: argparse.ArgumentParser) -> None:
+    """Add which pixels belong together in splits.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.options import add_groups
+    >>> parser = argparse.ArgumentParser()
+    >>> add_groups(parser)
+    >>> parser.parse_args(["--group-column", "patient"]).group_column
+    'patient'
+    """
+    parser.add_argument(
+        "--group-column",
+        metavar="NAME",
+        help="column of --labels, or of the h5ad file with --labels-column, with the group of each "
+        "labelled pixel: groups are held out whole (runs, or blocks of pixels)",
     )
 
 

@@ -449,7 +449,7 @@ class JoinedSpectra:
         # Joined, runs of one name are one run: their pixels would share a calibration and a group.
         for name in np.unique(part.run).tolist():
             if self._source_of_run.setdefault(name, number) != number:
-                msg = f"two inputs hold a run named {name!r}: rename one of the files"
+                msg = f"two inputs hold a run named {name!r}: rename one of the files, or the run"
                 raise InputError(msg)
         changes: dict[str, Any] = {}
         if part.polarity != self.polarity:

@@ -42,7 +42,10 @@ PAIRS = (
     ("col", "row"),
 )
 # What columns that tell samples apart are called: of several that do, the first is advised.
-SAMPLES = ("run", "sample", "sample_id", "library_id", "batch", "slide", "section", "dataset")
+SAMPLES = (
+    *("run", "sample", "sample_id", "library_id", "batch", "slide", "slice", "section", "dataset"),
+    *("dataset_id", "replicate"),
+)
 
 TURNED = 1.0  # degrees, from which a raster does not lie along x and y
 STRAIGHT = 0.95  # share of pixels whose neighbours must lie along a raster

@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 
 from massgraph._util.errors import InputError
 from massgraph.cli.command import Command, Summary
+from massgraph.cli.groups import find_groups
 from massgraph.cli.inputs import find_labels, read_all
-from massgraph.cli.options import LARGEST_SEED, add_inputs, add_labels, add_output, seed
+from massgraph.cli.options import (
+    LARGEST_SEED,
+    add_groups,
+    add_inputs,
+    add_labels,
+    add_output,
+    seed,
+)
 from massgraph.cli.outputs import check_output, title_of
 
 if TYPE_CHECKING:
@@ -29,6 +37,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
         help="simulated spectra in place of files: tissue of three classes, or two classes that "
         "differ in the sum over one family of ions",
     )
+    add_groups(parser)
     add_output(parser)
     parser.add_argument("--quick", action="store_true", help="a look: few models, faults, pixels")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (5)")
@@ -95,7 +104,14 @@ def _tasks(arguments: argparse.Namespace, seeds: range) -> list[Task]:
         labels = find_labels(arguments, spectra)
         held_out = 1 if arguments.quick else None
         tasks = list(
-            ev.split_tasks(spectra, labels, folds=arguments.folds, seeds=seeds, held_out=held_out)
+            ev.split_tasks(
+                spectra,
+                labels,
+                find_groups(arguments, spectra, labels),
+                folds=arguments.folds,
+                seeds=seeds,
+                held_out=held_out,
+            )
         )
     return [ev.thinned(task) for task in tasks] if arguments.quick else tasks
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import massgraph as mg
 from massgraph._util.errors import InputError
 from massgraph.cli.command import Command, Summary
+from massgraph.cli.groups import find_groups
 from massgraph.cli.inputs import find_labels, inputs
 from massgraph.cli.options import (
     BLOCKWISE,
     MODEL,
     RESULTS,
+    add_groups,
     add_inputs,
     add_labels,
     add_output,
@@ -27,6 +29,7 @@ __all__ = ["FIT"]
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_inputs(parser)
     add_labels(parser)
+    add_groups(parser)
     add_output(parser)
     _add_learning(parser)
     parser.add_argument(
@@ -89,7 +92,13 @@ def _run(arguments: argparse.Namespace) -> Summary:
     )
     with inputs(arguments) as spectra:
         labels = find_labels(arguments, spectra)
-        classifier.fit(spectra, labels, checkpoint=arguments.checkpoint, resume=arguments.resume)
+        classifier.fit(
+            spectra,
+            labels,
+            find_groups(arguments, spectra, labels),
+            checkpoint=arguments.checkpoint,
+            resume=arguments.resume,
+        )
         segmentation = classifier.segment(spectra, labels)
         # Within: the pixels of large files are still to be read.
         curve = deletion(classifier, spectra, segmentation)
