@@ -18,6 +18,7 @@ from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
 from massgraph.data.class_labels import check_weights, label_array, seed_number, seed_of
 from massgraph.data.label_names import warn_of_classes
+from massgraph.data.doubled import warn_of_doubled_places
 from massgraph.data.sources import Pixels, SpectraSource, is_source, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.encoder import preprocess
@@ -329,6 +330,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         resume: bool,
     ) -> FittedModel:
         """Fit to some pixels of a source, or all of them, by their place in it."""
+        warn_of_doubled_places(given)
         settings = self._resolve(given)
         device = torch_device(self.device)  # better now than after the graphs are built
         spectra = preprocess(given, settings)

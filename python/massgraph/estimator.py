@@ -94,7 +94,9 @@ class SpectraEstimator(BaseEstimator):  # type: ignore[misc]
         except TypeError as error:
             raise InputTypeError(str(error)) from None
         columns = getattr(X, "columns", None)
-        named = None if columns is None else mz_of_names(columns)
+        if columns is None:
+            return
+        named = mz_of_names(columns)
         mz = np.asarray(self.mz, dtype=np.float64)
         if named is None or named.shape != mz.shape:
             return

@@ -20,6 +20,7 @@ from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
 from massgraph.data.class_labels import seed_number, seed_of
+from massgraph.data.doubled import warn_of_doubled_places
 from massgraph.data.neighbours import Neighbours, given_neighbours
 from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
@@ -167,6 +168,8 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         """
         settings = self._settings()
         pixels = X if is_source(X) else self._as_spectra(X, fitting=True)
+        if isinstance(pixels, Spectra):
+            warn_of_doubled_places(pixels)
         beside = _given(neighbours, pixels, settings)
         seed = seed_of(self.random_state)
         rng = np.random.default_rng(seed)
