@@ -248,6 +248,8 @@ def as_text(values: pd.Series[Any]) -> NDArray[np.object_]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bytes):  # as some writers in R leave it
+        return value.decode("utf-8", "backslashreplace")
     # Integers with gaps become floats in a table.
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))

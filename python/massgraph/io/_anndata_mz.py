@@ -35,6 +35,7 @@ LARGEST = 20_000.0  # an image whose lightest ion is heavier than that is in oth
 SMALLEST = 10.0
 ROUNDED_FROM = 10  # columns, below which few decimals may be chance
 ROUGH = 5.0  # ppm: rounding by more than that hides mass differences
+OTHERS = 0.2  # share of names that are no m/z, up to which these are what is wrong
 SHOWN = 20  # columns that a message lists
 
 # Columns nearer than this, relative to their m/z, are of one ion if they hold the same values.
@@ -101,6 +102,13 @@ def _nowhere(adata: AnnData, key: str) -> str:
                 cli="transpose it and write it anew (in Python, anndata.read_h5ad(...).T)",
             )
         )
+    others = [str(name) for name in adata.var_names if mz_of_name(name) is None]
+    if key == "mz" and 0 < len(others) <= OTHERS * adata.n_vars:
+        what = "those" if len(others) > 1 else "that"
+        return (
+            f"{VAR_NAMES} are m/z, but for {others[:SHOWN]}: take {what} out of the ions, and into "
+            "obs where they say something of the pixels"
+        )
     columns = list(adata.var.columns)
     more = f" and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
     if not columns:
@@ -139,6 +147,8 @@ def _number(value: object, where: str, name: object) -> float:
     """A number of text: ``496.3398``, ``496,3398``, ``mz_496.3398``; NaN where it is missing."""
     if value is None or value is pd.NA:
         return np.nan
+    if isinstance(value, bytes):  # as some writers in R leave it
+        value = value.decode("utf-8", "backslashreplace")
     found = mz_of_name(value)
     try:
         return float(str(value)) if found is None else found

@@ -100,11 +100,19 @@ def _not_intensities(
     return f"{where} {done}, where intensities are expected: {advice}"
 
 
+def _may_be_logarithms(values: NDArray[np.float32]) -> bool:
+    """Whether scanpy's note of logarithms can be true: it is there for those of any layer, too."""
+    return values.size > 0 and not _counts(values) and float(values.max()) < LARGEST_LOG
+
+
+def _counts(values: NDArray[np.float32]) -> bool:
+    return bool((values == np.round(values)).all())
+
+
 def _transformed(
     matrix: sp.csr_matrix, negative: NDArray[np.bool_], adata: AnnData, layer: str | None
 ) -> str:
-    # A note of scanpy's that outlives the logarithms, where X was replaced.
-    if layer is None and "log1p" in adata.uns and matrix.max() < LARGEST_LOG:
+    if layer is None and "log1p" in adata.uns and _may_be_logarithms(matrix.data):
         return "holds logarithms, as uns['log1p'] says"
     if negative.size and negative.mean() > STANDARDISED:
         return f"is negative in {negative.mean():.0%} of its values, as standardised ones are"
@@ -115,4 +123,6 @@ def _transformed(
     present = matrix.data[matrix.data != 0]
     if np.ptp(present) == 0:
         return f"holds only 0 and {present[0]:g}"
+    if _counts(present):  # a few counts may have one maximum by chance, or by saturation
+        return ""
     return f"has the same maximum, {highest.max():g}, in all columns: ions were scaled one by one"

@@ -115,6 +115,23 @@ def test_mz_as_text_or_categories() -> None:
         from_anndata(adata)
 
 
+def test_a_table_whose_first_columns_are_places() -> None:
+    """As a CSV file of pixels becomes an object: x and y among the ions."""
+    table = np.column_stack([PLACES, X])
+    adata = anndata.AnnData(table, var=pd.DataFrame(index=["x", "y", *map(str, MZ)]))
+    with pytest.raises(AnnDataError, match=r"var_names are m/z, but for \['x', 'y'\]: take those"):
+        from_anndata(adata)
+
+
+def test_bytes_are_text() -> None:
+    """As some writers in R leave them."""
+    adata = make(mz=pd.Categorical([str(mz).encode() for mz in MZ]))
+    adata.obs["tissue"] = pd.Categorical([b"t\xc3\xbc", b"stroma"] * (N // 2))
+    with pytest.warns(UserWarning, match="is text"):
+        assert same(from_anndata(adata))
+    assert reader.labels_from_obs(adata, "tissue")[:2].tolist() == ["tü", "stroma"]
+
+
 @pytest.mark.parametrize(
     ("mz", "message"),
     [
@@ -352,8 +369,9 @@ def test_logarithms() -> None:
     with pytest.warns(UserWarning, match=r"or name the layer .* by layer=, of \['counts'\]"):
         from_anndata(adata)
     assert same(quietly(adata, layer="counts"))
-    # A note that outlives the logarithms.
+    # A note that outlives the logarithms, or is of those of a layer.
     assert same(quietly(make(uns={"log1p": {}})))
+    quietly(make(np.minimum(X, 20).round(), uns={"log1p": {"base": None}}))
 
 
 def test_standardised_values() -> None:
