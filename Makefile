@@ -14,10 +14,11 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize=null,object-size,pointer-
     -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 READY := $(VENV)/.installed
 NUMPY1 := .venv-numpy1
+NEWEST := .venv-newest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-numpy1 fuzz sanitize setup r lint format clean distclean
+.PHONY: help demo test test-numpy1 test-newest fuzz sanitize setup r lint format clean distclean
 
 help: ## list these commands
 	@echo "make VARIABLE=value COMMAND, with these commands:"
@@ -37,6 +38,10 @@ test: setup ## set up, then run every check and test, Python and R; name what co
 
 test-numpy1: $(NUMPY1)/.installed ## run the Python tests with numpy 1.26 in an environment of its own
 	OMP_NUM_THREADS=1 $(NUMPY1)/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+test-newest: $(NEWEST)/.installed ## run the tests of readers, AnnData and scikit-learn with the newest of everything
+	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest -n $(JOBS) --dist worksteal tests/python/io \
+	    tests/python/tl tests/python/data tests/python/test_columns_by_name.py tests/python/test_sklearn.py
 
 fuzz: $(VENV)/.fuzz-installed ## fuzz the readers of imzML, models, labels and AnnData; not part of make test
 	MASSGRAPH_FUZZ_EXAMPLES=2000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 tests/python/test_fuzz.py
@@ -75,7 +80,7 @@ clean: ## remove what demo, tests and builds leave behind; keep the environments
 	find python tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove the environments as well
-	rm -rf .venv $(NUMPY1) python/massgraph.egg-info
+	rm -rf .venv $(NUMPY1) $(NEWEST) python/massgraph.egg-info
 
 $(READY): pyproject.toml constraints.txt tools/python_environment.sh $(NATIVE)
 	@tools/python_environment.sh "$(PYTHON)" "$(VENV)" constraints.txt
@@ -91,4 +96,11 @@ $(NUMPY1)/.installed: pyproject.toml constraints.txt tools/python_environment.sh
 	@sed -e '/>= "3.11"$$/d' -e 's/ ; python_version < "3.11"$$//' -e 's/^numpy==.*/numpy==1.26.*/' \
 	    constraints.txt > build/constraints-numpy1.txt
 	@tools/python_environment.sh "$(PYTHON)" $(NUMPY1) build/constraints-numpy1.txt
+	@touch $@
+
+# Only torch stays, for its CPU build. anndata 0.13 and pandas 3 need a Python of 3.12 or later.
+$(NEWEST)/.installed: pyproject.toml constraints.txt tools/python_environment.sh
+	@mkdir -p build
+	@sed -n '/^torch==/p' constraints.txt > build/constraints-newest.txt
+	@tools/python_environment.sh "$(PYTHON)" $(NEWEST) build/constraints-newest.txt
 	@touch $@

@@ -320,3 +320,11 @@ def test_matrices_need_an_axis() -> None:
     assert classifier.n_features_in_ == 3
     with pytest.raises(mg.InputError, match="X has 2 features, but RGCNClassifier is expecting 3"):
         classifier.predict(matrix[:, :2])
+
+
+def test_score_of_one_pixel_without_peaks(tissue: tuple[mg.Spectra, Any]) -> None:
+    spectra, labels = tissue
+    classifier = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    empty = mg.Spectra.from_peaks([([], [])], coordinates=[[1, 1]], polarity="positive")
+    with pytest.warns(UserWarning, match="1 labelled pixels, the first pixel 0, have no peaks"):
+        assert classifier.score(empty, [labels[0]]) == 0

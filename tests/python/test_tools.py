@@ -132,7 +132,8 @@ def test_make_help_names_the_commands() -> None:
         capture_output=True,
         text=True,
     ).stdout
-    for command in ("demo", "test", "test-numpy1", "fuzz", "lint", "format", "clean"):
+    tests = ("test", "test-numpy1", "test-newest", "fuzz")
+    for command in ("demo", *tests, "lint", "format", "clean"):
         assert re.search(rf"^  {command}  +\S", shown, re.M)
 
 
