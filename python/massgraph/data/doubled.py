@@ -35,15 +35,14 @@ def doubled_places(spectra: Spectra) -> NDArray[np.int64]:
     before = first[place.reshape(-1)]
     again = np.flatnonzero(before != np.arange(len(before)))
     pairs = np.column_stack([before[again], again]).astype(np.int64)
-    other = [not _same(spectra, one, two) for one, two in pairs.tolist()]
-    return pairs[np.array(other, dtype=bool)]
+    other = np.array([not _same(spectra, one, two) for one, two in pairs.tolist()], dtype=bool)
+    found: NDArray[np.int64] = pairs[other]
+    return found
 
 
 def _same(spectra: Spectra, one: int, two: int) -> bool:
-    return all(
-        np.array_equal(left, right)
-        for left, right in zip(spectra.pixel(one), spectra.pixel(two), strict=True)
-    )
+    (mz, intensity), (other_mz, other_intensity) = spectra.pixel(one), spectra.pixel(two)
+    return np.array_equal(mz, other_mz) and np.array_equal(intensity, other_intensity)
 
 
 def warn_of_doubled_places(spectra: Spectra) -> None:

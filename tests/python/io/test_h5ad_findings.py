@@ -59,7 +59,8 @@ def test_tables_come_back(
     table, found = getattr(findings_of(segmentation), name), written.uns["massgraph"]["findings"]
     assert len(table) > 0
     # h5ad has no missing text: what is missing is empty.
-    wanted = table.fillna(dict.fromkeys(table.columns[table.dtypes == "object"], ""))
+    texts = [name for name, kind in table.dtypes.items() if str(kind) in ("object", "str")]
+    wanted = table.fillna(dict.fromkeys(texts, ""))
     pd.testing.assert_frame_equal(
         found[name].reset_index(drop=True).astype(dict(wanted.dtypes.items())),
         wanted.reset_index(drop=True),
