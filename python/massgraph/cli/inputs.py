@@ -165,9 +165,9 @@ def choices(arguments: argparse.Namespace) -> dict[str, Any]:
     >>> choices(parser.parse_args(["run.imzML", "--kind", "MS2"]))
     {'kind': 'MS2'}
     """
-    found = {name: getattr(arguments, name) for name in ("polarity", "kind", "integers")}
+    found = {name: getattr(arguments, name) for name in ("polarity", "kind", "integers", "repeats")}
     formats = [find_format(path) for path in arguments.input]
-    for name in ("kind", "integers"):
+    for name in ("kind", "integers", "repeats"):
         if found[name] is not None and not any(name in one.options for one in formats):
             msg = f"{arguments.input[0]}: --{name} says nothing of {formats[0].name} files"
             raise InputError(msg)

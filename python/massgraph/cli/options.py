@@ -133,6 +133,11 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
         choices=("signed", "unsigned"),
         help="what integers below zero in imzML are: noise (signed) or large counts (unsigned)",
     )
+    parser.add_argument(
+        "--repeats",
+        choices=("refuse", "sum"),
+        help="what to do with several spectra at one position of imzML (refuse)",
+    )
 
 
 def add_columns(parser: argparse.ArgumentParser) -> None:

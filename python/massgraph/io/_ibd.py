@@ -175,6 +175,16 @@ class Arrays:
             )
             raise ImzMLError(msg)
 
+    def take(self, order: NDArray[np.int64]) -> Arrays:
+        """Places of the arrays in another order."""
+        return Arrays(
+            self.offset[order],
+            self.size[order],
+            self.dtype[order],
+            self.dtypes,
+            self.length[order],
+        )
+
     def signed_bits(self, start: int, stop: int) -> NDArray[np.int64]:
         """Bits of the signed integers that the intensities of pixels are; 0 of other numbers."""
         bits = np.asarray([8 * one.itemsize if one.kind == "i" else 0 for one in self.dtypes])

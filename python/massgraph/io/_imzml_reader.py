@@ -17,19 +17,26 @@ from massgraph.data.rasters import FileRaster
 from massgraph.data.spectra import Spectra
 from massgraph.io._centroid import centroid
 from massgraph.io._ibd import Arrays, IbdFile, find_ibd, locate_arrays
-from massgraph.io._imzml_choice import choose_spectra
+from massgraph.io._imzml_choice import Choice, choose_spectra
 from massgraph.io._imzml_header import Header, read_header
 from massgraph.io._imzml_modes import settle_modes
+from massgraph.io._imzml_places import (
+    Grouped,
+    check_positions,
+    coordinates_of,
+    counts_from,
+    from_one,
+    group,
+)
 from massgraph.io._imzml_spectra import Document, ImzMLError
+from massgraph.io._imzml_traits import MOBILITY
 from massgraph.io._imzml_xml import parse_document
-from massgraph.io._peaks import PeakCleaner
+from massgraph.io._peaks import PeakCleaner, in_order
 
 __all__ = ["ImzMLReader"]
 
 # Raw bytes that one chunk may take where the number of pixels is left to the reader.
 CHUNK_BYTES = 1 << 26
-# Positions farther apart than this are no raster of one slide.
-MAX_SPAN = 1_000_000
 
 
 class ImzMLReader:
@@ -90,6 +97,7 @@ class ImzMLReader:
         polarity: str | None = None,
         kind: str | None = None,
         integers: str | None = None,
+        repeats: str = "refuse",
         strict: bool = True,
     ) -> None:
         self.path = path
@@ -100,76 +108,73 @@ class ImzMLReader:
             path, everything, header.traits, kind=kind, polarity=polarity, strict=strict
         )
         self.warnings += choice.notes + header.notes
-        self.polarity, self.kinds, self.polarities = (
-            choice.polarity,
-            choice.kinds,
-            choice.polarities,
-        )
-        document = choice.document
-        self._spectrum, self._position = choice.rows, document.table.position
-        self.n_pixels = len(self._position)
-        self._set_runs(document, run)
-        # What is described without a choice may hold a spectrum of each kind at a position.
-        self._check_positions(document.table.traits if not strict else None)
-        self.coordinates = _coordinates(self._position, self._counts_from())
-        self._rasters = self._find_rasters(document, *choice.left_out)
+        self.polarity = choice.polarity
+        self.kinds, self.polarities = choice.kinds, choice.polarities
+        self._rows_of_runs = self._set_runs(choice.document, run)
+        document, grouped = choice.document, self._group(choice, repeats, strict)
         self.ibd_path = find_ibd(path, header.uuid)
         self._ibd = IbdFile(self.ibd_path)
-        self._cleaner = PeakCleaner(self._where, integers=integers, mobility=document.mobility)
+        self._cleaner = PeakCleaner(
+            self._where,
+            integers=integers,
+            mobility=document.mobility,
+            several=grouped.several > 0,
+        )
         self._told: set[str] = set()
         try:
-            self._open(document, header, check_uuid, verify_checksum)
-            self._profile = settle_modes(self, choice.mode, profile)
+            self._check_ibd(header, check_uuid, verify_checksum)
+            self._open(document, header, grouped.order)
+            if check_uuid and header.uuid is not None:
+                self._arrays.check_header(self._where)
+            self._profile = settle_modes(self, choice.mode[grouped.order], profile)
         except BaseException:
             self._ibd.close()
             raise
 
-    def _open(
-        self, document: Document, header: Header, check_uuid: bool, verify_checksum: bool
-    ) -> None:
+    def _check_ibd(self, header: Header, check_uuid: bool, verify_checksum: bool) -> None:
         if check_uuid:
             self._ibd.check_uuid(header)
         if verify_checksum:
             self._ibd.check_digests(header.checksums)
-        self._arrays: Arrays = locate_arrays(
-            document, header, self._ibd, self._where, self.warnings
+
+    def _open(self, document: Document, header: Header, order: NDArray[np.int64]) -> None:
+        # Looked for in the order of the file, by which cut offsets are told.
+        back = np.argsort(order)
+        found = locate_arrays(
+            document, header, self._ibd, lambda row: self._where(int(back[row])), self.warnings
         )
-        if check_uuid and header.uuid is not None:
-            self._arrays.check_header(self._where)
+        self._arrays: Arrays = found.take(order)
         self.layout = header.layout
         self.pixel_size = header.pixel_size
         self._axis = self._shared_axis() if self.layout == "continuous" else None
 
     # ---------------------------------------------------------------- pixels
 
-    def _where(self, pixel: int) -> str:
-        """Words that name a pixel, for messages."""
-        x, y, _ = self._position[pixel].tolist()
-        return f"{self.path}: pixel {self._spectrum[pixel]} (x {x}, y {y})"
+    def _where(self, row: int) -> str:
+        """Words that name a spectrum that is read, for messages."""
+        x, y, _ = self._position[row].tolist()
+        return f"{self.path}: pixel {self._spectrum[row]} (x {x}, y {y})"
 
-    def _set_runs(self, document: Document, run: str | None) -> None:
+    def _set_runs(self, document: Document, run: str | None) -> NDArray[np.int32]:
+        """Name the runs; gives the code of that of each spectrum."""
         used, codes = np.unique(document.table.run, return_inverse=True)
-        self._run_codes = codes.astype(np.int32)
-        if len(used) == 1:
-            self.run_names: tuple[str, ...] = (self.path.stem if run is None else run,)
-            return
-        ids = [document.run_ids[code] for code in used]
-        if run is not None:
-            msg = f"{self.path}: holds {len(ids)} runs ({', '.join(ids)}); leave run={run!r} out"
-            raise ImzMLError(msg)
-        if len(set(ids)) < len(ids):
-            ids = [f"{self.path.stem}:{number}" for number in range(1, len(ids) + 1)]
-        self.run_names = tuple(ids)
-
-    def _counts_from(self) -> int:
-        """1, as imzML has it, or 0 where a column or row is the zeroth."""
-        return min(int(self._position[:, :2].min()), 1)
+        self.run_names: tuple[str, ...] = (self.path.stem if run is None else run,)
+        if len(used) > 1:
+            ids = [document.run_ids[code] for code in used]
+            if run is not None:
+                listed = ", ".join(ids)
+                msg = f"{self.path}: holds {len(ids)} runs ({listed}); leave run={run!r} out"
+                raise ImzMLError(msg)
+            if len(set(ids)) < len(ids):
+                ids = [f"{self.path.stem}:{number}" for number in range(1, len(ids) + 1)]
+            self.run_names = tuple(ids)
+        return codes.reshape(-1).astype(np.int32)
 
     def _find_rasters(
         self, document: Document, left_out: NDArray[np.int64], run: NDArray[np.int64]
     ) -> dict[str, FileRaster]:
         """How the file counts and what was left out, by run, where that is worth a word."""
-        start = self._counts_from()
+        start = counts_from(self._position)
         if start < 1:
             self.warnings.append(
                 "positions count from 0: x and y were raised by 1; labels are matched as the file "
@@ -177,49 +182,47 @@ class ImzMLReader:
             )
         used = np.unique(document.table.run).tolist()
         return {
-            name: FileRaster(start, _from_one(left_out[run == code], start))
+            name: FileRaster(start, from_one(left_out[run == code], start))
             for name, code in zip(self.run_names, used, strict=True)
             if start < 1 or (run == code).any()
         }
 
-    def _check_positions(self, parts: NDArray[np.int64] | None) -> None:
-        position = self._position
-        for column, axis in enumerate("xyz"):
-            bad = position[:, column] < 0
-            if bad.any():
-                pixel = int(np.argmax(bad))
-                value = position[pixel, column]
-                msg = f"{self._where(pixel)}: position {axis} is {value}; positions count from 1"
-                raise ImzMLError(msg)
-            span = int(np.ptp(position[:, column]))
-            if span > MAX_SPAN:
-                pixel = int(np.argmax(position[:, column]))
-                msg = (
-                    f"{self._where(pixel)}: positions {axis} lie up to {span} pixels apart, more "
-                    f"than {MAX_SPAN}; correct the position"
-                )
-                raise ImzMLError(msg)
-        apart = np.zeros(self.n_pixels, dtype=np.int64) if parts is None else parts
-        keys = np.column_stack((self._run_codes, position, apart))
-        _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-        before = first[inverse.ravel()]
-        again = before != np.arange(self.n_pixels)
-        if again.any():
-            pixel = int(np.argmax(again))
-            msg = (
-                f"{self._where(pixel)}: has the position of pixel {before[pixel]} "
-                f"({np.count_nonzero(again)} duplicates); keep one spectrum per position"
+    def _group(self, choice: Choice, repeats: str, strict: bool) -> Grouped:
+        """Lay the spectra of each pixel beside each other."""
+        table = choice.document.table
+        self._spectrum, self._position = choice.rows, table.position
+        check_positions(self._position, self._where)
+        mobile = np.array([MOBILITY in trait for trait in choice.document.traits], dtype=bool)
+        # What is described without a choice may hold a spectrum of each kind at a position.
+        apart = np.zeros_like(table.traits) if strict else table.traits
+        grouped = group(
+            np.column_stack((self._rows_of_runs, table.position, apart)),
+            self._where,
+            mobile[table.traits],
+            add_up=repeats == "sum",
+        )
+        if grouped.several and repeats != "sum":
+            self.warnings.append(
+                f"{grouped.several} pixels have spectra at several ion mobilities, "
+                f"{len(grouped.order)} in all; those of a pixel were summed"
             )
-            raise ImzMLError(msg)
+        self._spectrum, self._position = choice.rows[grouped.order], table.position[grouped.order]
+        self._starts = grouped.starts
+        firsts = grouped.starts[:-1]
+        self._run_codes = self._rows_of_runs[grouped.order][firsts]
+        self.n_pixels = len(firsts)
+        self.coordinates = coordinates_of(self._position)[firsts]
+        self._rasters = self._find_rasters(choice.document, *choice.left_out)
+        return grouped
 
     # ---------------------------------------------------------------- the m/z axis and the mode
 
     def _shared_axis(self) -> NDArray[np.float64]:
         """Read the m/z axis of a continuous file, as stored."""
-        pixel = int(np.argmax(self._arrays.length > 0))
-        mz = self._arrays.read(self._ibd, pixel, pixel + 1, 0, np.float64)
+        row = int(np.argmax(self._arrays.length > 0))
+        mz = self._arrays.read(self._ibd, row, row + 1, 0, np.float64)
         axis = mz.astype(np.float64)
-        self._cleaner.check_mz(axis, np.asarray([0, axis.size]), pixel)
+        self._cleaner.check_mz(axis, np.asarray([0, axis.size]), np.array([row]))
         return axis
 
     @property
@@ -229,16 +232,16 @@ class ImzMLReader:
             return "profile"
         return "mixed" if self._profile.any() else "centroid"
 
-    def stored_mz(self, pixel: int) -> NDArray[np.float64]:
-        """The m/z of a pixel as they are stored, sorted; of a continuous file the axis of all."""
+    def stored_mz(self, row: int) -> NDArray[np.float64]:
+        """The m/z of a spectrum as stored, but sorted; of a continuous file the axis of all."""
         if self._axis is not None:
             return np.sort(self._axis)
-        mz = self._arrays.read(self._ibd, pixel, pixel + 1, 0, np.float64)
+        mz = self._arrays.read(self._ibd, row, row + 1, 0, np.float64)
         return np.sort(mz.astype(np.float64))
 
     @property
     def stored_lengths(self) -> NDArray[np.int64]:
-        """Number of stored points of each pixel."""
+        """Number of stored points of each spectrum."""
         return self._arrays.length
 
     # ---------------------------------------------------------------- reading
@@ -268,16 +271,22 @@ class ImzMLReader:
         if not 0 <= start <= stop <= self.n_pixels:
             msg = f"{self.path}: pixels {start} to {stop} are not within its {self.n_pixels} pixels"
             raise InputError(msg)
-        length = self._arrays.length[start:stop]
-        offsets = np.concatenate(([0], np.cumsum(length)))
-        intensity = self._arrays.read(self._ibd, start, stop, 1, np.float64).astype(np.float64)
-        bits = self._arrays.signed_bits(start, stop)
-        intensity = self._cleaner.check_intensity(intensity, offsets, start, bits)
-        mz = self._read_mz(start, stop, offsets)
-        if self._profile[start:stop].any():
-            mz, intensity, offsets = self._cleaner.order(mz, intensity, offsets, start)
-            mz, intensity, offsets = centroid(mz, intensity, offsets, self._profile[start:stop])
-        mz, intensity, offsets = self._cleaner.clean(mz, intensity, offsets, start)
+        first, end = self._starts[[start, stop]].tolist()
+        rows = np.arange(first, end)
+        offsets = np.concatenate(([0], np.cumsum(self._arrays.length[first:end])))
+        intensity = self._arrays.read(self._ibd, first, end, 1, np.float64).astype(np.float64)
+        bits = self._arrays.signed_bits(first, end)
+        intensity = self._cleaner.check_intensity(intensity, offsets, rows, bits)
+        mz = self._read_mz(first, end, offsets)
+        if self._profile[first:end].any():
+            mz, intensity, offsets = self._cleaner.order(mz, intensity, offsets, rows)
+            mz, intensity, offsets = centroid(mz, intensity, offsets, self._profile[first:end])
+        if end - first > stop - start:
+            mz, intensity, offsets = self._cleaner.order(mz, intensity, offsets, rows)
+            offsets = offsets[self._starts[start : stop + 1] - first]
+            mz, intensity = in_order(mz, intensity, offsets)
+        rows = self._starts[start:stop]
+        mz, intensity, offsets = self._cleaner.clean(mz, intensity, offsets, rows)
         return Spectra(
             mz=mz,
             intensity=intensity.astype(np.float32),
@@ -293,10 +302,10 @@ class ImzMLReader:
             rasters=self._rasters,
         )
 
-    def _read_mz(self, start: int, stop: int, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _read_mz(self, first: int, end: int, offsets: NDArray[np.int64]) -> NDArray[np.float64]:
         if self._axis is None:
-            mz = self._arrays.read(self._ibd, start, stop, 0, np.float64).astype(np.float64)
-            self._cleaner.check_mz(mz, offsets, start)
+            mz = self._arrays.read(self._ibd, first, end, 0, np.float64).astype(np.float64)
+            self._cleaner.check_mz(mz, offsets, np.arange(first, end))
             return mz
         # A pixel of a continuous file has all values of the axis, or none.
         return np.tile(self._axis, int(np.count_nonzero(np.diff(offsets))))
@@ -304,7 +313,7 @@ class ImzMLReader:
     @property
     def run(self) -> NDArray[np.str_]:
         """Name of the run of each pixel."""
-        return np.asarray(self.run_names)[self._run_codes]
+        return np.asarray(self.run_names, dtype=np.str_)[self._run_codes]
 
     def places(self) -> Spectra:
         """All pixels without their peaks: coordinates, runs and polarity; nothing is read."""
@@ -327,7 +336,8 @@ class ImzMLReader:
                 msg = f"a chunk needs at least one pixel, got n_pixels={n_pixels}"
                 raise InputError(msg)
             return [*range(0, self.n_pixels, n_pixels), self.n_pixels]
-        weight = np.cumsum(self._arrays.size.sum(axis=1) + 64) // CHUNK_BYTES
+        ends = np.cumsum(self._arrays.size.sum(axis=1) + 64)
+        weight = ends[self._starts[1:] - 1] // CHUNK_BYTES
         return [0, *(np.flatnonzero(np.diff(weight)) + 1).tolist(), self.n_pixels]
 
     def blocks(self, n_pixels: int | None = None, *, telling: bool = True) -> Iterator[Spectra]:
@@ -387,13 +397,3 @@ class ImzMLReader:
             f"ImzMLReader({self.path.name!r}, {self.n_pixels} pixels, {self.layout}, {self.mode}, "
             f"polarity {self.polarity or 'unknown'})"
         )
-
-
-def _coordinates(position: NDArray[np.int64], counts_from: int) -> NDArray[np.float64]:
-    flat = np.ptp(position[:, 2]) == 0
-    return _from_one(position, counts_from)[:, : 2 if flat else 3]
-
-
-def _from_one(position: NDArray[np.int64], counts_from: int) -> NDArray[np.float64]:
-    """Positions whose x and y count from 1; z is left as it is."""
-    return np.asarray(position + np.array([1.0, 1.0, 0.0]) * (1 - counts_from), dtype=np.float64)

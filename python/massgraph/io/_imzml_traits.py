@@ -11,6 +11,7 @@ from collections.abc import Iterable
 __all__ = [
     "ACCESSIONS",
     "LIGHT",
+    "MOBILITY",
     "MODES",
     "MS1",
     "MS_LEVEL",
@@ -24,6 +25,14 @@ __all__ = [
 POLARITIES = {"MS:1000129": "negative", "MS:1000130": "positive"}
 # Said of a file: each spectrum is of one of them.
 BOTH_POLARITIES = "MS:1002833"
+# What a spectrum of one mobility among several says of itself; its value is not read.
+MOBILITY = "mobility"
+MOBILITIES = {
+    "MS:1002476": MOBILITY,
+    "MS:1002815": MOBILITY,
+    "MS:1001581": MOBILITY,
+    "MS:1003371": MOBILITY,
+}
 MODES = {"MS:1000127": "centroid", "MS:1000128": "profile"}
 
 MS_LEVEL = "MS:1000511"
@@ -72,7 +81,10 @@ def traits_of(terms: Iterable[str]) -> frozenset[str]:
     """
     found = set(terms)
     simple = {
-        meanings[term] for term in found for meanings in (POLARITIES, MODES) if term in meanings
+        meanings[term]
+        for term in found
+        for meanings in (POLARITIES, MODES, MOBILITIES)
+        if term in meanings
     }
     both = set(POLARITIES.values()) if BOTH_POLARITIES in found else set()
     return frozenset(simple | both | _kinds(found))

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from massgraph.io._imzml_spectra import ImzMLError
 
-__all__ = ["PeakCleaner"]
+__all__ = ["PeakCleaner", "in_order"]
 
 FloatArray = NDArray[np.float64]
+# Index of each spectrum among all that are read, for the words that name it.
+Rows = NDArray[np.int64]
 Peaks = tuple[FloatArray, FloatArray, NDArray[np.int64]]
 
 # Signed integers of 32 bits: noise about zero does not reach as deep as the one, and no count comes
@@ -36,12 +38,20 @@ class PeakCleaner:
     mobility
         Name of the array that tells peaks apart by their ion mobility, or the empty string. Such
         peaks come again with the same m/z, and out of order.
+    several
+        Whether a pixel may have several spectra, whose peaks then share their m/z.
     """
 
     def __init__(
-        self, where: Callable[[int], str], *, integers: str | None = None, mobility: str = ""
+        self,
+        where: Callable[[int], str],
+        *,
+        integers: str | None = None,
+        mobility: str = "",
+        several: bool = False,
     ) -> None:
         self._where, self._integers, self._mobility = where, integers, mobility
+        self._several = several
         self._counts = {"overflow": 0, "negative": 0, "unsorted": 0, "doubled": 0}
         self._first: dict[str, str] = {}
         self._lowest = 0.0
@@ -67,6 +77,8 @@ class PeakCleaner:
             )
             # They come mobility by mobility.
             del texts["unsorted"]
+        if self._several:
+            del texts["doubled"]
         lowest = f", lowest {self._lowest:.6g}"
         return {
             what: f"{self._counts[what]} {text} (first in {self._first[what]}"
@@ -75,18 +87,18 @@ class PeakCleaner:
             if self._counts[what]
         }
 
-    def check_mz(self, mz: FloatArray, offsets: NDArray[np.int64], start: int) -> None:
+    def check_mz(self, mz: FloatArray, offsets: NDArray[np.int64], rows: Rows) -> None:
         """Refuse m/z that are not finite, not above zero or beyond 1e6."""
         # One comparison is false for NaN too.
         bad = ~((mz > 0) & (mz <= MAX_MZ))
         if bad.any():
-            self._refuse(bad, mz, offsets, start, reason="is no m/z of an ion")
+            self._refuse(bad, mz, offsets, rows, reason="is no m/z of an ion")
 
     def check_intensity(
         self,
         intensity: FloatArray,
         offsets: NDArray[np.int64],
-        start: int,
+        rows: Rows,
         bits: NDArray[np.int64],
     ) -> FloatArray:
         """Refuse intensities that are not finite; negative ones become zero, that is, absent.
@@ -96,23 +108,23 @@ class PeakCleaner:
         """
         bad = ~(np.abs(intensity) <= MAX_FLOAT32)
         if bad.any():
-            self._refuse(bad, intensity, offsets, start, reason="is no finite intensity")
+            self._refuse(bad, intensity, offsets, rows, reason="is no finite intensity")
         if not (intensity < 0).any():
             return intensity
         if bits.any():
-            intensity = self._mend_integers(intensity, offsets, start, bits)
+            intensity = self._mend_integers(intensity, offsets, rows, bits)
         negative = intensity < 0
         if negative.any():
             self._lowest = min(self._lowest, float(intensity.min()))
             pixel = _pixel_of(int(np.argmax(negative)), offsets)
-            self._note("negative", int(np.count_nonzero(negative)), start + pixel)
+            self._note("negative", int(np.count_nonzero(negative)), int(rows[pixel]))
         return np.where(negative, 0.0, intensity)
 
     def _mend_integers(
         self,
         intensity: FloatArray,
         offsets: NDArray[np.int64],
-        start: int,
+        rows: Rows,
         bits: NDArray[np.int64],
     ) -> FloatArray:
         """Read integers below zero as unsigned where they are."""
@@ -123,17 +135,17 @@ class PeakCleaner:
         overflow = below & (self._integers == "unsigned")
         if self._integers is None:
             overflow = below & (of_peak == 32) & (intensity <= OVERFLOW_32)
-            self._check_integers(intensity, offsets, start, of_peak, below, overflow)
+            self._check_integers(intensity, offsets, rows, of_peak, below, overflow)
             if overflow.any():
                 pixel = _pixel_of(int(np.argmax(overflow)), offsets)
-                self._note("overflow", int(np.count_nonzero(overflow)), start + pixel)
+                self._note("overflow", int(np.count_nonzero(overflow)), int(rows[pixel]))
         return np.where(overflow, intensity + 2.0**of_peak, intensity)
 
     def _check_integers(
         self,
         intensity: FloatArray,
         offsets: NDArray[np.int64],
-        start: int,
+        rows: Rows,
         of_peak: NDArray[np.int64],
         below: NDArray[np.bool_],
         overflow: NDArray[np.bool_],
@@ -151,7 +163,7 @@ class PeakCleaner:
         peak = int(np.argmax(doubtful))
         value, width = int(intensity[peak]), int(of_peak[peak])
         msg = (
-            f"{self._where(start + _pixel_of(peak, offsets))}: intensity {value}, a signed "
+            f"{self._where(int(rows[_pixel_of(peak, offsets)]))}: intensity {value}, a signed "
             f"{width}-bit integer, is noise below zero or the count {value + 2**width} of unsigned "
             'ones; say which with integers="signed" or integers="unsigned" (--integers signed or '
             "unsigned on the command line)"
@@ -163,21 +175,22 @@ class PeakCleaner:
         bad: NDArray[np.bool_],
         values: FloatArray,
         offsets: NDArray[np.int64],
-        start: int,
+        rows: Rows,
         *,
         reason: str,
     ) -> NoReturn:
         peak = int(np.argmax(bad))
         pixel = _pixel_of(peak, offsets)
+        place = f"value {values[peak]} of peak {peak - offsets[pixel]}"
         msg = (
-            f"{self._where(start + pixel)}: value {values[peak]} of peak {peak - offsets[pixel]} "
-            f"{reason} ({np.count_nonzero(bad)} such values); is the file damaged, or its "
-            "precision declared wrongly?"
+            f"{self._where(int(rows[pixel]))}: {place} {reason} "
+            f"({np.count_nonzero(bad)} such values); is the file damaged, or its precision "
+            "declared wrongly?"
         )
         raise ImzMLError(msg)
 
     def order(
-        self, mz: FloatArray, intensity: FloatArray, offsets: NDArray[np.int64], start: int
+        self, mz: FloatArray, intensity: FloatArray, offsets: NDArray[np.int64], rows: Rows
     ) -> Peaks:
         """Sort the m/z of each pixel where they are out of order."""
         # From one pixel to the next m/z fall by nature.
@@ -186,13 +199,12 @@ class PeakCleaner:
         if falls.any():
             pixel_of = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
             pixels = np.unique(pixel_of[1:][falls])
-            self._note("unsorted", pixels.size, start + int(pixels[0]))
-            order = np.lexsort((mz, pixel_of))
-            mz, intensity = mz[order], intensity[order]
+            self._note("unsorted", pixels.size, int(rows[pixels[0]]))
+            mz, intensity = in_order(mz, intensity, offsets)
         return mz, intensity, offsets
 
     def clean(
-        self, mz: FloatArray, intensity: FloatArray, offsets: NDArray[np.int64], start: int
+        self, mz: FloatArray, intensity: FloatArray, offsets: NDArray[np.int64], rows: Rows
     ) -> Peaks:
         """Leave out absent peaks, sort what is out of order, and count peaks of the same m/z."""
         # What float32 rounds to zero is absent as well.
@@ -200,14 +212,23 @@ class PeakCleaner:
         if not present.all():
             kept = np.concatenate(([0], np.cumsum(present)))
             mz, intensity, offsets = mz[present], intensity[present], kept[offsets]
-        mz, intensity, offsets = self.order(mz, intensity, offsets, start)
+        mz, intensity, offsets = self.order(mz, intensity, offsets, rows)
         again = np.diff(mz) == 0
         again[_seams(offsets, mz.size)] = False
         if again.any():
             pixel = _pixel_of(int(np.argmax(again)), offsets)
-            self._note("doubled", int(np.count_nonzero(again)), start + pixel)
+            self._note("doubled", int(np.count_nonzero(again)), int(rows[pixel]))
             mz, intensity, offsets = _summed(mz, intensity, offsets, again)
         return mz, intensity, offsets
+
+
+def in_order(
+    mz: FloatArray, intensity: FloatArray, offsets: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray]:
+    """Sort the m/z of each pixel."""
+    pixel_of = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
+    order = np.lexsort((mz, pixel_of))
+    return mz[order], intensity[order]
 
 
 def _summed(

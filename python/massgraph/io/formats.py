@@ -77,7 +77,7 @@ class Format:
     >>> from massgraph.io.formats import find_format
     >>> imzml = find_format("run.imzML")
     >>> imzml.name, imzml.options
-    ('imzML', ('profile', 'check_uuid', 'polarity', 'kind', 'integers'))
+    ('imzML', ('profile', 'check_uuid', 'polarity', 'kind', 'integers', 'repeats'))
     """
 
     name: str
@@ -372,7 +372,7 @@ _FORMATS: dict[str, Format] = {
         open=_open_imzml,
         n_values=_count_imzml,
         validate=_validate_imzml,
-        options=("profile", "check_uuid", "polarity", "kind", "integers"),
+        options=("profile", "check_uuid", "polarity", "kind", "integers", "repeats"),
     ),
     "h5ad": Format(
         name="h5ad",

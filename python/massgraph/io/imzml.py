@@ -30,6 +30,7 @@ CHOICES = {
     "profile": ("refuse", "centroid"),
     "polarity": ("positive", "negative", None),
     "integers": ("signed", "unsigned", None),
+    "repeats": ("refuse", "sum"),
 }
 
 
@@ -68,6 +69,7 @@ def open_imzml(
     polarity: str | None = None,
     kind: str | None = None,
     integers: str | None = None,
+    repeats: str = "refuse",
 ) -> ImzMLReader:
     """Open an imzML file and check everything that can be checked without reading all spectra.
 
@@ -97,6 +99,9 @@ def open_imzml(
         zero, which is treated as absent; ``"unsigned"``, counts too large for the signed integers
         that the file declares. Default: what is certain by their size, and an error where nothing
         is.
+    repeats
+        ``"refuse"`` several spectra at one position, or ``"sum"`` them. Those of one pixel at
+        several ion mobilities are summed in any case.
 
     Returns
     -------
@@ -136,6 +141,7 @@ def open_imzml(
         polarity=polarity,
         kind=kind,
         integers=integers,
+        repeats=repeats,
     )
     try:
         _warn(reader.path, reader.warnings, stacklevel=3)
@@ -157,12 +163,13 @@ def read_imzml(
     polarity: str | None = None,
     kind: str | None = None,
     integers: str | None = None,
+    repeats: str = "refuse",
 ) -> Spectra:
     """Read an imzML file into memory.
 
     Parameters
     ----------
-    path, run, profile, check_uuid, verify_checksum, polarity, kind, integers
+    path, run, profile, check_uuid, verify_checksum, polarity, kind, integers, repeats
         As for `open_imzml`.
     mz_range
         Keep the peaks from the first to the second m/z; default: all.
@@ -203,6 +210,7 @@ def read_imzml(
         polarity=polarity,
         kind=kind,
         integers=integers,
+        repeats=repeats,
     )
     parts: list[Spectra] = []
     with reader:
@@ -221,12 +229,13 @@ def validate_imzml(
     polarity: str | None = None,
     kind: str | None = None,
     integers: str | None = None,
+    repeats: str = "refuse",
 ) -> dict[str, Any]:
     """Read an imzML file through, checksum included, and describe it.
 
     Parameters
     ----------
-    path, check_uuid, polarity, kind, integers
+    path, check_uuid, polarity, kind, integers, repeats
         As for `open_imzml`; but a file of several kinds or both polarities is described, and only
         spectra of light are left out.
 
@@ -268,6 +277,7 @@ def validate_imzml(
         polarity=polarity,
         kind=kind,
         integers=integers,
+        repeats=repeats,
         strict=False,
     )
     counts, tics, lows, highs = [], [], [], []

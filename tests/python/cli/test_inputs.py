@@ -302,3 +302,11 @@ def test_a_slide_without_polarity_beside_one_with(tmp_path: Path) -> None:
     ):
         read_all(arguments(one, silent))
     assert read_all(arguments(one, silent, "--polarity", "positive")).n_pixels == 8
+
+
+def test_repeats_of_a_position_are_summed_if_asked(tmp_path: Path) -> None:
+    pixels = [Pixel(x, 1, (100.0,), (float(k),)) for k in (1, 2) for x in (1, 2)]
+    path = Builder(pixels).write(tmp_path)
+    with pytest.raises(massgraph.InputError, match="--repeats sum on the command line"):
+        read_all(arguments(path))
+    assert read_all(arguments(path, "--repeats", "sum")).intensity.tolist() == [3.0, 3.0]

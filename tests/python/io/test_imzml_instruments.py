@@ -522,6 +522,60 @@ def test_mobility_without_a_peak_twice_is_nothing_odd(tmp_path: Path) -> None:
     assert read_all_ways(Builder(pixels).write(tmp_path))[1] == []
 
 
+MOBILITY = term("MS:1002815", "inverse reduced ion mobility", "0.9")
+
+
+@pytest.mark.parametrize("layout", ["processed", "continuous"])
+def test_spectra_of_one_pixel_at_several_mobilities_are_summed(tmp_path: Path, layout: str) -> None:
+    """One spectrum a mobility, pixel by pixel or one image after the other."""
+    scans = [
+        Pixel(x, 1, (100.0, 200.0), (float(x), k), terms=(MOBILITY,))
+        for k in (1.0, 2.0)
+        for x in (1, 2, 3)
+    ]
+    path = Builder(scans, layout=layout).write(tmp_path)
+    spectra, notes = read_all_ways(path)
+    assert notes == [
+        "3 pixels have spectra at several ion mobilities, 6 in all; those of a pixel were summed"
+    ]
+    assert spectra.n_pixels == 3
+    assert spectra.coordinates is not None
+    assert spectra.coordinates.tolist() == [[1, 1], [2, 1], [3, 1]]
+    assert spectra.mz.tolist() == [100.0, 200.0] * 3
+    assert spectra.intensity.tolist() == [2.0, 3.0, 4.0, 3.0, 6.0, 3.0]
+    assert validate_imzml(path)["n_pixels"] == 3
+
+
+def test_repeated_scans_are_summed_if_asked(tmp_path: Path) -> None:
+    """thyra issue 233: the last position was scanned twice, and both were summed in silence."""
+    pixels = [
+        Pixel(1, 1, (100.0,), (1.0,)),
+        Pixel(2, 1, (150.0, 300.0), (2.0, 5.0)),
+        Pixel(2, 1, (100.0, 150.0), (4.0, 3.0)),
+        Pixel(3, 1, (), ()),
+    ]
+    path = Builder(pixels).write(tmp_path)
+    refused(path, r'pixel 2 \(x 2, y 1\): has the position of pixel 1 .* repeats="sum" \(--repeats')
+    spectra, notes = read_all_ways(path, repeats="sum")
+    assert notes == []
+    assert spectra.peak_counts.tolist() == [1, 3, 0]
+    assert spectra.pixel(1)[0].tolist() == [100.0, 150.0, 300.0]
+    assert spectra.pixel(1)[1].tolist() == [4.0, 5.0, 5.0]
+    assert read_all_ways(Builder().write(tmp_path / "good"), repeats="sum")[1] == []
+    with pytest.raises(ValueError, match="repeats 'both' is none of"):
+        read_imzml(path, repeats="both")
+
+
+def test_of_repeated_scans_faults_are_named_by_their_own_index(tmp_path: Path) -> None:
+    pixels = [
+        Pixel(1, 1, (100.0,), (1.0,)),
+        Pixel(2, 1, (100.0,), (2.0,)),
+        Pixel(1, 1, (100.0,), (float("nan"),)),
+    ]
+    path = Builder(pixels).write(tmp_path)
+    refused(path, r"pixel 2 \(x 1, y 1\): value nan of peak 0", repeats="sum")
+
+
 # -------------------------------------------------------------------- positions from 0
 
 
