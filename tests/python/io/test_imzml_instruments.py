@@ -673,6 +673,23 @@ def test_packed_files_are_named_as_such(tmp_path: Path, name: str, head: bytes, 
         read_imzml(path)
 
 
+@pytest.mark.parametrize(
+    ("names", "stem"),
+    [
+        (("run.ImzML", "run.ibd"), "run"),
+        (("RUN.IMZML", "RUN.IBD"), "RUN"),
+        (("run.imzml", "Run.Ibd"), "run"),
+        (("run 1.0.imzML", "run 1.0.ibd"), "run 1.0"),
+    ],
+)
+def test_names_in_any_case(tmp_path: Path, names: tuple[str, str], stem: str) -> None:
+    """m2aia issue 54, ShinyCardinal issue 51."""
+    path = Builder().write(tmp_path, "written")
+    path.with_suffix(".ibd").rename(tmp_path / names[1])
+    spectra, notes = read_all_ways(path.rename(tmp_path / names[0]))
+    assert (spectra.run_names, notes) == ((stem,), [])
+
+
 def test_a_name_without_ending_keeps_its_dots(tmp_path: Path) -> None:
     path = Builder().write(tmp_path, "slide")
     path.with_suffix(".ibd").rename(tmp_path / "slide.v2.ibd")
