@@ -17,6 +17,8 @@ __all__ = ["Panel", "joined", "make_panels"]
 
 # A raster with more cells than this for its pixels (two pieces far apart, say) is drawn as marks.
 MOST_CELLS = 20_000_000
+# With more cells for each pixel than this, what is between sections is left out of the picture.
+EMPTY = 100
 WHOLE = 1e-6
 # Runs that are drawn as one panel: width over height aimed at, and the space between, as a share.
 JOINED_SHAPE = 2.5
@@ -212,11 +214,29 @@ def _panel(
     x, y = places[:, 0], places[:, 1]
     # One step for both ways: lines of the scan that were left out stay gaps.
     step = _grid_step(x, y)
+    if step and (np.ptp(x) / step + 1) * (np.ptp(y) / step + 1) > EMPTY * len(x):
+        x, y, cut = _drawn_together(x, y, step)
+        name += ", empty slide left out" if cut else ""
     if step and (np.ptp(x) / step + 1) * (np.ptp(y) / step + 1) <= max(MOST_CELLS, 4 * len(x)):
         return Panel(name, pixels, x, y * stretch, (step, step * stretch), raster=True)
     # A measured spacing serves both ways: pixels off the grid have no rows and columns.
     side = _spacing(x, y * stretch)
     return Panel(name, pixels, x, y * stretch, (side, side), raster=False)
+
+
+def _drawn_together(
+    x: NDArray[np.float64], y: NDArray[np.float64], step: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
+    """Cut empty stretches of a slide, and say whether there were any: sections would be dots."""
+    closed = []
+    for values in (x, y):
+        there, at = np.unique(values, return_inverse=True)
+        gaps = np.diff(there)
+        wide = gaps > 2 * step * there.size
+        gaps[wide] = step * max(there.size // 4, 2)
+        closed.append(np.concatenate(([0.0], np.cumsum(gaps)))[at.reshape(-1)] + there[0])
+    cut = (np.ptp(closed[0]), np.ptp(closed[1])) != (np.ptp(x), np.ptp(y))
+    return closed[0], closed[1], cut
 
 
 def _grid_step(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:

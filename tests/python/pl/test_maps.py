@@ -178,10 +178,31 @@ def test_coordinates_that_are_not_whole_become_marks() -> None:
     assert len(axes.collections[0].get_offsets()) == 12
 
 
-def test_pieces_far_apart_become_marks_rather_than_a_huge_image() -> None:
-    coordinates = np.array([[0, 0], [1, 0], [10_000_000, 9_999_999]])
+@pytest.mark.parametrize("step", [1, 50])
+def test_sections_far_apart_are_drawn_together(step: int) -> None:
+    """To scale, two sections at the ends of a slide were dots too small to be seen."""
+    coordinates = np.concatenate([grid(4, 4), np.add(grid(4, 4), (10_000, 20_000))]) * step
+    (panel,) = make_panels(coordinates.astype(float), np.repeat("a", 32))
+    assert panel.name == "a, empty slide left out"
+    assert panel.raster
+    assert panel.step == (step, step)
+    image = panel.image(np.ones((32, 4)))
+    assert image.shape == (9, 9, 4)
+    assert image[:4, :4].all()
+    assert image[5:, 5:].all()
+
+
+def test_sections_near_each_other_are_drawn_to_scale() -> None:
+    coordinates = np.concatenate([grid(12, 12), np.add(grid(12, 12), (40, 0))]).astype(float)
+    (panel,) = make_panels(coordinates, np.repeat("a", 288))
+    assert panel.name == "a"
+    assert panel.x.tolist() == coordinates[:, 0].tolist()
+
+
+def test_pieces_far_apart_make_no_huge_image() -> None:
+    coordinates = np.array([[0, 0], [1, 0], [10_000_000, 9_999_999]], dtype=float)
     (panel,) = make_panels(coordinates, np.repeat("a", 3))
-    assert not panel.raster
+    assert panel.image(np.ones((3, 4))).size < 100
 
 
 def test_pixels_that_are_not_square_keep_their_shape() -> None:
