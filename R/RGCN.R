@@ -8,6 +8,7 @@
 #' @param x An `MSImagingExperiment`, an `MSImagingArrays`, a `SpectralImagingExperiment` with a
 #'   column `mz` of features, or a matrix of features by pixels with `mz`. Spectra must be peaks: run
 #'   `peakProcess()` first. Data in memory are not copied, data on disk are read in chunks.
+#'   [crossValidate()] cannot divide an `MSImagingArrays`: `peakProcess()` makes an image of it.
 #' @param y The classes: a factor, character or logical vector with one value for each pixel, an `Rle`
 #'   of these or a table of one such column. Pixels that are `NA` are not learnt from, and are
 #'   classified like all others. Or a result of

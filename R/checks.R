@@ -3,12 +3,12 @@
 # Arguments that Cardinal hands to every fitting and predicting function.
 CARDINAL_ARGUMENTS <- c("BPPARAM", "chunkopts", "nchunks", "verbose")
 
-checkImage <- function(x) {
+checkImage <- function(x, name = "x") {
     if (isOutdated(x))
         stop("the object was made by an older Cardinal: convert it with ",
             "as(x, \"MSImagingExperiment\") or updateObject(x)", call. = FALSE)
     if (!is(x, "SpectralImagingExperiment") && !is(x, "MSImagingArrays"))
-        stop("'x' is of class ", sQuote(class(x)[1L]), ", which is none of ",
+        stop("'", name, "' is of class ", sQuote(class(x)[1L]), ", which is none of ",
             "MSImagingExperiment, SpectralImagingExperiment and MSImagingArrays", call. = FALSE)
     if (length(processingData(x)) > 0L)
         warning("queued processing steps will be ignored: run process(x) first to apply them",

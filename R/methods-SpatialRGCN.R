@@ -66,7 +66,7 @@ setMethod("predict", "SpatialRGCN", function(object, newdata, type = c("response
         return(fitted(object, type = type))
     state <- modelState(object)
     checkFold(newdata)
-    checkImage(newdata)
+    checkImage(newdata, "newdata")
     settings <- object$settings
     checkFeatures(object$mz, newdata, settings$tolerance, settings$tolerance_unit,
         "what is absent speaks for no class")

@@ -75,7 +75,7 @@ setMethod("predict", "SpatialRegions", function(object, newdata, type = c("respo
         return(fitted(object, type = type))
     state <- modelState(object)
     checkFold(newdata)
-    checkImage(newdata)
+    checkImage(newdata, "newdata")
     checkFeatures(object$mz, newdata, ALIGNMENT_PPM, "ppm", "what is absent counts as zero")
     probability <- callPython("predict_regions", list(x = newdata, state = state,
         neighbors = neighborPairs(newdata, object$settings$radius, neighbors, weights),

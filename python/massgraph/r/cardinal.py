@@ -336,7 +336,9 @@ def _pixel_data(x: Any, n_pixels: int) -> dict[str, NDArray[Any]]:
     if codes.size != n_pixels:
         msg = f"run has {codes.size} values for {n_pixels} pixels"
         raise InputError(msg)
-    data["run"] = np.array([levels[code] if code >= 0 else "NA" for code in codes], dtype=np.str_)
+    if (codes < 0).any():
+        raise PixelError(int(np.argmax(codes < 0)), "has no run: give it one")
+    data["run"] = np.array(levels, dtype=np.str_)[codes]
     names = function("rownames")(function("pixelData")(x))
     if names is not start().NULL:
         data["names"] = np.array(as_text(names), dtype=np.str_)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from massgraph.native.library import library
+from massgraph.native.library import FOLDER, SIGNATURES, library
 
 pytestmark = [
     pytest.mark.skipif(library() is None, reason="the compiled library was not built"),
@@ -153,3 +154,20 @@ def test_too_many_edges_are_an_error_and_not_the_end(
         outcomes[name],
         "the edges of these pixels do not fit into memory: use a smaller tolerance",
     )
+
+
+# What allocates nothing and so cannot throw: constants, sums and copies of what is there.
+ALLOCATE_NOTHING = {
+    *("mg_interface", "mg_level_name", "mg_level", "mg_choose_level", "mg_multiply_add"),
+    *("mg_copy_edges", "mg_copy_messages", "mg_messages_size", "mg_messages_too_many"),
+    *("mg_free_edges", "mg_free_messages"),
+}
+
+
+def test_no_function_that_may_throw_is_exported_unguarded() -> None:
+    sources = "\n".join(path.read_text() for path in sorted((FOLDER / "native").glob("*.cpp")))
+    exported = re.findall(r"^\w[\w *]*?\b(mg_\w+)\([^;{]*\) \{(.*?)\}$", sources, re.M | re.S)
+    bodies = dict(exported)
+    assert set(bodies) == set(SIGNATURES)
+    unguarded = {name for name, body in bodies.items() if "return guarded([&]" not in body}
+    assert unguarded == ALLOCATE_NOTHING

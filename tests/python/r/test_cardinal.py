@@ -199,6 +199,12 @@ def test_features_without_mz(matrix: np.ndarray) -> None:
         mg.r.to_spectra(r("bare"))
 
 
+def test_a_pixel_without_a_run_is_named(matrix: np.ndarray) -> None:
+    runs = r("factor(c(rep('a', 5), NA, rep('b', 11)))")
+    with pytest.raises(mg.InputError, match=r"^pixel 5: has no run"):
+        mg.r.to_spectra(experiment(stored(matrix, "double"), run=runs))
+
+
 @pytest.mark.parametrize("code", ["1:3", "list()", "data.frame(a = 1)", "NULL"])
 def test_other_classes_are_refused_by_name(code: str) -> None:
     with pytest.raises(TypeError, match="neither an MSImagingExperiment"):
