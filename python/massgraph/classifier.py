@@ -17,8 +17,8 @@ from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
 from massgraph.data.class_labels import check_weights, label_array, seed_number, seed_of
-from massgraph.data.label_names import warn_of_classes
 from massgraph.data.doubled import warn_of_doubled_places
+from massgraph.data.label_names import warn_of_classes
 from massgraph.data.sources import Pixels, SpectraSource, is_source, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.encoder import preprocess
