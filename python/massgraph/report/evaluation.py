@@ -14,6 +14,7 @@ from massgraph._util.errors import InputError
 from massgraph._util.files import atomic_directory
 from massgraph.evidence.evaluate import Evaluation
 from massgraph.evidence.metrics import LOW_IS_GOOD
+from massgraph.report._tables import write_table
 from massgraph.report.template import embed, environment
 
 __all__ = [
@@ -102,11 +103,10 @@ def write_evaluation(
 
     tests = evaluation.tests()
     with atomic_directory(directory, overwrite=overwrite) as folder:
-        evaluation.scores.to_csv(folder / "scores.csv", index=False)
-        evaluation.confusion.to_csv(folder / "confusion.csv", index=False)
-        evaluation.costs.to_csv(folder / "costs.csv", index=False)
-        evaluation.contributions.to_csv(folder / "contributions.csv", index=False)
-        tests.to_csv(folder / "tests.csv", index=False)
+        for name in TABLES_OF_FOLDER:
+            # More digits than a reader needs: the tables are read again, and averaged.
+            write_table(getattr(evaluation, name), folder / f"{name}.csv", significant=6)
+        write_table(tests, folder / "tests.csv")
         text = _markdown(evaluation, title, command)
         (folder / "tables.md").write_text(text, encoding="utf-8")
         (folder / "evaluation.json").write_text(_json(evaluation, title, command), encoding="utf-8")

@@ -18,6 +18,7 @@ from massgraph._util.progress import progress
 from massgraph.explain.activation import Explanation
 from massgraph.fitted import fitted_model
 from massgraph.regions import SpatialRegions
+from massgraph.report._tables import write_table
 from massgraph.report.page import write_report
 from massgraph.segmentation import Segmentation
 from massgraph.store import save
@@ -221,7 +222,8 @@ def write_explanation(
         _write_tables(explanation, folder, "families.csv")
         # A row for each ion, class and run: those of zero would be most of the file.
         by_region = explanation.by_region(segmentation.run)
-        by_region[by_region["activation"] != 0].to_csv(folder / "ions_by_run.csv", index=False)
+        some = by_region[by_region["activation"] != 0]
+        write_table(some, folder / "ions_by_run.csv", axis=explanation.mz)
         _draw(_explanation_drawings(segmentation, explanation), folder / "figures")
 
 
@@ -241,19 +243,20 @@ def _save_model(model: Any, folder: Path) -> None:
 
 
 def _write_findings(findings: RegionFindings, folder: Path) -> None:
-    """The tables as CSV, in the order of the regions; m/z keep all their digits."""
-    findings.regions.to_csv(folder / "regions.csv", index=False)
-    findings.molecules.to_csv(folder / "molecules.csv", index=False)
-    findings.families.to_csv(folder / "families.csv", index=False)
+    """The tables as CSV, in the order of the regions."""
+    write_table(findings.regions, folder / "regions.csv")
+    write_table(findings.molecules, folder / "molecules.csv")
+    write_table(findings.families, folder / "families.csv")
     if findings.selection is not None:
-        findings.selection.to_csv(folder / "selection.csv", index=False)
+        write_table(findings.selection, folder / "selection.csv")
 
 
 def _write_tables(explanation: Explanation, folder: Path, families: str) -> None:
-    """The tables as CSV, best ion first; m/z keep all their digits."""
-    explanation.ions.sort_values("rank").to_csv(folder / "ions.csv", index=False)
-    explanation.families.to_csv(folder / families, index=False)
-    explanation.family_edges.to_csv(folder / "family_edges.csv", index=False)
+    """The tables as CSV, best ion first; an ion has the same m/z in each of them."""
+    axis = explanation.mz
+    write_table(explanation.ions.sort_values("rank"), folder / "ions.csv", axis=axis)
+    write_table(explanation.families, folder / families, axis=axis)
+    write_table(explanation.family_edges, folder / "family_edges.csv", axis=axis)
 
 
 def _maps(segmentation: Segmentation) -> Iterator[Drawing]:

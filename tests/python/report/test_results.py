@@ -115,11 +115,12 @@ def test_tables_are_those_of_the_explanation(segmentation: Segmentation, tmp_pat
     assert ions["rank"].tolist() == list(range(1, len(explanation.mz) + 1))
     assert list(ions.columns) == list(explanation.ions.columns)
     by_mz = ions.sort_values("mz", ignore_index=True)
-    np.testing.assert_array_equal(by_mz["mz"], explanation.mz)  # all digits
-    np.testing.assert_array_equal(by_mz["score"], explanation.ions["score"])
+    np.testing.assert_allclose(by_mz["mz"], explanation.mz, rtol=0, atol=0.5001e-4)
+    np.testing.assert_allclose(by_mz["score"], explanation.ions["score"], rtol=6e-4)
     families = pd.read_csv(tmp_path / "out" / "families.csv", float_precision="round_trip")
     assert families["family"].is_monotonic_increasing
-    np.testing.assert_array_equal(families["mz"], explanation.families["mz"])
+    # The same ion has the same m/z in all tables: they can be joined by it.
+    assert set(families["mz"]) <= set(ions["mz"])
     edges = pd.read_csv(tmp_path / "out" / "family_edges.csv")
     assert edges["relation"].tolist() == explanation.family_edges["relation"].tolist()
 
@@ -177,7 +178,7 @@ def test_everything_of_regions_is_written(tmp_path: Path) -> None:
     again = load(out / "model").predict_proba(spectra)
     np.testing.assert_array_equal(again, regions.predict_proba(spectra))
     molecules = pd.read_csv(out / "molecules.csv", float_precision="round_trip")
-    np.testing.assert_array_equal(molecules["mz"], found.findings.molecules["mz"])
+    np.testing.assert_allclose(molecules["mz"], found.findings.molecules["mz"], atol=0.5001e-4)
 
 
 @pytest.mark.usefixtures("_no_pictures")
@@ -190,7 +191,7 @@ def test_tables_of_regions_are_those_of_the_findings(tmp_path: Path) -> None:
         assert list(table.columns) == list(expected.columns)
         assert len(table) == len(expected)
         for column in expected.select_dtypes("number"):
-            np.testing.assert_array_equal(table[column], expected[column])
+            np.testing.assert_allclose(table[column], expected[column], rtol=6e-4)
 
 
 @pytest.mark.usefixtures("_no_pictures")
