@@ -10,7 +10,7 @@
 #' * `uncertainty`, the entropy of the probabilities as a share of the largest possible one,
 #' * `activation`, a matrix of features by classes: the mean contribution of the feature to the logit
 #'   of the class over the pixels that got this class,
-#' * `centers`, likewise the mean intensity there, after dividing each spectrum by its mean peak,
+#' * `centers`, likewise the feature's mean share of the total ion current there,
 #' * `ions`, `families` and `family_edges`, the tables behind [topFeatures()], [ionFamilies()] and
 #'   [plotFamily()],
 #' * `contributions`, what each branch adds (`NULL` for a single network): its `weight` in the sum,

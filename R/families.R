@@ -8,7 +8,9 @@
 #' @param ... Not used.
 #' @return A `DataFrame` with one row per ion, in the order of the families: `family` (its number, 1
 #'   is the best), `mz`, `role` (adduct, isotope or relation to another ion of the family), `class`,
-#'   `score` of the ion and of its family, and the ion's mean activation and intensity in each class.
+#'   `direction` (`"more"` where the presence of the ions speaks for the class, `"less"` where their
+#'   absence does), `score` of the ion and of its family, and the ion's mean activation and mean
+#'   share of the ion current (`intensity_`) in each class.
 #'   Of regions without labels, one row per region and family of molecules that define it in one
 #'   direction, with their number, m/z and relations, mean `effect` and largest `fdr`.
 #' @seealso [plotFamily()] draws one.

@@ -23,7 +23,8 @@
 #'   it; for `"class"` a factor, missing for those.
 #' * `image` and `plot`: a plot, drawn when it is printed. `image` shows `"probability"`, `"class"`
 #'   or `"uncertainty"`; `plot` shows by m/z the `"activation"` (contribution to the logit of each
-#'   class) or `"centers"` (mean intensity in each class), or the `"history"` of the training.
+#'   class) or `"centers"` (mean share of the ion current in each class), or the `"history"` of the
+#'   training.
 #' * `topFeatures`: a `DataFrame` with one row per feature: its number `i`, the keys of
 #'   `featureData` (m/z), the `class` that it speaks for, `score`, `activation`, `centers` and
 #'   `family`, the number of the family of ions that it is in, if any.
@@ -198,7 +199,7 @@ setMethod("plot", c(x = "SpatialRGCN", y = "missing"), function(x,
     if (type == "history")
         return(plotHistory(x, ..., xlab = xlab, ylab = if (missing(ylab)) NULL else ylab))
     if (missing(ylab))
-        ylab <- c(activation = "Contribution to logit", centers = "Mean intensity")[[type]]
+        ylab <- c(activation = "Contribution to logit", centers = "Share of ion current")[[type]]
     callNextMethod(x, y = x[[type]], xlab = xlab, ylab = ylab, ...)
 })
 

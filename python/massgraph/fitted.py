@@ -311,6 +311,8 @@ class Part:
         The pixels before and after calibration.
     first_peak
         Number of peaks of the source before these, where it was read as a whole.
+    tic
+        Ion current of each pixel, of peaks that are not read included; None: that of `spectra`.
 
     Examples
     --------
@@ -326,6 +328,7 @@ class Part:
     spectra: Spectra
     calibrated: CalibratedSpectra
     first_peak: int | None = None
+    tic: NDArray[np.float64] | None = None
 
 
 class Reading:
@@ -370,8 +373,9 @@ class Reading:
     def _whole(self) -> Part:
         # Kept: the pass and whoever looks at the sample share one calibration.
         encoder = self.model.encoder
-        spectra = encoder.preprocess(self.model.checked(sample(self.source)))
-        return Part(spectra, encoder.calibrate(spectra), 0)
+        given = self.model.checked(sample(self.source))
+        spectra = encoder.preprocess(given)
+        return Part(spectra, encoder.calibrate(spectra), 0, given.tic())
 
     def _find_gains(self, of_runs: Callable[[], CalibratedSpectra]) -> None:
         """Find the gains of runs in pixels of `sample_of_runs`, which are asked for if needed."""
@@ -399,7 +403,8 @@ class Reading:
         for spectra in parts(whole.spectra, description):
             stop = start + spectra.n_pixels
             first = int(whole.spectra.offsets[start])
-            yield Part(spectra, calibrated[start:stop], first)
+            tic = None if whole.tic is None else whole.tic[start:stop]
+            yield Part(spectra, calibrated[start:stop], first, tic)
             start = stop
 
     def _parts_of_source(self, description: str) -> Iterator[Part]:
@@ -413,7 +418,7 @@ class Reading:
         for part in parts(self.source, description):
             spectra = encoder.preprocess(self.model.checked(part))
             calibrated = replace(encoder.calibrate(spectra, errors), gains=self.gains)
-            yield Part(spectra, calibrated)
+            yield Part(spectra, calibrated, tic=part.tic())
 
 
 @dataclass(frozen=True, eq=False)

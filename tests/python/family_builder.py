@@ -20,6 +20,7 @@ FAMILY_COLUMNS = [
     "neutral_mass",
     "adduct",
     "class",
+    "direction",
     "score",
     "family_score",
     "rank",

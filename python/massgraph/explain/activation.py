@@ -33,15 +33,19 @@ class Explanation:
     labels
         Index of the predicted class of each pixel, -1 without peaks of known ions.
     ions
-        One row per ion: `mz`; `n_pixels` with the ion; `class`, the one it speaks for; `score`, its
+        One row per ion: `mz`; `n_pixels` with the ion; `class`, the one it speaks for; `direction`,
+        "more" where its presence does so, "less" where its absence or weakness does; `score`, its
         share of all that separates that class from the others; `rank` by score; `family` (missing
         for an ion in none); `activation_<class>`, the mean contribution to that class's logit over
-        the pixels of that class; `intensity_<class>`, the mean intensity there, TIC-normalised to
-        a mean peak of one, with absent peaks as zero.
+        the pixels of that class; `intensity_<class>`, the mean over these pixels of the ion's share
+        of the total ion current, zero where it is absent: what its ion image shows.
     families
         One row per ion of a family: see `massgraph.explain.families`.
     family_edges
         One row per relation between two ions of a family.
+    share
+        CSR matrix (pixels x ions, float64): share of each ion in the total ion current of the
+        pixel, as ion images draw it; None where it was not kept.
 
     Notes
     -----
@@ -71,6 +75,7 @@ class Explanation:
     ions: pd.DataFrame
     families: pd.DataFrame
     family_edges: pd.DataFrame
+    share: sp.csr_matrix | None = None
 
     def logits(self) -> NDArray[np.float64]:
         """Logits added up again from the ions, shape ``(n_pixels, n_classes)``."""
@@ -129,7 +134,7 @@ def region_table(
 class StreamedExplanation(Explanation):
     """Explanation of pixels that were never in memory together.
 
-    As `Explanation`, but `activation` is empty: only means of the activations are kept. Where the
+    As `Explanation`, but `activation` is empty and `share` is None: only means are kept. Where the
     source has more than two million peaks, ions (`mz`) and the relations between them are found on
     an evenly spread sample of about that many; the tables of ions are over all pixels. A peak more
     than two tolerances from every ion counts in the logits of its pixel and for no ion.

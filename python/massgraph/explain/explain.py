@@ -13,7 +13,7 @@ from massgraph.data.sources import Pixels
 from massgraph.data.spectra import Spectra
 from massgraph.explain.activation import Explanation, StreamedExplanation
 from massgraph.explain.ion_network import build_ion_network
-from massgraph.explain.ion_sums import IonSums
+from massgraph.explain.ion_sums import IonSums, shares
 from massgraph.explain.tables import ion_tables
 from massgraph.fitted import FittedModel, Part, PartOutputs, Reading, fitted_model
 
@@ -94,6 +94,7 @@ class Explainer:
         self.labels: list[NDArray[np.int64]] = []
         self.counts: list[NDArray[np.int64]] = []
         self.activations: list[list[sp.csr_matrix]] = [[] for _ in self.classes]
+        self.shares: list[sp.csr_matrix] = []
         self.runs: dict[str, NDArray[np.float64]] = {}
         self.run: list[NDArray[np.str_]] = []
 
@@ -109,13 +110,15 @@ class Explainer:
         logits = np.stack(sums, axis=1) / np.maximum(counts, 1)[:, None] + self.intercept
         labels = np.where(found.known, np.argmax(logits, axis=1), -1)
         ion = self._ions(found.part)
-        self.sums.add(spectra, cam, ion, labels)
+        self.sums.add(spectra, cam, ion, labels, found.part.tic)
         self.logits.append(logits)
         self.labels.append(labels)
         self.counts.append(counts)
         if self.in_memory:
             for kept, values in zip(self.activations, cam.T, strict=True):
                 kept.append(_per_ion(values, ion, spectra.offsets, self.mz.size))
+            share = shares(spectra, found.part.tic)
+            self.shares.append(_per_ion(share, ion, spectra.offsets, self.mz.size))
         else:
             self.run.append(spectra.run)
             self._add_runs(spectra, cam, ion)
@@ -163,7 +166,11 @@ class Explainer:
         }
         if self.in_memory:
             joined = [sp.vstack(parts, format="csr") for parts in self.activations]
-            return Explanation(activation=dict(zip(self.classes, joined, strict=True)), **common)
+            return Explanation(
+                activation=dict(zip(self.classes, joined, strict=True)),
+                share=sp.vstack(self.shares, format="csr"),
+                **common,
+            )
         run = np.concatenate(self.run)
         names, sizes = np.unique(run, return_counts=True)
         totals = np.stack([self.runs[name] for name in names.tolist()])

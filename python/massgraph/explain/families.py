@@ -1,9 +1,10 @@
-"""Ion families: groups of related ions that speak for the same class.
+"""Ion families: groups of related ions that speak for the same class in the same way.
 
-Isotopes and adducts of one compound are first put together as a *molecule*. Then molecules of the
-same class that differ by a named step (CH2, H2, a loss, ...) are joined to a *family*, strongest
-link first, until a family is full. A link counts only where the relation is really drawn between
-the two ions, and as much as the weaker of them speaks for the class.
+An ion speaks for a class by being there, or by being weak or absent. Isotopes and adducts of one
+compound are first put together as a *molecule*. Then molecules of the same class that differ by a
+named step (CH2, H2, a loss, ...) are joined to a *family*, strongest link first, until a family is
+full. A link counts only where the relation is really drawn between the two ions, and as much as the
+weaker of them speaks for the class.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from massgraph.chem.relations import (
 )
 from massgraph.explain.roles import Reading, describe, envelopes
 
-__all__ = ["family_table", "find_families"]
+__all__ = ["DIRECTIONS", "family_table", "find_families"]
+
+DIRECTIONS = ("more", "less")
+"""Of an ion, what speaks for its class: more of it (its presence), or less (its absence)."""
 
 SAME_MOLECULE = ("isotope", "adduct")  # all other kinds lead from one compound to another
 
@@ -70,6 +74,7 @@ def find_families(
     edges: pd.DataFrame,
     relations: Relations,
     *,
+    direction: ArrayLike | None = None,
     polarity: str | None = None,
     classes: Sequence[str] | None = None,
     coverage: float = 0.8,
@@ -91,6 +96,9 @@ def find_families(
         Relations between ions, as `massgraph.explain.ion_network.build_ion_network` gives them.
     relations
         The relations that the codes in `edges` name.
+    direction
+        For each ion ``"more"`` where its presence speaks for its class, ``"less"`` where its
+        absence does: families are of one direction. None (default): more, for all.
     polarity
         ``"positive"`` or ``"negative"``; None: adducts are not read.
     classes
@@ -114,7 +122,7 @@ def find_families(
         One row per ion in a family, indexed by `ion` (index into `mz`), sorted by (`family`,
         `rank`); families count from 1 by falling `family_score`. Columns:
 
-        - `family`, `mz`, `class`, `score`, `family_score` (sum over the family);
+        - `family`, `mz`, `class`, `direction`, `score`, `family_score` (sum over the family);
         - `role`: the adduct where read, and how the ion follows from another one of the family
           ("13C of 760.5851", "+CH2 of 746.5694", "-H2O of 778.5957"); "monoisotopic" or
           "reference" (the ion from which the others are told) where there is no more to say;
@@ -171,8 +179,10 @@ def find_families(
     _check_ions(mz, ion_class, score, classes)
     _check_settings(polarity, coverage, min_frequency, max_error_ppm, max_ions)
     _check_edges(edges, mz, relations)
+    more = _is_more(direction, mz.size)
     order = np.argsort(mz, kind="stable")
     ions = pd.DataFrame({"mz": mz[order], "class": ion_class[order], "score": score[order]})
+    ions["more"] = more[order]
     relations = _recognise(relations, polarity)
     links = _place_links(edges, order, relations)
     links = _usable_links(links, ions["mz"].to_numpy(), relations, min_frequency, max_error_ppm)
@@ -237,6 +247,16 @@ def _check_settings(
     if max_ions < 2:
         msg = f"max_ions must be at least 2, got {max_ions}"
         raise InputError(msg)
+
+
+def _is_more(direction: ArrayLike | None, n_ions: int) -> NDArray[np.bool_]:
+    if direction is None:
+        return np.ones(n_ions, dtype=bool)
+    given = np.asarray(direction, dtype=object)
+    if given.shape != (n_ions,) or not set(given.tolist()) <= set(DIRECTIONS):
+        msg = f"direction must hold one of {DIRECTIONS} for each of {n_ions} ions"
+        raise InputError(msg)
+    return np.asarray(given == DIRECTIONS[0], dtype=bool)
 
 
 def _check_edges(edges: pd.DataFrame, mz: NDArray[np.float64], relations: Relations) -> None:
@@ -382,9 +402,9 @@ def _carriers(ions: pd.DataFrame, coverage: float) -> NDArray[np.bool_]:
 def _carried_links(
     links: pd.DataFrame, ions: pd.DataFrame, carrier: NDArray[np.bool_]
 ) -> pd.DataFrame:
-    """Keep the links between carriers of one class, with their weights."""
+    """Keep the links between carriers of one class and direction, with their weights."""
     source, target = links["source"].to_numpy(), links["target"].to_numpy()
-    score, label = ions["score"].to_numpy(), ions["class"].to_numpy()
+    score, label = ions["score"].to_numpy(), 2 * ions["class"].to_numpy() + ions["more"].to_numpy()
     weight = np.minimum(score[source], score[target]) * links["frequency"].to_numpy()
     keep = carrier[source] & carrier[target] & (label[source] == label[target]) & (weight > 0)
     kept: pd.DataFrame = links.assign(weight=weight).loc[keep]
@@ -472,6 +492,7 @@ def _family_rows(
             "neutral_mass": told.neutral_mass[in_family],
             "adduct": told.adduct[in_family],
             "class": label if classes is None else np.asarray(classes, dtype=object)[label],
+            "direction": np.where(ions["more"].to_numpy()[in_family], *DIRECTIONS).astype(object),
             "score": score[in_family],
             "family_score": np.bincount(family, weights=score, minlength=1)[family[in_family]],
             "rank": rank[in_family],

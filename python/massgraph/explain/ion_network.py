@@ -80,7 +80,7 @@ def build_ion_network(ion: NDArray[np.int64], graph: IonGraph) -> pd.DataFrame:
         - `frequency`: ``n_drawn / n_together``, in (0, 1];
         - `intensity_ratio`: intensity of `target` over that of `source`, each summed over all
           pixels; too low where `target` is often too weak to be seen;
-        - `drawn_ratio`: the same, summed over the edges drawn; too high there.
+        - `drawn_ratio`: the same, summed over the pixels in which it is drawn; too high there.
 
     Raises
     ------
@@ -136,15 +136,16 @@ def _sum_edges(
     n_drawn
         Number of pixels with each, shape ``(n,)``.
     intensity
-        Intensities of the sources and of the targets, summed over edges, shape ``(n, 2)``.
+        Intensities of the sources and of the targets, summed over pixels, shape ``(n, 2)``.
     """
     blocks: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+    current = _ion_current(ion, graph.spectra)
     start, n_pixels = 0, len(graph.edge_offsets) - 1
     while start < n_pixels:
         limit = graph.edge_offsets[start] + CHUNK_EDGES
         stop = int(np.searchsorted(graph.edge_offsets, limit, side="right")) - 1
         stop = min(max(stop, start + 1), n_pixels)
-        blocks.append(_sum_block(ion, graph, n_ions, start, stop))
+        blocks.append(_sum_block(ion, current, graph, n_ions, start, stop))
         start = stop
     keys = np.concatenate([np.empty(0, np.int64), *(key for key, _ in blocks)])
     sums = np.concatenate([np.empty((0, 3)), *(values for _, values in blocks)])
@@ -155,8 +156,25 @@ def _sum_edges(
     return np.stack([source, target, relation], axis=1), total[:, 0].astype(np.int64), total[:, 1:]
 
 
+def _ion_current(ion: NDArray[np.int64], spectra: Spectra) -> NDArray[np.float64]:
+    """Intensity of each peak's ion in its pixel: of all peaks that the pixel has of it.
+
+    Ion mobility gives an ion several peaks of one m/z, and each of them may have edges.
+    """
+    key = spectra.pixel_of_peak * (int(ion.max(initial=0)) + 1) + ion
+    order = np.argsort(key, kind="stable")  # in no time: peaks and ions ascend together
+    group = np.empty(key.size, dtype=np.int64)
+    group[order] = np.cumsum(np.diff(key[order], prepend=-1) != 0) - 1
+    return np.bincount(group, weights=spectra.intensity)[group].astype(np.float64)
+
+
 def _sum_block(
-    ion: NDArray[np.int64], graph: IonGraph, n_ions: int, start: int, stop: int
+    ion: NDArray[np.int64],
+    current: NDArray[np.float64],
+    graph: IonGraph,
+    n_ions: int,
+    start: int,
+    stop: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Keys of (source, target, relation) in some pixels; pixels and intensities of each."""
     offsets, spectra = graph.edge_offsets, graph.spectra
@@ -173,7 +191,7 @@ def _sum_block(
     new = np.ones(key.size, dtype=bool)
     new[1:] = (key[1:] != key[:-1]) | (pixel[1:] != pixel[:-1])
     unique, inverse = np.unique(key, return_inverse=True)
-    values = np.stack([new, *spectra.intensity[ends[:, order]]], axis=1)
+    values = np.stack([new, *(new * current[ends[:, order]])], axis=1)
     return unique, _sum_by(inverse, values.astype(np.float64), unique.size)
 
 

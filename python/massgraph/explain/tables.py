@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from massgraph.encode.settings import EncoderSettings
-from massgraph.explain.families import family_table, find_families
+from massgraph.explain.families import DIRECTIONS, family_table, find_families
 from massgraph.explain.ion_sums import IonSums
 
 __all__ = ["ion_tables"]
@@ -71,6 +71,7 @@ def ion_tables(
         ions["score"],
         network,
         settings.relations,
+        direction=ions["direction"],
         polarity=polarity,
         classes=classes,
         coverage=COVERAGE,
@@ -88,13 +89,14 @@ def ion_tables(
 def _ion_table(mz: NDArray[np.float64], sums: IonSums, classes: tuple[str, ...]) -> pd.DataFrame:
     """Make the table `Explanation.ions`, but for the families."""
     means, intensity, _ = sums.means()
-    speaks_for, score = _score(means, sums.pixels > 0)
+    speaks_for, score, more = _score(means, sums.pixels > 0)
     rank = np.empty(mz.size, dtype=np.int64)
     rank[np.lexsort((mz, -score))] = np.arange(1, mz.size + 1)
     table = {
         "mz": mz,
         "n_pixels": sums.present.sum(axis=0).astype(np.int64),
         "class": pd.Categorical.from_codes(speaks_for, pd.Index(classes, dtype=object)),
+        "direction": np.where(more, *DIRECTIONS).astype(object),
         "score": score,
         "rank": rank,
         "family": pd.array([pd.NA] * mz.size, dtype="Int64"),
@@ -106,12 +108,14 @@ def _ion_table(mz: NDArray[np.float64], sums: IonSums, classes: tuple[str, ...])
 
 def _score(
     means: NDArray[np.float64], present: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Find the class that each ion speaks for, and its share of what separates that class.
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Find the class that each ion speaks for, its share of what separates it, and how.
 
     An ion separates class c by its mean contribution to logit c (less the mean over all logits,
     which moves no probability) in the pixels of c minus that in the pixels of the other classes;
     each other class counts the same. Shares are of the sum over the ions that separate c at all.
+    More of the ion speaks for c where it adds to the logit in the pixels of c; otherwise it is less
+    of it, or none: there the ion speaks against c, and does so more in the pixels of others.
     """
     n = len(means)
     # A shift of all logits alike moves no probability, so that it must move no score.
@@ -128,4 +132,5 @@ def _score(
     speaks_for = np.argmax(np.where(best, own, -np.inf), axis=0)
     total = separation.sum(axis=1)
     share = separation / np.where(total > 0, total, 1.0)[:, None]
-    return speaks_for, share[speaks_for, np.arange(means.shape[2])]
+    ion = np.arange(means.shape[2])
+    return speaks_for, share[speaks_for, ion], own[speaks_for, ion] > 0

@@ -71,9 +71,10 @@ def to_anndata(segmentation: Result) -> AnnData:
             each row of the table ``["balances"]``, both float32.
         ``var``
             `mz` (float64) and, with an explanation, every further column of its table of ions
-            with ``massgraph_`` before its name: class, score, rank, family (missing where none),
-            ``activation_<class>``, ``intensity_<class>``. ``var_names`` are ``mz_760.5851``, with
-            more digits where four do not tell ions apart.
+            with ``massgraph_`` before its name: class, direction (whether more or less of it
+            speaks for that), score, rank, family (missing where none), ``activation_<class>``,
+            ``intensity_<class>``. ``var_names`` are ``mz_760.5851``, with more digits where four do
+            not tell ions apart.
         ``layers["activation_<class>"]``
             With an explanation: contribution of each ion of each pixel, float32 CSR.
         ``uns["massgraph"]``

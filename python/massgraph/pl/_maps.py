@@ -104,8 +104,8 @@ def ion_images(segmentation: Segmentation, mz: ArrayLike, *, width: float = 7.2)
     Parameters
     ----------
     segmentation
-        As returned by `RGCNClassifier.segment`. Its explanation says which ions there are; without
-        one, its spectra are aligned at 5 ppm.
+        As returned by `RGCNClassifier.segment`. Its explanation says which ions there are, and
+        which peaks are theirs; without one, its spectra are aligned at 5 ppm.
     mz
         m/z of the ions to draw, in this order; the nearest ion is taken.
     width
@@ -284,16 +284,22 @@ def _ion_shares(
     segmentation: Segmentation, wanted: NDArray[np.float64]
 ) -> list[tuple[float, NDArray[np.float64]]]:
     """m/z and share of the TIC in each pixel, of the ions nearest to the m/z wanted."""
-    spectra = segmentation.spectra
-    if segmentation.explanation is None:
+    spectra, explanation = segmentation.spectra, segmentation.explanation
+    if explanation is None:
         axis, ion = spectra.align(5.0)
     else:
-        axis = segmentation.explanation.mz
+        axis = explanation.mz
         ion = assign_to_axis(spectra.mz, axis) if axis.size else np.empty(0, dtype=np.int64)
     chosen = [_nearest(axis, value) for value in wanted]
     if not chosen:
         msg = "no m/z to draw: give at least one"
         raise InputError(msg)
+    known = None if explanation is None else explanation.share
+    if known is not None and known.shape[0] == spectra.n_pixels:
+        # What the tables are means of. Peaks were taken to their ions less the mass error of their
+        # pixel, which the m/z of the spectra still have.
+        columns = known[:, chosen].toarray().T
+        return [(float(axis[i]), share) for i, share in zip(chosen, columns, strict=True)]
     # Pixels without peaks have no ion current; their shares are 0 and not 0 / 0.
     tic = np.maximum(spectra.tic(), np.finfo(float).tiny)
     shares = []

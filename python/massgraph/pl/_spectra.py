@@ -60,10 +60,11 @@ def activation(explanation: Explanation, class_: object, *, width: float = 7.2) 
     Returns
     -------
     matplotlib.figure.Figure
-        Above: mean intensity over the pixels given the class (1 = mean peak of a pixel), square
+        Above: mean share of the ion current over the pixels given the class, in per cent, square
         root scale. Below, downwards: mean contribution to the logit of the class over the same
         pixels, linear scale; what speaks against the class points upwards from zero. Ions of the
-        first six families of the class are coloured; the legend gives their numbers of ions. The
+        first six families of the class are coloured; the legend gives their numbers of ions, and
+        says where it is their absence that speaks for the class. The
         20 highest-ranked ions that speak for the class and add to its logit are named by m/z, fewer
         where the figure is narrow.
 
@@ -115,10 +116,15 @@ def _family_colours(explanation: Explanation, name: str) -> tuple[list[str], lis
     table = explanation.families
     numbers = table.loc[table["class"].astype(str) == name, "family"].unique()[:MOST_FAMILIES]
     palette = dict(zip(numbers.tolist(), OKABE_ITO, strict=False))
+    absent = set(table.loc[table["direction"] == "less", "family"])
     family = explanation.ions["family"]
     colours = [FAINT if number is None else palette.get(number, FAINT) for number in _plain(family)]
     legend = [
-        (colour, f"family {number} ({int((family == number).sum())})")
+        (
+            colour,
+            f"family {number} ({int((family == number).sum())}"
+            f"{', absence' if number in absent else ''})",
+        )
         for number, colour in palette.items()
     ]
     return colours, [*legend, (FAINT, f"other ions ({colours.count(FAINT):,})")]
@@ -172,9 +178,13 @@ def _draw_spectrum(
     axes.set_yscale("function", functions=(_root, np.square))
     axes.set_ylim(0, top)
     axes.yaxis.set_major_locator(FixedLocator(_root_ticks(top)))
-    axes.yaxis.set_major_formatter(FuncFormatter(_number))
-    axes.set_ylabel("mean intensity\n(square root scale)")
+    axes.yaxis.set_major_formatter(FuncFormatter(_per_cent))
+    axes.set_ylabel("mean % of TIC\n(square root scale)")
     axes.yaxis.set_label_coords(-TICK_ROOM / across, 0.5)
+
+
+def _per_cent(share: float, _: object) -> str:
+    return f"{100 * share:g}"
 
 
 def _number(value: float, _: object) -> str:

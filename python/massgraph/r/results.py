@@ -48,7 +48,7 @@ def result_values(segmentation: Segmentation, model: Any = None) -> dict[str, An
     dict
         `class` (factor), `probability` (pixels x classes), `uncertainty`, `mz` and the matrices
         ions x classes `activation` (mean contribution to the logit of a class over the pixels of
-        that class) and `centers` (mean TIC-normalised intensity there), the tables `ions`,
+        that class) and `centers` (mean share of the ion current there), the tables `ions`,
         `families`, `family_edges`, `history`, `contributions` (of the branches; None for one net)
         and `relations`, `settings`, `reference`, `training`,
         `validation`, `polarity`, `versions`, `n_parameters` and `state` (bytes of the model).
@@ -254,6 +254,9 @@ def segmentation_from_values(values: dict[str, Any], pixels: dict[str, Any]) -> 
 
 def _explanation(values: dict[str, Any], classes: tuple[str, ...], n_pixels: int) -> Explanation:
     n_ions = len(values["mz"])
+    if "direction" not in values["families"]:
+        msg = "this result was made by an older massgraph, with other tables: fit again to write it"
+        raise InputError(msg)
     columns = {
         f"{kind}_{name}": values[source][:, place]
         for kind, source in (("activation", "activation"), ("intensity", "centers"))

@@ -105,6 +105,7 @@ def _family(
     return {
         "number": int(number),
         "class": str(first["class"]),
+        "absence": first["direction"] == "less",
         "share": f"{100 * first['family_score']:.1f}",
         "n_ions": len(table),
         "n_pictured": len(mz),
@@ -129,6 +130,9 @@ def _family_table(table: pd.DataFrame, classes: Iterable[str]) -> Table:
     names = [name for name in names if name in ordered[:MOST_CLASS_COLUMNS]]
     columns = [f"activation_{name}" for name in names] + [f"intensity_{name}" for name in names]
     shown = table.head(MOST_ROWS)
+    shown = shown.assign(
+        **{f"intensity_{name}": 100 * shown[f"intensity_{name}"] for name in names}
+    )
     places = {
         kind: digits(shown[[f"{kind}_{name}" for name in names]].to_numpy(dtype=float))
         for kind in ("activation", "intensity")

@@ -100,6 +100,7 @@ def test_the_table_of_ions(explanation: mg.Explanation) -> None:
         "mz",
         "n_pixels",
         "class",
+        "direction",
         "score",
         "rank",
         "family",
@@ -130,14 +131,9 @@ def test_mean_intensity_of_an_ion_by_hand(
     ion = int(explanation.ions["rank"].argmin())
     name = explanation.classes[0]
     _, place = fitted.encoder_.align(spectra, fitted.encoder_.calibrate(spectra))
-    scaled = spectra.normalize("tic")
-    total = np.bincount(
-        scaled.pixel_of_peak[place == ion],
-        weights=scaled.intensity[place == ion],
-        minlength=len(spectra),
-    )
-    expected = total[explanation.labels == 0].mean()
-    assert explanation.ions[f"intensity_{name}"][ion] == pytest.approx(expected, rel=1e-5)
+    own = spectra.keep_peaks(place == ion)
+    expected = (own.tic() / spectra.tic())[explanation.labels == 0].mean()
+    assert explanation.ions[f"intensity_{name}"][ion] == pytest.approx(expected, rel=1e-9)
 
 
 def test_families_agree_with_the_ions(explanation: mg.Explanation) -> None:
@@ -196,7 +192,13 @@ def test_numbers_of_pixels_by_hand(
 
 
 def scored(means: np.ndarray, pixels: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Class and score of ions by their mean contributions, where classes have so many pixels.
+    """Class and score of ions, as `scored_ions`."""
+    ions = scored_ions(means, pixels)
+    return ions["class"].cat.codes.to_numpy(), ions["score"].to_numpy()
+
+
+def scored_ions(means: np.ndarray, pixels: list[int]) -> pd.DataFrame:
+    """Table of ions by their mean contributions, where classes have so many pixels.
 
     ``means[c, g]`` are contributions to the logit of class c in the pixels of class g.
     """
@@ -214,7 +216,7 @@ def scored(means: np.ndarray, pixels: list[int]) -> tuple[np.ndarray, np.ndarray
         build_ion_network(np.empty(0, dtype=np.int64), graph),
         "positive",
     )
-    return ions["class"].cat.codes.to_numpy(), ions["score"].to_numpy()
+    return ions
 
 
 def test_score_of_a_case_by_hand() -> None:
@@ -234,6 +236,26 @@ def test_a_shift_of_all_logits_changes_no_score() -> None:
     means = rng.normal(size=(3, 3, 20))
     shifted = means + rng.normal(size=(1, 3, 20))
     np.testing.assert_allclose(scored(means, [1, 2, 3])[1], scored(shifted, [1, 2, 3])[1])
+
+
+def test_a_class_is_spoken_for_by_what_it_has_or_lacks() -> None:
+    """Ion 0 is of class a; ion 1 of all but a; ion 2 speaks against a, and less so in it."""
+    means = np.zeros((3, 3, 3))
+    means[0, 0, 0] = 1.0
+    means[0, [1, 2], 1] = -1.0
+    means[0, :, 2] = [-0.5, -2.0, -2.0]
+    ions = scored_ions(means, [2, 2, 2])
+    assert ions["class"].tolist() == ["a", "a", "a"]
+    assert ions["direction"].tolist() == ["more", "less", "less"]
+    shifted = scored_ions(means + np.random.default_rng(0).normal(size=(1, 3, 3)), [2, 2, 2])
+    assert shifted["direction"].tolist() == ions["direction"].tolist()
+
+
+def test_heads_of_families_have_the_sign_of_their_activation(explanation: mg.Explanation) -> None:
+    for _, family in explanation.families.groupby("family"):
+        name, way = family[["class", "direction"]].iloc[0]
+        assert set(family["direction"]) == {way}
+        assert (np.sign(family[f"activation_{name}"]) == (1 if way == "more" else -1)).all()
 
 
 def test_only_one_class_found() -> None:

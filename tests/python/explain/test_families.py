@@ -295,6 +295,25 @@ def test_coverage_takes_the_fewest_ions() -> None:
         assert len(families_of(mz, score=score, coverage=coverage)[0]) == n, coverage
 
 
+def test_families_are_of_one_direction() -> None:
+    """Two ions speak for the class by being there, two others by being absent."""
+    mz = [760.5851, 782.5670, 786.6007, 808.5827]
+    ways = ["more", "more", "less", "less"]
+    families, edges = families_of(mz, score=[0.4, 0.3, 0.2, 0.1], direction=ways)
+    assert families["direction"].tolist() == ways
+    assert families["family"].tolist() == [1, 1, 2, 2]
+    assert len(edges) == 2
+    together, _ = families_of(mz, score=[0.4, 0.3, 0.2, 0.1])
+    assert together["family"].nunique() == 1
+    assert set(together["direction"]) == {"more"}
+
+
+@pytest.mark.parametrize("direction", [["more"], ["more", "up"], ["more", None]])
+def test_directions_are_more_or_less(direction: Any) -> None:
+    with pytest.raises(ValueError, match=r"direction must hold one of \('more', 'less'\) for each"):
+        families_of([760.5851, 782.5670], direction=direction)
+
+
 def test_coverage_is_by_class() -> None:
     """A class with small scores keeps its own."""
     ch2 = formula_mass("CH2")

@@ -58,6 +58,7 @@ def told(
         {
             "mz": mz,
             "class": np.where(contribution > 0, "tumour", "rest"),
+            "direction": "more",
             "score": np.abs(contribution),
             "rank": np.argsort(np.argsort(-np.abs(contribution), kind="stable")) + 1,
             "family": family,

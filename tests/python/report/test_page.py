@@ -203,8 +203,8 @@ def test_family_tables(full: Page, fitted: Segmentation) -> None:
         masses = [number(row[2]) for row in rows]
         np.testing.assert_allclose(masses, ions["neutral_mass"].to_numpy(float), atol=5.1e-5)
         shown = np.array([[number(cell) for cell in row[4:]] for row in rows])
-        for kind in (slice(0, 3), slice(3, 6)):
-            values = ions[columns[kind]].to_numpy(float)
+        for kind, factor in ((slice(0, 3), 1), (slice(3, 6), 100)):  # shares in per cent
+            values = factor * ions[columns[kind]].to_numpy(float)
             np.testing.assert_allclose(shown[:, kind], values, atol=6e-3 * np.abs(values).max())
 
 
@@ -212,7 +212,8 @@ def test_family_headings(full: Page, fitted: Segmentation) -> None:
     text = full.text("families")
     families = fitted.explanation.families
     first = families[families["family"] == 1]
-    assert f"Family 1, for class {first['class'].iloc[0]}" in text
+    way = {"more": "for", "less": "whose absence speaks for"}[first["direction"].iloc[0]]
+    assert f"Family 1, {way} class {first['class'].iloc[0]}" in text
     share = 100 * first["family_score"].iloc[0]
     assert f"{len(first)} ions that carry {share:.1f} % of all" in text
     assert share == pytest.approx(100 * first["score"].sum())
@@ -398,6 +399,18 @@ def test_families_without_a_place(fitted: Segmentation, tmp_path: Path) -> None:
     assert len(shown.images["families"]) == 1, "the network alone"
     n = fitted.explanation.families["family"].nunique()
     assert f"The family that weighs most, of {n}." in shown.text("families")
+
+
+def test_families_whose_absence_speaks_are_called_that(
+    fitted: Segmentation, tmp_path: Path
+) -> None:
+    explanation = fitted.explanation
+    less = explanation.families.assign(direction="less")
+    shown = page(replace(fitted, explanation=replace(explanation, families=less)), tmp_path)
+    text, first = shown.text("families"), less.iloc[0]
+    assert f"Family 1, whose absence speaks for class {first['class']}" in text
+    assert "by being weaker there or missing: where they are, they speak against class" in text
+    assert "Family 1, for class" not in text
 
 
 def test_no_family_asked_for_and_none_found(fitted: Segmentation, tmp_path: Path) -> None:
