@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from io import BytesIO
@@ -11,10 +11,15 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.style
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from numpy.typing import NDArray
+
+from massgraph.pl._fonts import families, shown
 
 __all__ = [
     "FAINT",
@@ -56,19 +61,13 @@ REGIONS = (
     *("#691e00", "#5a1e4b", "#e1e196", "#1e3cb4", "#3c87ff", "#d22d4b", "#2d2d78"),
     *("#691e2d", "#d2965a", "#874b69", "#a53c0f", "#f0d269", "#87e1ff"),
 )
-SANS = ("Arial", "Helvetica", "Liberation Sans")
-FALLBACK = "DejaVu Sans"  # comes with matplotlib
 SCREEN_DPI = 144
 RULER_DPI = 288
 
 
 @lru_cache(maxsize=1)
-def _style() -> dict[str, Any]:
-    installed = set(font_manager.get_font_names())
+def _settings() -> dict[str, Any]:
     return {
-        # Names and not "sans-serif": that word would be looked up when the figure is saved, in
-        # the settings of the caller.
-        "font.family": [*[name for name in SANS if name in installed][:1], FALLBACK],
         "font.size": 7.0,
         "axes.titlesize": 7.5,
         "axes.labelsize": 7.0,
@@ -99,6 +98,12 @@ def _style() -> dict[str, Any]:
     }
 
 
+def _style() -> dict[str, Any]:
+    # Names and not "sans-serif": that word would be looked up when the figure is saved, in the
+    # settings of the caller.
+    return {**_settings(), "font.family": families()}
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     """Hold matplotlib to this package's style, whatever the caller has set, and restore that."""
@@ -116,13 +121,23 @@ class Picture(Figure):
 
     def draw(self, renderer: Any) -> None:
         """Draw with `renderer`."""
+        self._choose_fonts()
         with styled():
             super().draw(renderer)
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
         """Save as `matplotlib.figure.Figure.savefig` does; 300 dpi unless said otherwise."""
+        self._choose_fonts()
         with styled():
             super().savefig(fname, **kwargs)
+
+    def _choose_fonts(self) -> None:
+        """Let all words have fonts that have their letters: a font may be chosen after them."""
+        for text in self.findobj(Text):
+            words = text.get_text()
+            if not words.isascii():
+                text.set_text(shown(words))
+                text.set_fontfamily(families())
 
     def _repr_png_(self) -> bytes:
         """Show in a notebook."""
@@ -144,17 +159,45 @@ class Picture(Figure):
 def class_colours(n: int) -> list[str]:
     """One colour per class: the eight of Okabe and Ito, then lighter and darker forms of them.
 
-    From the 25th class on colours come again; no palette keeps that many apart.
+    From the 25th class on each is the one that is farthest from all before it. No palette keeps
+    that many apart for everybody, but no two are the same.
     """
     lighter = [_lighter(colour) for colour in OKABE_ITO]
     darker = [_darker(colour) for colour in OKABE_ITO]
-    colours = [*OKABE_ITO, *lighter, *darker]
-    return [colours[index % len(colours)] for index in range(n)]
+    return [*_farther((*OKABE_ITO, *lighter, *darker), n)]
 
 
 def region_colours(n: int) -> list[str]:
-    """One colour per region of tissue; from the 21st on they come again."""
-    return [REGIONS[index % len(REGIONS)] for index in range(n)]
+    """One colour per region of tissue; from the 21st on as `class_colours` from the 25th."""
+    return [*_farther(REGIONS, n)]
+
+
+@lru_cache(maxsize=32)
+def _farther(colours: tuple[str, ...], n: int) -> tuple[str, ...]:
+    """The first `n` colours, or these and others, each as far as can be from those before it."""
+    if n <= len(colours):
+        return colours[:n]
+    steps = np.linspace(0.05, 0.95, 16)
+    rgb = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
+    tried, found = _cielab(rgb), list(colours)
+    # Paper, and the greys of pixels without a class, are no class.
+    taken = _cielab(np.array([to_rgb(one) for one in (*colours, "white", NO_PEAKS, OFF_TISSUE)]))
+    distance = np.linalg.norm(tried[:, None] - taken, axis=2).min(axis=1)
+    while len(found) < n:
+        best = int(distance.argmax())
+        found.append(to_hex(rgb[best]))
+        distance = np.minimum(distance, np.linalg.norm(tried - tried[best], axis=1))
+    return tuple(found)
+
+
+def _cielab(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
+    """SRGB from 0 to 1 as CIELAB (D65), in which distances are those that are seen."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    share = linear @ np.array(to_xyz).T / [0.9505, 1.0, 1.089]
+    root = np.where(share > 216 / 24389, np.cbrt(share), (24389 / 27 * share + 16) / 116)
+    x, y, z = root.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
 def _lighter(colour: str) -> str:
@@ -176,8 +219,8 @@ def _ruler() -> Any:
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float = 7.0, weight: str = "normal") -> float:
     """Width of a line of text in inches at `size` points."""
-    family: Sequence[str] = _style()["font.family"]
-    font = font_manager.FontProperties(family=list(family), size=size, weight=weight)
+    text = shown(text)
+    font = font_manager.FontProperties(family=families(), size=size, weight=weight)
     with mpl.rc_context({"text.hinting": "none"}):
         width, _, _ = _ruler().get_text_width_height_descent(text, font, ismath=False)
     return float(width) / RULER_DPI
@@ -185,7 +228,7 @@ def text_width(text: str, size: float = 7.0, weight: str = "normal") -> float:
 
 def shorten(text: str, inches: float, size: float = 7.0, weight: str = "normal") -> str:
     """The text, with its middle replaced by an ellipsis where it is wider than `inches`."""
-    text = " ".join(text.split())
+    text = shown(" ".join(text.split()))
     if text_width(text, size, weight) <= inches:
         return text
     for kept in range(len(text) - 1, 1, -1):
