@@ -334,6 +334,13 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         settings = self._resolve(given)
         device = torch_device(self.device)  # better now than after the graphs are built
         spectra = preprocess(given, settings)
+        if given.n_peaks and not spectra.n_peaks and settings.mz_range is not None:
+            low, high = settings.mz_range
+            msg = (
+                f"mz_range: no peak is between m/z {low:g} and {high:g}; the spectra have peaks "
+                f"from m/z {given.mz.min():.4f} to {given.mz.max():.4f}"
+            )
+            raise InputError(msg)
         encoded = labels.encode(spectra.n_pixels)
         classes, rows, targets = encoded.targets(spectra.peak_counts > 0)
         warn_of_classes(classes, targets.code, spectra.run[rows][targets.pixel])

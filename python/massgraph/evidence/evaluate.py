@@ -152,17 +152,19 @@ class Evaluation:
         -------
         pandas.DataFrame
             `model`, `fault`, `difference` (reference less model, mean over the seeds), `low` and
-            `high` (95 % interval), `p`; NaN where there are fewer than two seeds.
+            `high` (95 % interval), `p`; NaN where there are fewer than two seeds. No row where the
+            reference was not evaluated.
         """
         rows = []
         wide = self.scores.pivot_table(index="seed", columns=["model", "fault"], values=score)
-        for model in self.scores["model"].unique():
+        models = self.scores["model"].unique()
+        for model in models if reference in models else ():
             if model == reference:
                 continue
             for fault in self.scores["fault"].unique():
                 difference = (wide[(reference, fault)] - wide[(model, fault)]).to_numpy()
                 rows.append({"model": model, "fault": fault, **paired_test(difference, self.ratio)})
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=["model", "fault", "difference", "low", "high", "p"])
 
 
 # -------------------------------------------------------------------- measuring

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from massgraph._util.errors import InputError
@@ -85,9 +86,19 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.seed + arguments.seeds > LARGEST_SEED + 1:
         msg = f"--seed {arguments.seed}: the last of {arguments.seeds} is above {LARGEST_SEED}"
         raise InputError(msg)
-    if arguments.models and "massgraph" not in arguments.models:
-        msg = "--models needs massgraph among them: it is what the others are compared with"
-        raise InputError(msg)
+    _check_models(arguments.models or ())
+
+
+def _check_models(names: Sequence[str]) -> None:
+    """Say before the first of them is fitted that the last is not known."""
+    from massgraph.evidence.baselines import BASELINES, GRIDS
+    from massgraph.evidence.evaluate import EFFORTS, TUNED
+
+    known = [*EFFORTS, *BASELINES, *(f"{name}{TUNED}" for name in GRIDS)]
+    for name in names:
+        if name not in known:
+            msg = f"--models {name!r} is none of {', '.join(known)}"
+            raise InputError(msg)
 
 
 def _tasks(arguments: argparse.Namespace, seeds: range) -> list[Task]:
