@@ -8,12 +8,16 @@ decided.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from massgraph._version import __version__ as __version__
 
+# Not that of `typing`, whose import takes longer than all the rest, and which Ctrl-C may hit.
+TYPE_CHECKING = False
+
 # For editors and type checkers, which do not run `__getattr__`.
 if TYPE_CHECKING:
+    from typing import Any
+
     from massgraph import pl, r, tl
     from massgraph._util.errors import InputError
     from massgraph.chem.discovery import discover_relations

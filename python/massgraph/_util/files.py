@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import secrets
 import shutil
@@ -13,6 +14,9 @@ from pathlib import Path
 from massgraph._util.advice import advise
 
 __all__ = ["atomic_directory", "atomic_file"]
+
+# Linux says the first of a disk, the second of a quota.
+FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name)}
 
 # <fcntl.h> and <linux/fs.h>; RENAME_SWAP of macOS has the same value.
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -52,14 +56,15 @@ def atomic_file(path: str | os.PathLike[str], overwrite: bool = False) -> Iterat
     temporary = _sibling(target)
     temporary.touch(exist_ok=False)
     try:
-        yield temporary
-        _flush(temporary)
-        _copy_mode(target, temporary)
-        if overwrite:
-            temporary.replace(target)
-        else:
-            _rename_new(temporary, target, path)
-        _flush(target.parent)
+        with _full_disks_named(path):
+            yield temporary
+            _flush(temporary)
+            _copy_mode(target, temporary)
+            if overwrite:
+                temporary.replace(target)
+            else:
+                _rename_new(temporary, target, path)
+            _flush(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -102,14 +107,39 @@ def atomic_directory(path: str | os.PathLike[str], overwrite: bool = False) -> I
     temporary = _sibling(target)
     temporary.mkdir()
     try:
-        yield temporary
-        for file in [*temporary.rglob("*"), temporary]:
-            _flush(file)
-        _copy_mode(target, temporary)
-        _swap_directory(temporary, target, path, overwrite)
-        _flush(target.parent)
+        with _full_disks_named(path):
+            yield temporary
+            for file in [*temporary.rglob("*"), temporary]:
+                _flush(file)
+            _copy_mode(target, temporary)
+            _swap_directory(temporary, target, path, overwrite)
+            _flush(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _full_disks_named(path: object) -> Iterator[None]:
+    """Say of a full disk what was being written; the system names nothing, or a temporary name."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_full(error):
+            raise
+        msg = f"{path} was not written: there is no space left on its disk, or within its quota"
+        full = OSError(msg)
+        full.errno = errno.ENOSPC
+        raise full from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what led to it, is that of a full disk."""
+    while error is not None:
+        # Libraries that write by themselves have errors of their own, and the system's words.
+        if getattr(error, "errno", None) in FULL or os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _target(path: str | os.PathLike[str]) -> Path:

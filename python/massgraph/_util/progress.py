@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
@@ -29,13 +30,19 @@ def progress_by(
             bar.update(size(item))
 
 
+def _on_terminal() -> bool:
+    """Whether stderr is a terminal whose lines can be written over."""
+    # It is None where the program was started without one (2>&-).
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def _settings(total: int | None, description: str) -> dict[str, Any]:
     return {
         "total": total,
         "desc": description,
         "delay": 2.0,  # what is quick needs no bar
         # A log would keep every state of the bar.
-        "disable": not sys.stderr.isatty(),
+        "disable": not _on_terminal(),
         "file": sys.stderr,
         "leave": False,
     }

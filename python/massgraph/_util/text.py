@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
-__all__ = ["one_line"]
+__all__ = ["name_of", "one_line"]
 
 LONGEST = 2000
 
@@ -34,3 +36,24 @@ def one_line(message: str) -> str:
         return line
     half = LONGEST // 2
     return f"{line[:half]} [...] {line[-half:]}"
+
+
+def name_of(path: Path) -> str:
+    r"""Name of a file without its ending, as text that any file can hold.
+
+    Bytes that are no text in the locale of the process, which Python keeps as half characters, are
+    read as UTF-8: in the C locale of a container, every letter beyond ASCII is such.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from massgraph._util.text import name_of
+    >>> name_of(Path("data/slide1.imzML")), name_of(Path("Gewebe \udcff.imzML"))
+    ('slide1', 'Gewebe \ufffd')
+    """
+    name = path.stem
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("utf-8", "replace")
+    return name

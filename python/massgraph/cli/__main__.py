@@ -2,6 +2,6 @@
 
 import sys
 
-from massgraph.cli.program import main
+from massgraph.cli import main
 
 sys.exit(main())

@@ -21,9 +21,9 @@ from massgraph._util.errors import InputError
 from massgraph._util.text import one_line
 from massgraph._version import __version__
 
-__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "report", "say"]
+__all__ = ["BAD_INPUT", "FAILED", "report", "say"]
 
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, BAD_INPUT = 1, 2
 
 OF_THE_USER = (
     InputError,

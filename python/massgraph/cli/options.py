@@ -32,7 +32,8 @@ __all__ = [
 
 LARGEST_SEED = 2**32 - 1  # scikit-learn takes no larger one
 LABEL_NAMES = ("tidy", "exact", "fold")  # as massgraph.data.label_names.NAMES, which loads pandas
-EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input (one line on stderr says where)"
+EXIT_CODES = """\
+exit codes: 0 done, 1 failed, 2 bad input (one line on stderr says where), 130 interrupted"""
 TABLES = "ions.csv, families.csv, family_edges.csv"
 RESULTS = f"""writes into DIR, all or nothing:
   report.html            everything on one page
@@ -278,7 +279,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="the folder results/model of fit or segment")
 
 
-def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+def add_output(
+    parser: argparse.ArgumentParser, default: str | None = None, *, optional: bool = False
+) -> None:
     """Add the folder that is written.
 
     Parameters
@@ -287,6 +290,8 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
         Of a command.
     default
         Its name where none is given; None: one must be given.
+    optional
+        Whether there may be none, and nothing is written then.
 
     Examples
     --------
@@ -300,10 +305,10 @@ def add_output(parser: argparse.ArgumentParser, default: str | None = None) -> N
     parser.add_argument(
         "--out",
         type=Path,
-        required=default is None,
+        required=default is None and not optional,
         default=None if default is None else Path(default),
         metavar="DIR",
-        help="the folder to make" + (f" ({default})" if default else ""),
+        help="the folder to make" + (f" ({default or 'none'})" if default or optional else ""),
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace an existing folder of results"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import massgraph as mg
+from massgraph._util.text import name_of
 from massgraph.cli.command import Summary
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def title_of(arguments: argparse.Namespace) -> str:
     >>> title_of(argparse.Namespace(input=[Path("data/slide1.imzML"), Path("slide2.imzML")]))
     'slide1, slide2'
     """
-    return ", ".join(path.stem for path in arguments.input)
+    return ", ".join(name_of(path) for path in arguments.input)
 
 
 def deletion(

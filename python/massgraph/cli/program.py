@@ -15,10 +15,11 @@ import massgraph as mg
 from massgraph._util.advice import standing_in
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.commands import COMMANDS
-from massgraph.cli.faults import INTERRUPTED, report, say
+from massgraph.cli.faults import FAILED, report, say
+from massgraph.cli.interrupts import INTERRUPTED, was_interrupted
 from massgraph.cli.options import EXIT_CODES
 
-__all__ = ["main"]
+__all__ = ["run"]
 
 LONG = 40  # letters: what is longer has a line of its own
 LABELS = """\
@@ -27,47 +28,43 @@ that are not in it, or whose label is empty, NA or the like, are unlabelled: the
 never learnt from. GeoJSON of QuPath is read, too, with --label-pixel-size."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Parameters
-    ----------
-    argv
-        The words behind ``massgraph``; default: those of this process.
-
-    Returns
-    -------
-    int
-        The exit code: 0 (done), 1 (failed), 2 (bad input) or 130 (interrupted).
-
-    Raises
-    ------
-    SystemExit
-        Of code 2 for wrong words, and of code 0 for ``--help`` and ``--version``.
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run one command; `massgraph.cli.main` is this, and heeds Ctrl-C before and after it, too.
 
     Examples
     --------
-    >>> from massgraph.cli import main
+    >>> from massgraph.cli.program import run
     >>> try:
-    ...     main(["--version"])
+    ...     run(["--version"])
     ... except SystemExit as error:
     ...     print("exit code", error.code)
     massgraph 0.1.0
     exit code 0
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        arguments = _parser().parse_args(words)
-        arguments.words = words
-        return _run(arguments)
-    finally:
-        _flush()  # the help, which argparse has printed, too
+    arguments = _parser().parse_args(words)
+    arguments.words = words
+    return _run(arguments)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's, which takes no notice where its help cannot be printed."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is None or file is not sys.stdout:
+            super()._print_message(message, file)
+            return
+        try:
+            _print(message, end="")
+        except OSError as error:
+            say(f"nothing can be printed: {error.strerror or error}")
+            raise SystemExit(FAILED) from error
 
 
 def _parser() -> argparse.ArgumentParser:
     """Make the parser from the table of commands."""
     examples = "\n".join(f"  massgraph {line}" for one in COMMANDS for line in one.examples)
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="massgraph",
         description="Find the regions of mass spectrometry images, by labels or without, and see "
         "which molecules and families of ions tell them apart.",
@@ -103,14 +100,21 @@ def _run(arguments: argparse.Namespace) -> int:
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             summary = command.run(arguments)
-            _print(json.dumps(summary, indent=2) if arguments.json else _as_text(summary))
+            text = json.dumps(summary, indent=2) if arguments.json else _as_text(summary)
+            _print_summary(text)
         # Files appear whole or not at all, so an interrupt leaves nothing to clean up.
         except KeyboardInterrupt:
-            say(f"interrupted, {_left(arguments)}")
-            return INTERRUPTED
+            return _interrupted(arguments)
         except Exception as error:
+            if was_interrupted():
+                return _interrupted(arguments)
             return report(error, arguments.words)
     return 0
+
+
+def _interrupted(arguments: argparse.Namespace) -> int:
+    say(f"interrupted, {_left(arguments)}")
+    return INTERRUPTED
 
 
 def _show_warning(message: Any, *_: Any) -> None:
@@ -162,24 +166,24 @@ def _short(value: Any) -> Any:
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
-def _print(text: str) -> None:
+def _print_summary(text: str) -> None:
+    try:
+        _print(text)
+    except OSError as error:
+        msg = f"all is done, but its summary cannot be printed: {error.strerror or error}"
+        raise OSError(msg) from error
+
+
+def _print(text: str, end: str = "\n") -> None:
     """Print on stdout; what its encoding lacks is written as an escape: the work is done."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+        print(text.encode(encoding, "backslashreplace").decode(encoding), end=end, flush=True)
     except BrokenPipeError:  # as in `massgraph validate run.imzML | head -0`
         _drop_stdout()
     except OSError:
         _drop_stdout()
         raise
-
-
-def _flush() -> None:
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        _drop_stdout()
 
 
 def _drop_stdout() -> None:
@@ -188,7 +192,3 @@ def _drop_stdout() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
-from massgraph._util.text import one_line
+from massgraph._util.text import name_of, one_line
 from massgraph.data.rasters import FileRaster
 from massgraph.data.spectra import Spectra
 from massgraph.io._centroid import centroid
@@ -158,7 +158,7 @@ class ImzMLReader:
     def _set_runs(self, document: Document, run: str | None) -> NDArray[np.int32]:
         """Name the runs; gives the code of that of each spectrum."""
         used, codes = np.unique(document.table.run, return_inverse=True)
-        self.run_names: tuple[str, ...] = (self.path.stem if run is None else run,)
+        self.run_names: tuple[str, ...] = (name_of(self.path) if run is None else run,)
         if len(used) > 1:
             ids = [document.run_ids[code] for code in used]
             if run is not None:
@@ -166,7 +166,7 @@ class ImzMLReader:
                 msg = f"{self.path}: holds {len(ids)} runs ({listed}); leave run={run!r} out"
                 raise ImzMLError(msg)
             if len(set(ids)) < len(ids):
-                ids = [f"{self.path.stem}:{number}" for number in range(1, len(ids) + 1)]
+                ids = [f"{name_of(self.path)}:{number}" for number in range(1, len(ids) + 1)]
             self.run_names = tuple(ids)
         return codes.reshape(-1).astype(np.int32)
 

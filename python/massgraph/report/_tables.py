@@ -58,7 +58,7 @@ def write_table(
         if name in MZ:
             known = values if axis is None else axis
             written[name] = _fixed(values, mz_digits(known))
-        elif name in DECIMALS:
+        elif name in DECIMALS and significant <= SIGNIFICANT:
             written[name] = np.round(values, DECIMALS[name])
         else:
             written[name] = _significant(values, CHANCES.get(name, significant))

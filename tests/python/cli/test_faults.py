@@ -19,7 +19,8 @@ from cli_runs import (
 )
 from imzml_builder import resize
 from massgraph.classifier import RGCNClassifier
-from massgraph.cli.faults import BAD_INPUT, FAILED, INTERRUPTED
+from massgraph.cli.faults import BAD_INPUT, FAILED
+from massgraph.cli.interrupts import INTERRUPTED
 from massgraph.io.labels import match_labels, read_labels
 from massgraph.learn import training
 from massgraph.simulation.simulate import Simulation
@@ -174,7 +175,10 @@ def test_folders_that_are_no_model(run: Run, data: Path, fitted: Path, tmp_path:
         (["--epochs", "0"], ("epochs 0",)),
         (["--max-peaks", "0"], ("max_peaks 0",)),
         (["--mz-range", "900", "300"], ("mz_range (900.0, 300.0)",)),
-        (["--mz-range", "5000", "6000"], ("0 labelled pixel",)),
+        (
+            ["--mz-range", "5000", "6000"],
+            ("no peak is between m/z 5000 and 6000", "from m/z 2", "to 9"),
+        ),
         (["--device", "abacus"], ("--device 'abacus'", "cpu")),
         (["--device", "cuda:99"], ("--device 'cuda:99'", "GPUs")),
         (["--device", "meta"], ("--device 'meta' cannot be used here",)),
@@ -197,7 +201,7 @@ def test_bad_options(
         (["--folds", "1"], ("--folds 1 2 or more",)),
         (["--seeds", "0"], ("--seeds 0 must be 1 or more",)),
         (["--seed", 2**32 - 3], ("--seed 4294967293", "the last of 5 is above 4294967295")),
-        (["--models", "lda", "svm"], ("--models needs massgraph",)),
+        (["--models", "lda", "ldaa"], ("--models 'ldaa' is none of massgraph, ", "lda, ")),
         ([], ("needs input files with their labels",)),
     ],
 )

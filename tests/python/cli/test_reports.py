@@ -22,7 +22,8 @@ from imzml_builder import Builder
 from massgraph._util.errors import InputError, InputTypeError
 from massgraph._util.executor import Threads
 from massgraph.cli import faults
-from massgraph.cli.faults import BAD_INPUT, FAILED, INTERRUPTED
+from massgraph.cli.faults import BAD_INPUT, FAILED
+from massgraph.cli.interrupts import INTERRUPTED
 
 run, replace_command = cli_runs.run, cli_runs.replace_command
 
