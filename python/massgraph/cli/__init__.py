@@ -46,8 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(argv)
     end_at_once()
+    import logging
+
     from massgraph.cli.program import run
 
+    # Where it has no place for its cache, say: nothing that is of the results.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     clear_away()
     try:
         return run(argv)

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from math import isfinite
 from typing import Any
 
 import massgraph as mg
@@ -100,7 +101,7 @@ def _run(arguments: argparse.Namespace) -> int:
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
             summary = command.run(arguments)
-            text = json.dumps(summary, indent=2) if arguments.json else _as_text(summary)
+            text = json.dumps(_earned(summary), indent=2) if arguments.json else _as_text(summary)
             _print_summary(text)
         # Files appear whole or not at all, so an interrupt leaves nothing to clean up.
         except KeyboardInterrupt:
@@ -130,6 +131,17 @@ def _left(arguments: argparse.Namespace) -> str:
 
 
 # -------------------------------------------------------------------- printing
+
+
+def _earned(value: Any) -> Any:
+    """The value with four significant digits of each number: no scale of ours earns more."""
+    if isinstance(value, dict):
+        return {key: _earned(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_earned(one) for one in value]
+    if isinstance(value, float) and isfinite(value):
+        return float(f"{value:.4g}") if abs(value) < 1000 else round(value, 1)
+    return value
 
 
 def _as_text(summary: Summary) -> str:

@@ -13,6 +13,7 @@ __all__ = ["mz_digits", "write_table"]
 
 MZ = ("mz", "source_mz", "target_mz", "neutral_mass")
 LEAST_MZ_DIGITS, MOST_MZ_DIGITS = 4, 11
+ROUNDING_PPM = 0.25
 # Of means over pixels, as of shares and scores, more are noise.
 SIGNIFICANT = 4
 # Decimals of what is a share of few things or a chance, and significant digits of small chances.
@@ -66,10 +67,10 @@ def write_table(
 
 
 def mz_digits(mz: NDArray[np.float64]) -> int:
-    """Decimals that m/z are written with: as few, four at least, as tell them apart.
+    """Decimals that m/z are written with: as few, four at least, as are exact and tell them apart.
 
-    Four are a tenth of a ppm at m/z 1000, less than any instrument is off. They are also those of
-    reports, roles and the names of ions in h5ad files.
+    Exact is a rounding of at most a quarter of a ppm: four from m/z 200 on, five below. Four are
+    also those of reports, roles and the names of ions in h5ad files.
 
     Examples
     --------
@@ -79,7 +80,10 @@ def mz_digits(mz: NDArray[np.float64]) -> int:
     (4, 5)
     """
     mz = np.unique(mz[np.isfinite(mz)])
-    digits = range(LEAST_MZ_DIGITS, MOST_MZ_DIGITS)
+    if not mz.size:
+        return LEAST_MZ_DIGITS
+    exact = int(np.ceil(-np.log10(2 * ROUNDING_PPM * 1e-6 * mz[0]) - 1e-9))
+    digits = range(max(LEAST_MZ_DIGITS, exact), MOST_MZ_DIGITS)
     apart = (n for n in digits if np.unique(np.round(mz, n)).size == mz.size)
     return next(apart, MOST_MZ_DIGITS)
 

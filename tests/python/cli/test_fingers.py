@@ -226,18 +226,16 @@ def test_files_of_odd_names(run: Run, simulation: Any, tmp_path: Path) -> None:
 
 
 @needs_posix
-def test_a_plain_locale_and_a_home_that_is_read_only(
+def test_a_plain_locale_and_a_home_that_is_not_there(
     simulation: Any, fitted: Path, tmp_path: Path
 ) -> None:
     """As in a container: C locale, no terminal, no place for matplotlib's cache."""
     path = cli_runs.write_run(simulation, "run2", tmp_path, "Gewebe é")
-    home = tmp_path / "home"
-    home.mkdir(mode=0o500)
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TERM": "dumb"}
-    plain |= {"HOME": str(home), "MPLCONFIGDIR": "", "NO_COLOR": "1"}
+    # Below a file there can be no folder, whoever asks for it: root may write everywhere else.
+    plain |= {"HOME": str(path / "home"), "MPLCONFIGDIR": "", "NO_COLOR": "1"}
     words = ("predict", fitted / "model", path, "--out", tmp_path / "out", "--json")
     code, out, err = finished(*words, env={**os.environ, **plain})
-    assert code == 0, err
+    assert (code, err) == (0, "")
     assert json.loads(out)["pixels"] == 100
-    assert "Traceback" not in err
-    assert "\x1b" not in out + err
+    assert "\x1b" not in out

@@ -128,6 +128,19 @@ def test_warnings_are_lines_on_stderr(run: Run, replace_command: Replace) -> Non
     assert outcome.out == "pixels   3\nshare    0.1235\nnames    none\nclasses  a 0.5\n"
 
 
+def test_numbers_of_json_have_the_digits_that_they_earn(run: Run, replace_command: Replace) -> None:
+    values = {"share": 0.1 + 0.2, "sum": 12345.678, "n": 3, "all": {"a": [1 / 3, None, True]}}
+    replace_command(lambda _: values)
+    outcome = run("try", "x.imzML", "--json")
+    assert "0.30000000000000004" not in outcome.out
+    assert outcome.summary == {
+        "share": 0.3,
+        "sum": 12345.7,
+        "n": 3,
+        "all": {"a": [0.3333, None, True]},
+    }
+
+
 # ------------------------------------------------------------------------ faults of massgraph
 
 

@@ -65,6 +65,8 @@ def test_ions_have_as_many_digits_as_tell_them_apart(tmp_path: Path) -> None:
     assert written(tmp_path, table, axis=axis)[1] == ["200.00000", "x"]
     assert mz_digits(np.array([])) == mz_digits(np.array([np.nan, 500.0])) == 4
     assert mz_digits(np.array([500.0, np.nextafter(500.0, 600)])) == 11  # no end of digits
+    # Below m/z 200 four decimals would be off by more than a quarter of a ppm.
+    assert [mz_digits(np.array([mz, 900.0])) for mz in (10.0, 100.0, 199.0, 200.0)] == [6, 5, 5, 4]
     # Repeated m/z are one ion, and ask for no more.
     assert mz_digits(np.array([500.0, 500.0])) == 4
 
