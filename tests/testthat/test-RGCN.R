@@ -226,7 +226,7 @@ test_that("families and relations are tables", {
     skip_without_engine()
     families <- ionFamilies(tissueFit())
     expect_s4_class(families, "DataFrame")
-    expect_true(all(c("family", "mz", "role", "class", "score") %in% names(families)))
+    expect_true(all(c("family", "mz", "role", "class", "direction", "score") %in% names(families)))
     expect_true(all(families$mz %in% mz(tissue())))
     expect_identical(unique(ionFamilies(tissueFit(), n = 2)$family), 1:2)
     table <- relations(tissueFit())
