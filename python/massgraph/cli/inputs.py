@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import massgraph as mg
 from massgraph._util.errors import InputError
+from massgraph._util.text import name_of
 from massgraph.io.formats import find_format, known_formats
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ def _folder(place: Path, places: list[Path], name: str, names: list[tuple[str, .
     enough = (n for n in lengths if all(one[-n:] != parts[-n:] for one in others))
     n = next(enough, None)
     # Files of one folder that say themselves of which run they are, as h5ad does.
-    return place.stem if n is None else "/".join(parts[-n:])
+    return name_of(place) if n is None else "/".join(parts[-n:])
 
 
 def _open_all(arguments: argparse.Namespace, opened: ExitStack) -> JoinedSpectra:

@@ -26,7 +26,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from massgraph._util.text import one_line
+from massgraph._util.text import name_of, one_line
 from massgraph.data.spectra import Spectra
 from massgraph.data.validation import check_sparse
 from massgraph.io._anndata_layout import (
@@ -202,7 +202,7 @@ def read_anndata(path: str | os.PathLike[str], **options: Any) -> Spectra:
     """
     adata = open_h5ad(path)
     with of_file(path):
-        return _spectra(adata, **options, name=Path(path).stem)
+        return _spectra(adata, **options, name=name_of(Path(path)))
 
 
 def open_h5ad(path: str | os.PathLike[str]) -> AnnData:

@@ -23,8 +23,8 @@ from massgraph.cli.interrupts import INTERRUPTED
 run, simulation, data, fitted = cli_runs.run, cli_runs.simulation, cli_runs.data, cli_runs.fitted
 fast_figures = cli_runs.fast_figures
 
-# As the script massgraph does it, which says when the interpreter itself has begun; tests that run in
-# the background inherit a Ctrl-C that is not heeded.
+# As the script massgraph does it, which says when the interpreter itself has begun; tests that run
+# in the background inherit a Ctrl-C that is not heeded.
 CALLED = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
