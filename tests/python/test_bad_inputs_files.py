@@ -332,9 +332,12 @@ def test_94_numbers_do_not_follow_the_locale(tmp_path: Path) -> None:
 
 def test_94_comma_decimals_are_refused_with_advice(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
-    table.write_text("x;y;label\n1,5;2;a\n", encoding="utf-8")
+    table.write_text('x,y,label\n"1,5",2,a\n', encoding="utf-8")
     with pytest.raises(LabelsError, match="write decimals with a point"):
         read_labels(table)
+    # Where a comma separates nothing, it can be nothing else.
+    table.write_text("x;y;label\n1,5;2;a\n", encoding="utf-8")
+    assert read_labels(table).x.tolist() == [1.5]
 
 
 # -------------------------------------------------------------------- 89: other machines

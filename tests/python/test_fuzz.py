@@ -73,7 +73,7 @@ def test_modules_whose_coverage_is_told_are_there() -> None:
 def test_targets_see_what_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     from massgraph.io import labels
 
-    def broken(_: Path) -> Any:
+    def broken(_: Path, **__: Any) -> Any:
         raise RecursionError
 
     monkeypatch.setattr(labels, "read_labels", broken)
