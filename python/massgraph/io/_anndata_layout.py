@@ -146,12 +146,16 @@ def names_of(adata: AnnData) -> NDArray[np.str_] | None:
 
 
 def polarity_of(adata: AnnData) -> str | None:
-    """``"positive"``, ``"negative"``, or None where the object does not say so."""
+    """``"positive"``, ``"negative"``, or None where the object does not say so.
+
+    Raises AnnDataError where some of its pixels are of the one and some of the other.
+    """
     for path in POLARITY_AT:
+        _check_one_polarity(adata, ".".join(path))
         value = lookup(adata, path)
         if value is None:
             continue
-        word = WORDS.get(str(value).lower().removesuffix("mode").strip(" _"))
+        word = _word(value)
         if word is not None:
             return word
         if len(path) == 1:  # a name that may mean anything
@@ -159,6 +163,23 @@ def polarity_of(adata: AnnData) -> str | None:
         # A wrong word is no reason to refuse data; a polarity is asked for where it is needed.
         warn(f"the polarity {value!r} of the AnnData object is none of {POLARITIES}: left unknown")
     return None
+
+
+def _word(value: object) -> str | None:
+    return WORDS.get(str(value).lower().removesuffix("mode").strip(" _"))
+
+
+def _check_one_polarity(adata: AnnData, column: str) -> None:
+    """Refuse objects that were joined of both: ions of the other polarity are other ions."""
+    if column not in adata.obs.columns:
+        return
+    found = {str(value): _word(value) for value in as_text(adata.obs[column])}
+    if set(POLARITIES) <= set(found.values()):
+        one = next(value for value, word in found.items() if word == POLARITIES[0])
+        msg = f"obs[{column!r}] has pixels of both polarities: take those of one, by " + advise(
+            f"adata[adata.obs[{column!r}] == {one!r}]", cli="a file for each"
+        )
+        raise AnnDataError(msg)
 
 
 def pixel_size_of(adata: AnnData) -> dict[str, Any]:

@@ -363,8 +363,7 @@ def _matrix(adata: AnnData, layer: str | None) -> sp.csr_matrix:
     try:
         source = adata.X if layer is None else adata.layers[layer]
         if source is None:
-            msg = f"X is None: name a layer by {option('layer')}, of {layers_of(adata)}"
-            raise AnnDataError(msg)
+            raise AnnDataError(_no_matrix(adata))
         return _in_memory(source)
     except AnnDataError:
         raise
@@ -373,6 +372,14 @@ def _matrix(adata: AnnData, layer: str | None) -> sp.csr_matrix:
         place = "the matrix" if file is None else f"the matrix, backed by {file},"
         msg = f"{place} cannot be read ({_reason(error)}): was the file closed, moved or deleted?"
         raise AnnDataError(msg) from error
+
+
+def _no_matrix(adata: AnnData) -> str:
+    layers = layers_of(adata)
+    if layers:
+        return f"X is None: name a layer by {option('layer')}, of {layers}"
+    raw = "; that of raw can be had by adata.raw.to_adata()" if adata.raw is not None else ""
+    return f"X is None, and there are no layers: the object holds no intensities{raw}"
 
 
 def _in_memory(source: Any) -> sp.csr_matrix:

@@ -421,6 +421,23 @@ def test_polarity_at_the_top_of_uns(word: str) -> None:
     assert quietly(make(uns={"polarity": word})).polarity == "positive"
 
 
+def test_pixels_of_both_polarities() -> None:
+    adata = joined(sample=SAMPLE, polarity=np.repeat(["Positive", "Negative"], N))
+    with pytest.raises(AnnDataError, match=r"both polarities: .*obs\['polarity'\] == 'Positive'"):
+        from_anndata(adata, run="sample")
+    assert quietly(adata[adata.obs["polarity"] == "Positive"]).polarity == "positive"
+
+
+def test_no_matrix_and_no_layer() -> None:
+    adata = make()
+    adata.raw = adata.copy()
+    adata.X = None
+    with pytest.raises(
+        AnnDataError, match=r"no layers: .*holds no intensities; that of raw can be"
+    ):
+        from_anndata(adata)
+
+
 def test_a_polarity_of_something_else() -> None:
     adata = make()
     adata.obs["polarity"] = "apical"
