@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-from collections.abc import Iterator
-from pathlib import Path
+import warnings
 from typing import TYPE_CHECKING
 
 from massgraph._util.errors import InputError
@@ -19,10 +16,6 @@ if TYPE_CHECKING:
     from massgraph.data.sources import Pixels
 
 __all__ = ["find_groups"]
-
-ENCODINGS = ("utf-8-sig", "cp1252")
-Rows = dict[tuple[float, float, str | None], tuple[str, int]]
-"""Group and line by place and run."""
 
 
 def find_groups(
@@ -80,59 +73,14 @@ def find_groups(
 
 
 def _from_table(arguments: argparse.Namespace, spectra: Pixels) -> NDArray[np.object_]:
-    import numpy as np
+    from massgraph.io.labels import match_labels, read_labels
 
-    from massgraph.io.labels import Labels, match_labels
-
-    path = arguments.labels
-    found: Rows = {}
-    for line, place, group in _rows(path, arguments.group_column):
-        found.setdefault(place, (group, line))
-    if not found:
-        msg = f"{path}: the column {arguments.group_column!r} is empty"
-        raise InputError(msg)
-    x, y, run = zip(*found, strict=True)
-    groups, lines = zip(*found.values(), strict=True)
-    table = Labels(
-        x=np.asarray(x, dtype=np.float64),
-        y=np.asarray(y, dtype=np.float64),
-        label=np.asarray(groups, dtype=object),
-        run=None if run[0] is None else np.asarray(run, dtype=object),
-        line=np.asarray(lines, dtype=np.int64),
-        source=str(path),
-    )
-    return match_labels(table, spectra)
-
-
-def _rows(path: Path, column: str) -> Iterator[tuple[int, tuple[float, float, str | None], str]]:
-    """Line, place and group of each row that has a group."""
-    text = _text(path)
-    header = next(filter(str.strip, text.splitlines()), "")
-    separator = max((",", "\t", ";"), key=header.count)
-    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-    names = [name.strip() for name in table.fieldnames or ()]
-    if column not in names or not {"x", "y"} <= {name.lower() for name in names}:
-        msg = f"{path}: has no column {column!r} beside x and y, of {names}"
-        raise InputError(msg)
-    for row in table:
-        fields = {str(name).strip(): str(value or "").strip() for name, value in row.items()}
-        plain = {name.lower(): value for name, value in fields.items()}
-        if not fields[column]:
-            continue
-        try:
-            place = (float(plain["x"]), float(plain["y"]), plain.get("run"))
-        except ValueError as error:
-            msg = f"{path}, line {table.line_num}: {error}"
-            raise InputError(msg) from None
-        yield table.line_num, place, fields[column]
-
-
-def _text(path: Path) -> str:
-    # The labels were read from it before: it is there, and a table.
-    content = path.read_bytes()
-    for encoding in ENCODINGS:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return content.decode("latin-1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the labels of this table have been warned of
+        groups = read_labels(
+            arguments.labels,
+            column=arguments.group_column,
+            pixel_size=arguments.label_pixel_size,
+            keep_missing=True,
+        )
+        return match_labels(groups, spectra, shift=arguments.label_shift)

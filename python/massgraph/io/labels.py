@@ -32,6 +32,7 @@ NEAR = 1e-3  # of a pixel: what is left of a division
 def read_labels(
     path: str | Path,
     *,
+    column: str | None = None,
     pixel_size: float | None = None,
     missing: Sequence[Any] = (),
     keep_missing: bool = False,
@@ -47,6 +48,9 @@ def read_labels(
         Columns are separated by comma, tab, semicolon or spaces; decimals have a point, or a comma
         where that separates no columns. Also the GeoJSON of QuPath, a table of its detections, and
         the shapes of napari with a column ``label`` that was added.
+    column
+        Name of the column with the labels; default: ``label``, or the only one called `class`,
+        `region` or the like. It can be any other, such as one with the patient of each pixel.
     pixel_size
         How wide a pixel of the image is, in units of the file: of shapes, in pixels of the picture
         they were drawn on; of a table in micrometres, in micrometres. A pixel belongs to a shape
@@ -95,13 +99,16 @@ def read_labels(
     naming = LabelNames(missing, keep_missing, names)
     size = None if pixel_size is None else _checked_size(pixel_size)
     text = read_text(path)
+    if column is not None and is_geojson(text):
+        msg = f"{path}: holds shapes, which have no column {column!r}"
+        raise LabelsError(msg)
     if is_geojson(text):
         return _labels(path, geojson_rows(path, text, size, naming), drawn=True)
     table = read_table(path, text, REQUIRED[:2])
     if is_napari(table.names):
-        rows = napari_rows(table, _label_column(table, needed=False), size, naming)
+        rows = napari_rows(table, _label_column(table, column, needed=False), size, naming)
         return _labels(path, rows, drawn=True)
-    return _labels(path, _rows(table, size, naming))
+    return _labels(path, _rows(table, column, size, naming))
 
 
 def _checked_size(pixel_size: float) -> float:
@@ -133,9 +140,9 @@ def _labels(path: Path, rows: Rows, drawn: bool = False) -> Labels:
 # -------------------------------------------------------------------- rows of a table
 
 
-def _rows(table: Table, size: float | None, naming: LabelNames) -> Rows:
+def _rows(table: Table, name: str | None, size: float | None, naming: LabelNames) -> Rows:
     """Places with their labels; those without a label are left out."""
-    column = _columns(table)
+    column = _columns(table, name)
     path = table.path
     # A table cut off after its header would otherwise fit nothing, silently.
     if not table.rows:
@@ -211,7 +218,7 @@ def _coordinate(table: Table, line: int, axis: str, text: str) -> float:
 # -------------------------------------------------------------------- columns of a table
 
 
-def _columns(table: Table) -> dict[str, int]:
+def _columns(table: Table, chosen: str | None) -> dict[str, int]:
     # Headers are typed by hand.
     plain = [PIXELS.sub("", name.strip().lower()) for name in table.names]
     for name in (*REQUIRED, *OPTIONAL):
@@ -219,8 +226,8 @@ def _columns(table: Table) -> dict[str, int]:
             msg = f"{table.path}, line {table.top}: has two columns {name!r}"
             raise LabelsError(msg)
     if any(name.startswith("centroid x") for name in plain):
-        return _columns_of_qupath(table, plain)
-    label = _label_column(table, needed=set(REQUIRED[:2]) <= set(plain))
+        return _columns_of_qupath(table, plain, chosen)
+    label = _label_column(table, chosen, needed=set(REQUIRED[:2]) <= set(plain))
     missing = [name for name in REQUIRED[:2] if name not in plain]
     if label is None:
         missing.append("label")
@@ -255,8 +262,15 @@ def _without_header(table: Table, plain: list[str]) -> str:
     return "write x,y,label above it, in the order of its columns"
 
 
-def _label_column(table: Table, needed: bool) -> int | None:
+def _label_column(table: Table, chosen: str | None, needed: bool) -> int | None:
     """The column of labels: by that name, or the only one of a name that says as much."""
+    if chosen is not None:
+        names = [name.strip() for name in table.names]
+        if names.count(chosen) != 1:
+            has = "several columns" if chosen in names else "no column"
+            msg = f"{table.path}, line {table.top}: has {has} {chosen!r}, of {names}"
+            raise LabelsError(msg)
+        return names.index(chosen)
     plain = [name.strip().lower() for name in table.names]
     found = [name for name in plain if name == "label"] or [name for name in plain if name in ALSO]
     if len(found) > 1 and needed:
@@ -269,13 +283,13 @@ def _label_column(table: Table, needed: bool) -> int | None:
     return plain.index(found[0]) if len(found) == 1 else None
 
 
-def _columns_of_qupath(table: Table, plain: list[str]) -> dict[str, int]:
+def _columns_of_qupath(table: Table, plain: list[str], chosen: str | None) -> dict[str, int]:
     """Columns of QuPath's measurements, of which each row is an object with its middle."""
     middle = {
         axis: [i for i, name in enumerate(plain) if name.startswith(f"centroid {axis}")]
         for axis in "xy"
     }
-    label = _label_column(table, needed=True)
+    label = _label_column(table, chosen, needed=True)
     if label is None or any(len(found) != 1 for found in middle.values()):
         msg = (
             f"{table.path}, line {table.top}: holds measurements of QuPath without one column each "

@@ -148,14 +148,14 @@ def test_groups_of_a_table_of_labels(
     expected = np.where(spectra.coordinates[:, 0] < 6, "A", "B")
     assert groups[known].tolist() == expected[known].tolist()
     outcome = run("fit", *inputs, *words, "--group-column", "animal")
-    assert_refused(outcome, "labels.csv: has no column 'animal' beside x and y", "'patient'")
+    assert_refused(outcome, "labels.csv, line 1: has no column 'animal', of", "'patient'")
     table.loc[table.index[3], "patient"] = ""
     table.to_csv(tmp_path / "labels.csv", index=False)
     outcome = run("fit", *inputs, *words, "--group-column", "patient")
     assert_refused(outcome, "1 labelled pixels", "have no 'patient'")
     table.assign(patient="").to_csv(tmp_path / "labels.csv", index=False)
     outcome = run("fit", *inputs, *words, "--group-column", "patient")
-    assert_refused(outcome, "the column 'patient' is empty")
+    assert_refused(outcome, "labels.csv: all ", " labels are missing ('')")
 
 
 def test_no_groups_unless_asked_for(

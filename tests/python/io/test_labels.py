@@ -340,3 +340,18 @@ def test_what_holds_no_spectra_is_named(tmp_path: Path, thing: Any) -> None:
     labels = read_labels(write(tmp_path, GOOD))
     with pytest.raises(LabelsError, match=f"with a {type(thing).__name__}, which holds no spectra"):
         match_labels(labels, thing)
+
+
+def test_labels_in_a_column_of_ones_choice(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("x,y,label,patient,patient \n1,1,tumour,NA,7\n2,1,,B,8\n", encoding="utf-8")
+    with pytest.raises(LabelsError, match=r"line 1: has several columns 'patient', of"):
+        read_labels(path, column="patient")
+    path.write_text("x,y,label,patient\n1,1,tumour,NA\n2,1,,B\n", encoding="utf-8")
+    found = read_labels(path, column="patient", keep_missing=True)
+    assert found.label.tolist() == ["NA", "B"]
+    with pytest.raises(LabelsError, match=r"has no column 'animal', of \['x', 'y', 'label', 'pat"):
+        read_labels(path, column="animal")
+    path.write_text('{"type": "FeatureCollection", "features": []}', encoding="utf-8")
+    with pytest.raises(LabelsError, match="holds shapes, which have no column 'patient'"):
+        read_labels(path, column="patient")
