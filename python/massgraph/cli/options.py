@@ -127,7 +127,7 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
         help="read the spectra of this polarity; also where the file does not say",
     )
     parser.add_argument(
-        "--kind", metavar="KIND", help="kind of spectra to read from imzML: MS1, MS2, SIM, ..."
+        "--kind", metavar="KIND", help="kind of spectra to read from imzML: MS1, MS2, SIM ..."
     )
     parser.add_argument(
         "--integers",

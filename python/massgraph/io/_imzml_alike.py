@@ -34,7 +34,7 @@ FREE = {
     b"cvParam": (b"value",),
 }
 # Terms whose value says what a spectrum is: it stays as it was in the spectrum parsed in full.
-SAID = (b"MS:1000511",)
+SAID = (b"MS:1000511", b"MS:1000512")
 # Printable ASCII without what ends a value: no other text is passed over unparsed.
 ANYTHING = rb"[ !#-%'-;=-~]*"
 NUMBER = rb"([0-9]{1,17})"

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from massgraph._util.errors import InputError
 from massgraph._util.text import one_line
 from massgraph.io._imzml_alike import Patterns
-from massgraph.io._imzml_traits import LIGHT, MS_LEVEL, PRECURSOR_KEY, traits_of
+from massgraph.io._imzml_traits import (
+    FILTER_STRING,
+    LIGHT,
+    MS_LEVEL,
+    PRECURSOR_KEY,
+    filter_key,
+    traits_of,
+)
 
 __all__ = ["ArrayKind", "Document", "ImzMLError", "SpectrumCollector", "SpectrumTable"]
 
@@ -159,6 +166,8 @@ class Document:
 def _key(cv: ET.Element) -> str:
     """What is remembered of a term: its accession, and its value where that counts."""
     accession = cv.get("accession", "")
+    if accession == FILTER_STRING:
+        return filter_key(cv.get("value", ""))
     return f"{accession}={cv.get('value', '').strip()}" if accession == MS_LEVEL else accession
 
 

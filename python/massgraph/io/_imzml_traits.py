@@ -6,10 +6,12 @@ by what the instrument did. A spectrum of light is none of a mass.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 __all__ = [
     "ACCESSIONS",
+    "FILTER_STRING",
     "LIGHT",
     "MOBILITY",
     "MODES",
@@ -18,6 +20,7 @@ __all__ = [
     "POLARITIES",
     "PRECURSOR_KEY",
     "SIM",
+    "filter_key",
     "is_kind",
     "traits_of",
 ]
@@ -36,6 +39,10 @@ MOBILITIES = {
 MODES = {"MS:1000127": "centroid", "MS:1000128": "profile"}
 
 MS_LEVEL = "MS:1000511"
+# Thermo's summary of a scan, as in "FTMS - p ESI Full ms2 760.58@hcd30.00 [100.00-800.00]".
+FILTER_STRING = "MS:1000512"
+FILTER = re.compile(r"^\s*\w+ ([+-]) .*?\bms([0-9]{0,2})\b", re.IGNORECASE)
+FILTER_POLARITIES = {"+": "positive", "-": "negative"}
 # Stands among the terms of a spectrum for a precursor that it names.
 PRECURSOR_KEY = "precursor"
 LIGHT, MS1, MSN, SIM = "UV", "MS1", "MSn", "SIM"
@@ -86,6 +93,8 @@ def traits_of(terms: Iterable[str]) -> frozenset[str]:
         for meanings in (POLARITIES, MODES, MOBILITIES)
         if term in meanings
     }
+    if not simple & set(POLARITIES.values()):
+        simple.update(FILTER_POLARITIES[sign] for sign, _ in _filters(found))
     both = set(POLARITIES.values()) if BOTH_POLARITIES in found else set()
     return frozenset(simple | both | _kinds(found))
 
@@ -98,9 +107,30 @@ def _kinds(terms: set[str]) -> set[str]:
     if PRECURSOR_KEY in terms:
         named.add(MSN)
     levels = {level for term in terms if (level := _level(term)) > 0}
+    # Of fragments a filter says so surely; of others many a filter says nothing.
+    levels |= {level for _, level in _filters(terms) if level > 1}
     by_level = {f"MS{level}" for level in levels}
     # "MSn" is any level but the first, so that it agrees with each of those.
     return by_level | (named - {MSN} if levels - {1} else named)
+
+
+def filter_key(text: str) -> str:
+    """What is remembered of a filter string: polarity and level, and nothing that varies.
+
+    Examples
+    --------
+    >>> from massgraph.io._imzml_traits import filter_key
+    >>> filter_key("FTMS - p ESI Full ms2 760.58@hcd30.00 [100.00-800.00]")
+    'filter -2'
+    """
+    found = FILTER.match(text)
+    return f"filter {found[1]}{found[2] or 1}" if found else FILTER_STRING
+
+
+def _filters(terms: set[str]) -> list[tuple[str, int]]:
+    """Sign and level of filter strings among terms."""
+    said = [term.removeprefix("filter ") for term in terms if term.startswith("filter ")]
+    return [(one[0], min(int(one[1:]), HIGHEST_LEVEL)) for one in said]
 
 
 def _level(term: str) -> int:

@@ -39,7 +39,17 @@ def _make_reader(path: str | Path, **options: Any) -> ImzMLReader:
         if options[name] not in choices:
             msg = f"{name} {options[name]!r} is none of {tuple(filter(None, choices))}"
             raise InputError(msg)
-    return ImzMLReader(_checked_path(path), **options)
+    kind = options.pop("kind")
+    return ImzMLReader(_checked_path(path), kind=None if kind is None else _kind(kind), **options)
+
+
+def _kind(kind: str | int) -> str:
+    """Name of a kind of spectrum, which may be given as its MS level."""
+    name = str(kind).strip()
+    if not isinstance(kind, (str, int)) or not name:
+        msg = f'kind {kind!r} is no kind of spectrum: give "MS1", "MS2", "SIM" or another'
+        raise InputError(msg)
+    return f"MS{name}" if name.isdecimal() else name
 
 
 def _checked_path(path: str | Path) -> Path:
@@ -67,7 +77,7 @@ def open_imzml(
     verify_checksum: bool = False,
     profile: str = "refuse",
     polarity: str | None = None,
-    kind: str | None = None,
+    kind: str | int | None = None,
     integers: str | None = None,
     repeats: str = "refuse",
 ) -> ImzMLReader:
@@ -92,8 +102,9 @@ def open_imzml(
         ``"positive"`` or ``"negative"``: read the spectra of this polarity. Default: all, if they
         are of one. Of a file that does not say it is taken for the polarity of all.
     kind
-        Kind of the spectra that are read: ``"MS1"``, ``"MS2"``, ``"MS3"`` ..., ``"SIM"``,
-        ``"SRM"`` or another that the file declares. Default: all, if they are MS1 or SIM spectra.
+        Kind of the spectra that are read: ``"MS1"``, ``"MS2"``, ``"MS3"`` ... (or 1, 2, 3, the MS
+        level), ``"SIM"``, ``"SRM"`` or another that the file declares. Default: all, if they are
+        MS1 or SIM spectra.
     integers
         What intensities below zero are where the file stores integers: ``"signed"``, noise about
         zero, which is treated as absent; ``"unsigned"``, counts too large for the signed integers
@@ -161,7 +172,7 @@ def read_imzml(
     check_uuid: bool = True,
     verify_checksum: bool = False,
     polarity: str | None = None,
-    kind: str | None = None,
+    kind: str | int | None = None,
     integers: str | None = None,
     repeats: str = "refuse",
 ) -> Spectra:
@@ -227,7 +238,7 @@ def validate_imzml(
     *,
     check_uuid: bool = True,
     polarity: str | None = None,
-    kind: str | None = None,
+    kind: str | int | None = None,
     integers: str | None = None,
     repeats: str = "refuse",
 ) -> dict[str, Any]:

@@ -149,6 +149,15 @@ def test_kinds_are_told_with_their_numbers_and_parted(tmp_path: Path) -> None:
     assert validate_imzml(path, kind="MS2")["warnings"] == []
 
 
+def test_a_kind_may_be_given_as_its_level(tmp_path: Path) -> None:
+    path = bare(from_one(row(3, POSITIVE, level(2)))).write(tmp_path)
+    for kind in (2, "2", "ms2", " MS2"):
+        assert read_imzml(path, kind=kind).n_pixels == 3
+    for kind in ("", 2.0, ["MS2"]):
+        with pytest.raises(ValueError, match="is no kind of spectrum"):
+            read_imzml(path, kind=kind)  # type: ignore[arg-type]
+
+
 def test_levels_at_one_place_are_parted(tmp_path: Path) -> None:
     """A fragment spectrum after each survey spectrum, both of the same pixel."""
     pixels = [
@@ -183,6 +192,34 @@ def test_wavelengths_beside_masses_do_not_stop_the_reading(tmp_path: Path) -> No
     assert spectra.n_pixels == 3
     # Bytes of arrays that are not read are no waste at the end of the file.
     assert notes == []
+
+
+def scan_filter(text: str) -> str:
+    return term("MS:1000512", "filter string", text)
+
+
+def test_a_filter_string_tells_polarity_and_fragments(tmp_path: Path) -> None:
+    """Where a converter of Thermo's files leaves out the terms."""
+    full = scan_filter("FTMS - p ESI Full ms [100.00-800.00]")
+    spectra, notes = read_all_ways(bare(from_one(row(3, full))).write(tmp_path / "full"))
+    assert (spectra.polarity, notes) == ("negative", [])
+    both = bare(from_one(row(3, full, level(0), MS1, POSITIVE))).write(tmp_path / "declared")
+    assert read_all_ways(both)[0].polarity == "positive"
+    mixed = [
+        Pixel(x, 1, (100.0,), (1.0,), terms=(POSITIVE, scan_filter(text)))
+        for x, text in enumerate(
+            ["FTMS + p ESI Full ms [100.00-800.00]"] * 40
+            + [f"ITMS + c ESI d Full ms2 {k}.5@cid35.00 [50.00-800.00]" for k in range(500, 520)],
+            start=1,
+        )
+    ]
+    path = bare(mixed).write(tmp_path / "mixed")
+    refused(path, r"several kinds \(40 MS1, 20 MS2\)")
+    assert read_all_ways(path, kind="MS1")[0].n_pixels == 40
+    declared = [replace(one, terms=(*one.terms, MS1)) for one in mixed]
+    refused(bare(declared).write(tmp_path / "odd"), "declares 20 spectra as MS1 and MS2 at once")
+    strange = bare(from_one(row(2, POSITIVE, scan_filter("no filter at all")))).write(tmp_path)
+    assert read_all_ways(strange)[1] == []
 
 
 def test_kinds_that_contradict_each_other_are_named(tmp_path: Path) -> None:
