@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
+from massgraph._util.warnings import outside
 
 __all__ = ["FileRaster", "Rasters", "join_rasters", "joint_size", "unlike_polarity", "with_z"]
 
@@ -110,7 +111,7 @@ def joint_size(sizes: Iterable[tuple[Size, str]]) -> Size:
             f"runs differ in the size of a pixel ({listed}): neighbours are counted in pixels, and "
             "pictures have no scale bar"
         )
-        warnings.warn(msg, UserWarning, stacklevel=3)
+        warnings.warn(msg, UserWarning, stacklevel=outside())
         return None
     return next(iter(found))[0]
 

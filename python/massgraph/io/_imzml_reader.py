@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
 from massgraph._util.text import name_of, one_line
+from massgraph._util.warnings import outside
 from massgraph.data.rasters import FileRaster
 from massgraph.data.spectra import Spectra
 from massgraph.io._centroid import centroid
@@ -366,7 +367,7 @@ class ImzMLReader:
         for what, note in self._cleaner.notes().items():
             if what not in self._told:
                 self._told.add(what)
-                warnings.warn(one_line(f"{self.path}: {note}"), UserWarning, stacklevel=2)
+                warnings.warn(one_line(f"{self.path}: {note}"), UserWarning, stacklevel=outside())
 
     def reading_warnings(self) -> list[str]:
         """Warnings about the spectra read so far (negative, unsorted or doubled values)."""

@@ -677,6 +677,12 @@ def test_labels_that_fit_both_ways_are_told(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="fit counted from 0, as its file counts, and from 1; tak"):
         found = match_labels(labels, spectra)
     assert [index for index, label in enumerate(found) if label] == [5, 10]
+    # As the warning advises: both ways can be said, and then there is no warning.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert match_labels(labels, spectra, shift=(1, 1)).tolist() == found.tolist()
+        from_one = match_labels(labels, spectra, shift=(0, 0))
+    assert [index for index, label in enumerate(from_one) if label] == [0, 5]
 
 
 def test_labels_of_no_pixel_are_still_refused(tmp_path: Path) -> None:
