@@ -122,7 +122,22 @@ checkLabels <- function(y, x) {
         stop("'y' labels ", if (length(present) == 0L) "no pixel" else
             paste("pixels of one class only,", sQuote(present)),
             ": a classifier needs at least two classes", call. = FALSE)
+    checkMask(y)
     y
+}
+
+# Masks have numbers, of which -1, and 0 where it is what most pixels have, mark those without a
+# class; numbers are no labels in R, and as text they look like classes.
+checkMask <- function(y) {
+    counts <- table(droplevels(y))
+    number <- suppressWarnings(as.numeric(names(counts)))
+    if (length(counts) < 3L || anyNA(number) || any(number != round(number)))
+        return(invisible())
+    unsure <- min(number) == number & (number == -1 | number == 0 & 2 * counts > sum(counts))
+    if (any(unsure))
+        warning(counts[unsure], " of ", sum(counts), " labels are ", names(counts)[unsure], ", taken ",
+            "as a class: where these pixels are unlabelled, give NA for them, y[y %in% ",
+            names(counts)[unsure], "] <- NA", call. = FALSE)
 }
 
 # A factor in which what is missing is no level, as addNA() makes one.

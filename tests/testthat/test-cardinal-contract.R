@@ -42,8 +42,8 @@ test_that("pixels with rare ions only do likewise", {
 test_that("matter's own functions find the methods", {
     skip_without_engine()
     x <- pair()
-    y <- factor(ifelse(run(x) == "run1", "neg", "pos"))
-    bags <- interaction(run(x), coord(x)$x > 3)
+    y <- factor(ifelse(coord(x)$x > 3, "pos", "neg"))
+    bags <- interaction(run(x), y)
     expect_silent(fit <- matter::mi_learn(RGCN, x, y, bags, 2L, branches = "axis", verbose = FALSE))
     expect_s4_class(fit, "SpatialRGCN")
     expect_identical(stats::fitted(fit, type = "class"), fit$class)

@@ -144,30 +144,30 @@ test_that("newdata with other features is matched with a report, or refused", {
 
 # ---- order and kind of the peaks ----------------------------------------------------------------
 
-# A ragged image of four pixels with the peaks given for the second.
-four <- function(mz, intensity, ...) {
-    MSImagingArrays(spectraData = list(
-            mz = list(c(500.1, 600.2), mz, c(500.1, 600.2), c(500.1, 600.2)),
-            intensity = list(c(1, 2), intensity, c(2, 1), c(2, 1))),
-        pixelData = PositionDataFrame(coord = data.frame(x = 1:4, y = 1L), run = "kidney"), ...)
+# A ragged image of ten pixels with the peaks given for the second.
+ten <- function(mz, intensity, ...) {
+    peaks <- replace(rep(list(c(500.1, 600.2)), 10), 2, list(mz))
+    values <- replace(rep(list(c(1, 2), c(2, 1)), each = 5), 2, list(intensity))
+    MSImagingArrays(spectraData = list(mz = peaks, intensity = values),
+        pixelData = PositionDataFrame(coord = data.frame(x = 1:10, y = 1L), run = "kidney"), ...)
 }
 
 test_that("m/z that step back by rounding are sorted, and those that are equal are kept", {
     skip_without_engine()
-    y <- c("a", "a", "b", "b")
-    expect_warning(fit <- RGCN(four(c(500.1, 600.2, 600.2 - 4.5e-13), 1:3, centroided = TRUE), y,
+    y <- rep(c("a", "b"), each = 5)
+    expect_warning(fit <- RGCN(ten(c(500.1, 600.2, 600.2 - 4.5e-13), 1:3, centroided = TRUE), y,
         verbose = FALSE), "out of order were sorted \\(first in the pixel at x = 2, y = 1 in kidney")
-    inOrder <- four(c(500.1, 600.2 - 4.5e-13, 600.2), c(1, 3, 2), centroided = TRUE)
+    inOrder <- ten(c(500.1, 600.2 - 4.5e-13, 600.2), c(1, 3, 2), centroided = TRUE)
     expect_silent(sorted <- RGCN(inOrder, y, verbose = FALSE))
     expect_identical(fitted(fit), fitted(sorted))
-    expect_warning(far <- predict(fit, four(c(600.2, 500.1), 2:1)), "sorted")
-    expect_identical(far, predict(fit, four(c(500.1, 600.2), 1:2)))
-    expect_warning(RGCN(four(c(500.1, 600.2, 600.2), 1:3), y, verbose = FALSE),
+    expect_warning(far <- predict(fit, ten(c(600.2, 500.1), 2:1)), "sorted")
+    expect_identical(far, predict(fit, ten(c(500.1, 600.2), 1:2)))
+    expect_warning(RGCN(ten(c(500.1, 600.2, 600.2), 1:3), y, verbose = FALSE),
         "share the m/z of another in their pixel; all were kept")
     # A peak without intensity is none.
-    expect_silent(RGCN(four(c(500.1, 600.2, 600.2), c(1, 2, 0)), y, verbose = FALSE))
-    expect_error(RGCN(four(c(500.1, NA), 1:2), y, verbose = FALSE), "pixel 2: mz nan")
-    expect_error(RGCN(four(500.1, 1:2), y, verbose = FALSE), "pixel 2: 1 m/z but 2 intensities")
+    expect_silent(RGCN(ten(c(500.1, 600.2, 600.2), c(1, 2, 0)), y, verbose = FALSE))
+    expect_error(RGCN(ten(c(500.1, NA), 1:2), y, verbose = FALSE), "pixel 2: mz nan")
+    expect_error(RGCN(ten(500.1, 1:2), y, verbose = FALSE), "pixel 2: 1 m/z but 2 intensities")
 })
 
 test_that("a pixel that is refused is named by its place among all, also where labels are few", {

@@ -42,6 +42,20 @@ test_that("a level that is missing is no class, and a column that is not there n
     expect_error(fitOf(x, x$tissue, groups = groups), paste("pixel", known[1], "has a label and no g"))
 })
 
+test_that("the background of a mask is told, and numbers of clusters are not", {
+    skip_without_engine()
+    x <- tissue()
+    cluster <- as.integer(x$tissue)
+    mask <- function(background) factor(replace(cluster, is.na(cluster), background))
+    expect_warning(fitOf(x, mask(-1)), "99 of 288 labels are -1, taken as a class: .*NA for them")
+    large <- replace(mask(0), seq(1, 288, 2), "0")
+    expect_warning(fitOf(x, large), "labels are 0, taken as a class: .*y\\[y %in% 0\\] <- NA")
+    expect_silent(fitOf(x, mask(0)))
+    expect_silent(fitOf(x, factor(cluster - 1)))
+    expect_silent(fitOf(x, factor(3 - 2 * cluster))) # 1 and -1
+    expect_silent(fitOf(x, replace(large, large %in% 0, NA)))
+})
+
 test_that("labels whose names are those of the pixels in another order are refused", {
     skip_without_engine()
     x <- tissue()
@@ -89,7 +103,7 @@ test_that("arguments of Cardinal's other methods are answered by where their mat
 inBags <- function() {
     x <- exampleImage(nruns = 2, dim = c(8, 8))
     x$bag <- interaction(run(x), coord(x)$x > 4)
-    x$label <- factor(ifelse(run(x) == "run1", "neg", "pos"))
+    x$label <- factor(ifelse(coord(x)$x > 4, "pos", "neg"))
     x
 }
 
@@ -102,7 +116,7 @@ test_that("bags may be named by a column, and their labels given in any form", {
     expect_identical(of(x$label, bags = S4Vectors::Rle(x$bag), pos = 2), known)
     expect_identical(of(factor(x$label, c("neg", "pos", "other")), bags = as.character(x$bag),
         pos = 2L), known)
-    each <- setNames(rep(c("neg", "pos"), 2), levels(x$bag))
+    each <- setNames(rep(c("neg", "pos"), each = 2), levels(x$bag))
     expect_identical(of(each, bags = x$bag, pos = 2L), known)
     expect_identical(of(rev(each), bags = x$bag, pos = 2L), known)
 })
@@ -133,7 +147,7 @@ test_that("a bag without any label takes no other's", {
     y <- replace(x$label, first, NA)
     expect_silent(fit <- fitOf(x, y, bags = x$bag, pos = 2L))
     expect_false(any(fit$training[first]))
-    expect_true(all(fit$reference[x$bag == "run1.TRUE"] == "neg"))
+    expect_true(all(fit$reference[x$bag == "run2.FALSE"] == "neg"))
     expect_false(anyNA(fit$reference[!first]))
 })
 
