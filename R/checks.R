@@ -31,14 +31,26 @@ checkFold <- function(newdata) {
             "give droplevels(folds)", call. = FALSE)
 }
 
+# Whether pixels are copies of others, as resampling makes them, by the first of them.
+areCopies <- function(x, of, copies) {
+    one <- head(of, 16L)
+    two <- head(copies, 16L)
+    if (!is(x, "SpectralImagingExperiment"))
+        return(identical(unname(as.list(intensity(x)[one])), unname(as.list(intensity(x)[two]))) &&
+            identical(unname(as.list(mz(x)[one])), unname(as.list(mz(x)[two]))))
+    values <- function(i) unname(as.matrix(spectra(x)[, i, drop = FALSE]))
+    identical(values(one), values(two))
+}
+
 # Samples that were put together without a run of their own lie on top of each other.
 checkPlaces <- function(x) {
     at <- as.list(coord(x))
     if (length(at) == 0L)
         return(invisible())
     place <- c(at, list(as.character(run(x))))
-    again <- duplicated(as.data.frame(place, optional = TRUE))
-    if (!any(again))
+    key <- do.call(paste, place)
+    again <- duplicated(key)
+    if (!any(again) || areCopies(x, match(key[again], key), which(again)))
         return(invisible())
     values <- as.list(as(pixelData(x), "DFrame"))
     values <- values[setdiff(names(values), c(names(at), "run"))]

@@ -207,7 +207,9 @@ test_that("profiles are refused where nothing says that they are peaks", {
 test_that("samples that lie on top of each other are told, with the column that parts them", {
     skip_without_engine()
     x <- tissue()[, run(tissue()) == "run1"]
-    both <- cbind(x, x)
+    other <- x
+    spectra(other) <- spectra(x) * 1.5
+    both <- cbind(x, other)
     expect_warning(RGCN(both, both$tissue, branches = "axis", verbose = FALSE),
         "144 of 288 pixels lie where another of their run does \\(x = 1, y = 1 in run1; .*a run$")
     both$tray <- "one"
@@ -216,4 +218,9 @@ test_that("samples that lie on top of each other are told, with the column that 
         "as the column 'mouse' tells them apart: run\\(x\\) <- interaction\\(run\\(x\\), x\\$mouse")
     run(both) <- interaction(run(both), both$mouse, drop = TRUE)
     expect_silent(RGCN(both, both$tissue, branches = "axis", verbose = FALSE))
+    # Resampled pixels are copies.
+    expect_silent(RGCN(x[, c(1:144, 5:50)], x$tissue[c(1:144, 5:50)], branches = "axis",
+        verbose = FALSE))
+    ragged <- asArrays(x)[c(1:144, 5:50)]
+    expect_silent(RGCN(ragged, ragged$tissue, branches = "axis", verbose = FALSE))
 })

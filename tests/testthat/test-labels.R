@@ -56,6 +56,27 @@ test_that("the background of a mask is told, and numbers of clusters are not", {
     expect_silent(fitOf(x, replace(large, large %in% 0, NA)))
 })
 
+test_that("names of classes that are not what they seem are told in R's words", {
+    skip_without_engine()
+    x <- tissue()
+    y <- as.character(x$tissue)
+    expect_warning(fitOf(x, replace(y, is.na(y), "NA")), "99 pixels labelled 'NA'.*give NA for them")
+    expect_warning(fitOf(x, replace(y, is.na(y), "")), "named like a missing value.*give NA for them")
+    expect_warning(fitOf(x, replace(y, which(y == "stroma")[1:9], "stroma ")),
+        "'stroma' and 'stroma '; give them one name")
+    expect_warning(fitOf(x, replace(y, which(is.na(y))[1:3], "rare")), "'rare' has 3 labelled pixels")
+    expect_error(fitOf(x, replace(y, which(is.na(y))[1], "rare")), "'rare' has 1 labelled pixel")
+    # Once for a grid, too, and never in words of Python or the command line.
+    told <- character()
+    withCallingHandlers(fitOf(x, replace(y, is.na(y), "NA"), epochs = 1:2), warning = function(w) {
+        told <<- c(told, conditionMessage(w))
+        invokeRestart("muffleWarning")
+    })
+    expect_length(told, 1L)
+    expect_false(grepl("None|--|mg[.]", told))
+    expect_silent(fitOf(x, y))
+})
+
 test_that("labels whose names are those of the pixels in another order are refused", {
     skip_without_engine()
     x <- tissue()

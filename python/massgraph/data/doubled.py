@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from massgraph._util.warnings import outside
 from massgraph.data.spectra import Spectra
 
-__all__ = ["doubled_places", "warn_of_doubled_places"]
+__all__ = ["DoubledPlacesWarning", "doubled_places", "warn_of_doubled_places"]
+
+
+class DoubledPlacesWarning(UserWarning):
+    """Pixels of a run lie at one place.
+
+    Examples
+    --------
+    >>> from massgraph.data.doubled import DoubledPlacesWarning
+    >>> issubclass(DoubledPlacesWarning, UserWarning)
+    True
+    """
 
 
 def doubled_places(spectra: Spectra) -> NDArray[np.int64]:
@@ -63,4 +74,4 @@ def warn_of_doubled_places(spectra: Spectra) -> None:
         f"{len(pairs)} pixels lie where another of their run does (the first, pixel {second}, "
         f"where pixel {first} is: {place}): if they are several samples, give each a run of its own"
     )
-    warnings.warn(msg, UserWarning, stacklevel=outside())
+    warnings.warn(msg, DoubledPlacesWarning, stacklevel=outside())

@@ -64,6 +64,7 @@ def serve(name: str, key: str) -> None:
             value = to_r(CALLS[name](arguments))  # type: ignore[arg-type]
         except EXPECTED as problem:
             error = _message(problem)
+    # Kinds of their own are left out: R looks for those itself, such as pixels at one place.
     told = list(dict.fromkeys(_text(w.message) for w in caught if w.category is UserWarning))
     box[key] = to_r({"value": value, "warnings": told, "error": error})
 
