@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.advice import advise
 from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 
@@ -79,13 +80,11 @@ def unlike_polarity(one: str | None, other: str | None) -> InputError:
     parts differ in polarity: positive, negative
     """
     known = one or other
-    way = (
-        f'; if both are {known}, say so where they are read: polarity="{known}" '
-        f"(--polarity {known} on the command line)"
-        if None in (one, other)
-        else ""
-    )
-    return InputError(f"parts differ in polarity: {one}, {other}{way}")
+    msg = f"parts differ in polarity: {one}, {other}"
+    if None in (one, other):
+        way = advise(f'polarity="{known}"', cli=f"--polarity {known}")
+        msg += f"; if both are {known}, say so where they are read: {way}"
+    return InputError(msg)
 
 
 def joint_size(sizes: Iterable[tuple[Size, str]]) -> Size:

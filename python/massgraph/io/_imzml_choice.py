@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.advice import advise
 from massgraph.io._imzml_spectra import Document, ImzMLError, SpectrumTable
 from massgraph.io._imzml_traits import LIGHT, MODES, MS1, POLARITIES, SIM, is_kind
 
@@ -240,9 +241,10 @@ class _Chooser:
 
     def _take_polarity(self, wanted: str, found: dict[str, int]) -> None:
         if wanted not in found and found:
+            way = advise(f'polarity="{wanted}"', cli=f"--polarity {wanted}")
             msg = (
-                f"{self.path}: says that it is of {_joined(found)} polarity, but "
-                f'polarity="{wanted}" (--polarity {wanted} on the command line) asks for the other'
+                f"{self.path}: says that it is of {_joined(found)} polarity, but {way} asks for "
+                "the other"
             )
             raise ImzMLError(msg)
         unsaid = [code for code in self.kept if not self.polarities[code]]
@@ -330,7 +332,7 @@ def _both(kinds: list[Said], codes: list[int]) -> str:
 
 
 def _offers(names: Iterable[str], option: str) -> str:
-    """How to choose, in Python and on the command line."""
-    listed = sorted(names)
-    python = " or ".join(f'{option}="{name}"' for name in listed)
-    return f"{python} (--{option} {' or '.join(listed)} on the command line)"
+    """How to choose one of some names."""
+    return " or ".join(
+        advise(f'{option}="{name}"', cli=f"--{option} {name}") for name in sorted(names)
+    )

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.advice import advise
 from massgraph.io._centroid import looks_like_peaks, looks_like_profile
 from massgraph.io._imzml_choice import UNCLEAR
 from massgraph.io._imzml_spectra import ImzMLError
@@ -113,8 +114,8 @@ def _refusal(file: Stored, profile: NDArray[np.bool_], declared: NDArray[np.bool
     how = "pick peaks (local maxima above the noise)"
     if declared.any() and _vote(file, _full(file, declared), looks_like_peaks):
         how = "read them; their m/z lie as those of picked peaks do, which are then kept"
+    way = advise('profile="centroid"', cli="--profile centroid")
     return ImzMLError(
-        f"{file.path}: {holds} profile spectra{others}, but peaks are needed; pass "
-        f'profile="centroid" (--profile centroid on the command line) to {how}, or pick them '
-        "with the instrument's software"
+        f"{file.path}: {holds} profile spectra{others}, but peaks are needed; pass {way} to {how}, "
+        "or pick them with the instrument's software"
     )

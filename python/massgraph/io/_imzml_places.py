@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.advice import advise
 from massgraph.io._imzml_spectra import ImzMLError
 
 __all__ = ["Grouped", "check_positions", "coordinates_of", "counts_from", "from_one", "group"]
@@ -85,11 +86,10 @@ def group(keys: Integers, where: Where, may_be: NDArray[np.bool_], *, add_up: bo
     if not add_up and again.any():
         doubled = np.isin(before, before[again])
         if not may_be[doubled].all():
-            row = int(np.argmax(again))
+            row, way = int(np.argmax(again)), advise('repeats="sum"', cli="--repeats sum")
             msg = (
                 f"{where(row)}: has the position of pixel {before[row]} ({np.count_nonzero(again)} "
-                'duplicates); keep one spectrum per position, or sum them by repeats="sum" '
-                "(--repeats sum on the command line)"
+                f"duplicates); keep one spectrum per position, or sum them by {way}"
             )
             raise ImzMLError(msg)
     order = np.argsort(before, kind="stable")

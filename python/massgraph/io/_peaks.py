@@ -8,6 +8,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.advice import advise
 from massgraph.io._imzml_spectra import ImzMLError
 
 __all__ = ["PeakCleaner", "in_order"]
@@ -64,8 +65,7 @@ class PeakCleaner:
         """Warnings for everything changed so far, one line per sort."""
         texts = {
             "overflow": "intensities below zero are counts beyond what signed 32-bit integers hold "
-            'and were read as unsigned; integers="signed" (--integers signed on the command line) '
-            "treats them as absent",
+            f"and were read as unsigned; {_integers('signed')} treats them as absent",
             "negative": "negative intensities were treated as absent peaks",
             "unsorted": "spectra had m/z out of order and were sorted",
             "doubled": "peaks share the m/z of another in their pixel; such peaks were summed",
@@ -165,8 +165,7 @@ class PeakCleaner:
         msg = (
             f"{self._where(int(rows[_pixel_of(peak, offsets)]))}: intensity {value}, a signed "
             f"{width}-bit integer, is noise below zero or the count {value + 2**width} of unsigned "
-            'ones; say which with integers="signed" or integers="unsigned" (--integers signed or '
-            "unsigned on the command line)"
+            f"ones; say which with {_integers('signed')} or {_integers('unsigned')}"
         )
         raise ImzMLError(msg)
 
@@ -220,6 +219,10 @@ class PeakCleaner:
             self._note("doubled", int(np.count_nonzero(again)), int(rows[pixel]))
             mz, intensity, offsets = _summed(mz, intensity, offsets, again)
         return mz, intensity, offsets
+
+
+def _integers(kind: str) -> str:
+    return advise(f'integers="{kind}"', cli=f"--integers {kind}")
 
 
 def in_order(

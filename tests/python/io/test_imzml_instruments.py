@@ -16,6 +16,7 @@ import pytest
 
 from imzml_builder import MS1, MSN, POLARITY, Builder, Pixel, edit, level, term
 from imzml_faults import refused
+from massgraph._util.advice import standing_in
 from massgraph.data.spectra import Spectra
 from massgraph.io.imzml import ImzMLError, open_imzml, read_imzml, validate_imzml
 from massgraph.io.labels import match_labels, read_labels
@@ -103,7 +104,7 @@ def test_other_kinds_are_refused_or_asked_for(
     tmp_path: Path, terms: tuple[str, ...], kind: str
 ) -> None:
     path = bare(from_one(row(3, POSITIVE, *terms))).write(tmp_path)
-    refused(path, rf'holds {kind} spectra \(3\), .* kind="{kind}" \(--kind {kind} on the command')
+    refused(path, rf'holds {kind} spectra \(3\), .* kind="{kind}" reads them all the same')
     with pytest.raises(ImzMLError, match="which show other ions"):
         open_imzml(path)
     spectra, notes = read_all_ways(path, kind=kind.lower())
@@ -130,7 +131,9 @@ def test_kinds_are_told_with_their_numbers_and_parted(tmp_path: Path) -> None:
     mixed.append(Pixel(9, 9, (450.0,), (5.0,), terms=(POSITIVE, LIGHT)))
     path = bare(mixed).write(tmp_path)
     message = refused(path, r"several kinds \(4 MS1, 4 MS2, 1 SIM, 1 UV\), which show other ions")
-    assert 'kind="MS1" or kind="MS2" or kind="SIM" (--kind MS1 or MS2 or SIM' in message
+    assert 'choose one: kind="MS1" or kind="MS2" or kind="SIM"' in message
+    with standing_in("cli"):
+        refused(path, "choose one: --kind MS1 or --kind MS2 or --kind SIM$")
     for kind, y in (("MS1", 1), ("MS2", 2)):
         spectra, notes = read_all_ways(path, kind=kind)
         assert notes == []
@@ -271,9 +274,8 @@ def alternating() -> list[Pixel]:
 
 def test_alternating_polarity_is_chosen_from(tmp_path: Path) -> None:
     path = bare(alternating()).write(tmp_path)
-    refused(
-        path, r"both polarities \(6 negative, 6 positive\); .*\(--polarity negative or positive"
-    )
+    message = refused(path, r"holds spectra of both polarities \(6 negative, 6 positive\)")
+    assert message.endswith('; choose one: polarity="negative" or polarity="positive"')
     for polarity, rows in (("positive", {1, 3}), ("negative", {2, 4})):
         spectra, notes = read_all_ways(path, polarity=polarity)
         assert notes == []
@@ -377,7 +379,8 @@ def test_each_spectrum_says_whether_it_is_a_profile(tmp_path: Path) -> None:
     pixels = [hill(1, PROFILE), peaks(2, CENTROID), hill(3, PROFILE), peaks(4, CENTROID)]
     path = Builder(pixels, mode=None).write(tmp_path)
     refused(
-        path, r"holds profile spectra \(2, beside 2 of centroids\), .*--profile centroid on the"
+        path,
+        r'holds profile spectra \(2, beside 2 of centroids\), .* profile="centroid" to pick peaks',
     )
     spectra, notes = read_all_ways(path, profile="centroid")
     assert spectra.peak_counts.tolist() == [2, 60, 2, 60]
@@ -449,7 +452,7 @@ def test_counts_too_large_for_signed_integers_are_read_as_unsigned(tmp_path: Pat
     assert spectra.pixel(0)[1].tolist() == [23.0, 3e9, 156.0]
     assert len(notes) == 1
     assert "2 intensities below zero are counts beyond what signed 32-bit integers hold" in notes[0]
-    assert "(--integers signed on the command line)" in notes[0]
+    assert 'integers="signed" treats them as absent' in notes[0]
     assert read_all_ways(path, integers="unsigned")[1] == []
     spectra, notes = read_all_ways(path, integers="signed")
     assert spectra.pixel(0)[1].tolist() == [23.0, 156.0]
@@ -592,7 +595,7 @@ def test_repeated_scans_are_summed_if_asked(tmp_path: Path) -> None:
         Pixel(3, 1, (), ()),
     ]
     path = Builder(pixels).write(tmp_path)
-    refused(path, r'pixel 2 \(x 2, y 1\): has the position of pixel 1 .* repeats="sum" \(--repeats')
+    refused(path, r'pixel 2 \(x 2, y 1\): has the position of pixel 1 .* repeats="sum"$')
     spectra, notes = read_all_ways(path, repeats="sum")
     assert notes == []
     assert spectra.peak_counts.tolist() == [1, 3, 0]
