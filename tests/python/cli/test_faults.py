@@ -309,7 +309,7 @@ def test_an_interrupted_fit_can_be_resumed(
 
 def test_checkpoints_that_make_no_sense(run: Run, data: Path, tmp_path: Path) -> None:
     words = ["fit", data / "run1.imzML", "--labels", data / "run1.csv", "--out", tmp_path / "out"]
-    assert_refused(run(*words, "--resume"), "resume=True needs the folder to go on from")
+    assert_refused(run(*words, "--resume"), "--resume needs the folder to go on from")
     inside = tmp_path / "out" / "kept"
     assert_refused(run(*words, "--checkpoint", inside), f"holds the checkpoint {inside}: choose")
     assert list(tmp_path.iterdir()) == []
