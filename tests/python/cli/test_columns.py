@@ -158,6 +158,23 @@ def test_groups_of_a_table_of_labels(
     assert_refused(outcome, "labels.csv: all ", " labels are missing ('')")
 
 
+def test_groups_are_read_as_their_labels_are(
+    run: Run, data: Path, simulation: Simulation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """UTF-16, a comment, positions from 0: whatever the reader of labels takes."""
+    table = label_table(simulation).query("run == 'run1'").drop(columns="run")
+    table["patient"] = np.where(table["x"] < 6, "A", "B")
+    table[["x", "y"]] -= 1
+    text = "# of a program\n" + table.to_csv(index=False, sep=";")
+    (tmp_path / "labels.csv").write_bytes(text.encode("utf-16"))
+    found = groups_given(monkeypatch)
+    words = ("--labels", tmp_path / "labels.csv", "--label-shift", 1, 1, "--out", tmp_path / "out")
+    assert_refused(run("fit", data / "run1.imzML", *words, "--group-column", "patient"), "enough")
+    spectra, labels, groups = found
+    known = np.array([label is not None for label in labels])
+    assert groups[known].tolist() == np.where(spectra.coordinates[known, 0] < 6, "A", "B").tolist()
+
+
 def test_no_groups_unless_asked_for(
     run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
