@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
+from massgraph._util.advice import advise
 from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.chem.relations import Relations
@@ -336,8 +337,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         spectra = preprocess(given, settings)
         if given.n_peaks and not spectra.n_peaks and settings.mz_range is not None:
             low, high = settings.mz_range
+            name = advise("mz_range", cli="--mz-range")
             msg = (
-                f"mz_range: no peak is between m/z {low:g} and {high:g}; the spectra have peaks "
+                f"{name}: no peak is between m/z {low:g} and {high:g}; the spectra have peaks "
                 f"from m/z {given.mz.min():.4f} to {given.mz.max():.4f}"
             )
             raise InputError(msg)

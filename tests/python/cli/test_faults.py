@@ -177,7 +177,7 @@ def test_folders_that_are_no_model(run: Run, data: Path, fitted: Path, tmp_path:
         (["--mz-range", "900", "300"], ("mz_range (900.0, 300.0)",)),
         (
             ["--mz-range", "5000", "6000"],
-            ("no peak is between m/z 5000 and 6000", "from m/z 2", "to 9"),
+            ("--mz-range: no peak is between m/z 5000 and 6000", "from m/z 2", "to 9"),
         ),
         (["--device", "abacus"], ("--device 'abacus'", "cpu")),
         (["--device", "cuda:99"], ("--device 'cuda:99'", "GPUs")),
@@ -309,7 +309,9 @@ def test_an_interrupted_fit_can_be_resumed(
 
 def test_checkpoints_that_make_no_sense(run: Run, data: Path, tmp_path: Path) -> None:
     words = ["fit", data / "run1.imzML", "--labels", data / "run1.csv", "--out", tmp_path / "out"]
-    assert_refused(run(*words, "--resume"), "--resume needs the folder to go on from")
+    assert_refused(
+        run(*words, "--resume"), "--resume needs the folder to go on from: give --checkpoint"
+    )
     inside = tmp_path / "out" / "kept"
     assert_refused(run(*words, "--checkpoint", inside), f"holds the checkpoint {inside}: choose")
     assert list(tmp_path.iterdir()) == []
