@@ -415,6 +415,7 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             device=str(self.device),
             field=learnt.field,
             usual=learnt.usual,
+            levels=learnt.levels,
         )
 
     def _given(self) -> tuple[str, ...]:
@@ -468,15 +469,48 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         logits = self.logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
-    def predict_proba(self, X: Input) -> NDArray[np.float64]:
-        """Class probabilities, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks."""
-        pixels = self._pixels(X)
-        return self._model.probabilities(pixels)
+    def predict_proba(self, X: Input, *, min_coverage: float | None = None) -> NDArray[np.float64]:
+        """Class probabilities, shape ``(n_pixels, n_classes)``; NaN for pixels without peaks.
 
-    def predict(self, X: Input) -> NDArray[Any]:
-        """Class of each pixel; None (and an object array) where a pixel has no peaks."""
+        Those of pixels whose ion current is at other ions than the model's (`coverage`) are drawn
+        towards equal ones: all the way where it is no more than chance would give.
+
+        Parameters
+        ----------
+        X
+            The pixels.
+        min_coverage
+            As for `predict`.
+        """
         pixels = self._pixels(X)
-        logits = self._model.logits_with_neighbours(pixels)
+        return self._model.probabilities(pixels, self._model.guard(min_coverage))
+
+    def predict(self, X: Input, *, min_coverage: float | None = None) -> NDArray[Any]:
+        """Class of each pixel; None (and an object array) where a pixel has no peaks.
+
+        Parameters
+        ----------
+        X
+            The pixels.
+        min_coverage
+            Runs whose mean `coverage` is below it are refused. Default: the level that the fit
+            chose (``summary()["coverage_refused_below"]``); 0 answers whatever the spectra are.
+
+        Raises
+        ------
+        InputError
+            For no pixels, those of the other polarity, and a run that is refused, with the reason
+            that is suspected: another m/z range, rounded or shifted m/z, the other polarity,
+            another sample.
+
+        Warns
+        -----
+        UserWarning
+            Where the model knows little of a run (``summary()["coverage_warned_below"]``), or its
+            intensities are on another scale than those of the fit.
+        """
+        pixels = self._pixels(X)
+        logits = self._model.logits_with_neighbours(pixels, self._model.guard(min_coverage))
         empty = np.isnan(logits).any(axis=1)
         labels: NDArray[Any] = self.classes_[np.argmax(logits, axis=1)]
         if empty.any():  # argmax takes NaN for some class
@@ -522,7 +556,12 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
     # ---------------------------------------------------------------- results
 
     def segment(
-        self, X: Input, y: ArrayLike | None = None, *, explain: bool = True
+        self,
+        X: Input,
+        y: ArrayLike | None = None,
+        *,
+        explain: bool = True,
+        min_coverage: float | None = None,
     ) -> Segmentation:
         """Classify all pixels, with probabilities, uncertainty and explanation.
 
@@ -534,10 +573,12 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
             Labels to compare with, missing where unlabelled.
         explain
             Whether to add an explanation, which costs about one more prediction.
+        min_coverage
+            As for `predict`, which refuses and warns alike.
         """
         pixels = self._pixels(X)
         reference = None if y is None else self._names(y)
-        return segment(self._model, pixels, reference, explain=explain)
+        return segment(self._model, pixels, reference, explain=explain, min_coverage=min_coverage)
 
     def only(self, *branches: str) -> RGCNClassifier:
         """Keep some of the branches of the fitted model, at their weights.

@@ -218,6 +218,16 @@ class FittedEstimator(SpectraEstimator):
         pixels = self._pixels(X)
         return self._model.logits(pixels)
 
+    def coverage(self, X: Input) -> NDArray[np.float64]:
+        """Share of the ion current of each pixel that is of ions of the model, ``(n_pixels,)``.
+
+        Peaks within 10 ppm of an ion count, or within two deviations of the mass scatter of the
+        fit where that is more, once the mass error of the pixel is taken off. A model says what it
+        knows only where coverage is high: see `RGCNClassifier.predict`. NaN for pixels without
+        peaks, and for models of the published preset, which know no ions.
+        """
+        return self._model.coverage(self._pixels(X))
+
     def uncertainty(self, X: Input) -> NDArray[np.float64]:
         """Entropy of the probabilities over its largest value, in [0, 1]; 1 without peaks."""
         return uncertainty_of(self._model.probabilities(self._pixels(X)))
@@ -242,14 +252,19 @@ class FittedEstimator(SpectraEstimator):
 
     # ---------------------------------------------------------------- results
 
-    def explain(self, X: Input) -> Explanation:
+    def explain(self, X: Input, *, min_coverage: float | None = None) -> Explanation:
         """Which ions and families decided: see `massgraph.Explanation`.
 
-        A source, such as `massgraph.open_imzml` gives, has a
-        `massgraph.explain.activation.StreamedExplanation`.
+        Parameters
+        ----------
+        X
+            The pixels. A source, such as `massgraph.open_imzml` gives, has a
+            `massgraph.explain.activation.StreamedExplanation`.
+        min_coverage
+            As for `RGCNClassifier.predict`: runs below it are refused.
         """
         pixels = self._pixels(X)
-        return explain(self._model, pixels)
+        return explain(self._model, pixels, min_coverage=min_coverage)
 
     def summary(self) -> dict[str, Any]:
         """Settings, seeds and what the fit found out, as values that JSON can hold."""

@@ -24,9 +24,11 @@ from massgraph.data.neighbours import neighbours_around
 from massgraph.data.sources import Pixels, batches, parts, runs, sample, take, without_peaks
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
-from massgraph.encode.calibration import sample_of_runs
+from massgraph.encode.calibration import RunErrors, sample_of_runs
+from massgraph.encode.coverage import Knowledge, Levels
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.gains import RunGains
+from massgraph.encode.guard import Guard, check_min_coverage
 from massgraph.learn.inference import model_output, torch_device
 from massgraph.learn.neighbour_field import NeighbourField
 from massgraph.learn.origin import Classes, Origin
@@ -66,6 +68,9 @@ class FittedModel:
         What the neighbours of a pixel add to its logits; None where they do not count.
     usual
         What tells the gains of new runs; None where these are not looked for.
+    levels
+        Levels of coverage that the fit chose; None for models of versions that chose none, which
+        have the usual ones.
 
     Examples
     --------
@@ -85,6 +90,7 @@ class FittedModel:
     device: str = "auto"
     field: NeighbourField | None = None
     usual: UsualAmounts | None = None
+    levels: Levels | None = None
 
     @property
     def torch_device(self) -> torch.device:
@@ -113,6 +119,55 @@ class FittedModel:
             raise InputError(msg)
         return spectra
 
+    # ---------------------------------------------------------------- what it knows
+
+    @cached_property
+    def knowledge(self) -> Knowledge | None:
+        """The ions that the model knows, and the levels of their coverage.
+
+        None for the network as published, which has no ions: it cannot tell what it knows.
+        """
+        axis = self.encoder.axis
+        return None if axis is None else Knowledge.of(axis, self.levels)
+
+    def guard(self, min_coverage: float | None = None) -> Guard:
+        """What refuses runs that the model does not know, for a `Reading`.
+
+        Parameters
+        ----------
+        min_coverage
+            Runs below it are refused; None for the level of the model, 0 to answer all.
+
+        Raises
+        ------
+        InputError
+            Where it is no share.
+        """
+        return Guard(self.knowledge, self.origin.polarity, check_min_coverage(min_coverage))
+
+    def coverage(self, X: Pixels) -> NDArray[np.float64]:
+        """Share of the ion current of each pixel that is of ions of the model, once calibrated.
+
+        Shape ``(n_pixels,)``; NaN for pixels without peaks, and throughout for the network as
+        published.
+        """
+        known = self.knowledge
+        if known is None:
+            return np.full(X.n_pixels, np.nan)
+        # Gains of runs move no ion current from one ion to another that the model does not know.
+        reading = Reading(replace(self, usual=None), X, "look at")
+        found = Threads(n_threads()).map(
+            lambda part: known.coverage(part.calibrated.spectra), reading.parts("looking at peaks")
+        )
+        return np.concatenate(list(found))
+
+    def tempered(
+        self, probability: NDArray[np.float64], coverage: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Probabilities drawn towards equal ones where coverage is low: see `Levels.tempered`."""
+        known = self.knowledge
+        return probability if known is None else known.levels.tempered(probability, coverage)
+
     # ---------------------------------------------------------------- prediction
 
     def logits(self, X: Pixels) -> NDArray[np.float64]:
@@ -133,20 +188,31 @@ class FittedModel:
         part = Part(calibrated.spectra, calibrated)
         return _part_outputs(self, (self.network.forward,), False, part).values[0]
 
-    def logits_with_neighbours(self, X: Pixels) -> NDArray[np.float64]:
+    def logits_with_neighbours(self, X: Pixels, guard: Guard | None = None) -> NDArray[np.float64]:
         """Logits and what neighbours say, shape ``(n_pixels, n_classes)``; NaN where logits are.
 
-        The pixels are to be whole runs: what is not there says nothing.
+        The pixels are to be whole runs: what is not there says nothing. A guard refuses runs that
+        the model does not know; without one, all are answered.
         """
-        if self.field is None:
-            return self.logits(X)
-        logits, places = [], []
-        reading = Reading(self, X, "predict")
+        return self._decided(X, guard)[0]
+
+    def _decided(
+        self, X: Pixels, guard: Guard | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Logits with neighbours, and coverage."""
+        logits, coverage, places = [], [], []
+        reading = Reading(self, X, "predict", guard)
         for found in self.outputs_of(reading, "predicting", self.network.forward):
             logits.append(found.values[0])
-            places.append(without_peaks(found.part.spectra))
+            coverage.append(found.coverage)
+            if self.field is not None:
+                places.append(without_peaks(found.part.spectra))
+        alone, covered = np.concatenate(logits), np.concatenate(coverage)
+        reading.finish(covered)
+        if self.field is None:
+            return alone, covered
         # Pixels of one run may come in several blocks: neighbours are asked when all are known.
-        return self.with_neighbours(np.concatenate(logits), Spectra.concatenate(places))
+        return self.with_neighbours(alone, Spectra.concatenate(places)), covered
 
     def with_neighbours(self, logits: NDArray[np.float64], where: Spectra) -> NDArray[np.float64]:
         """Add what neighbours say to the logits of pixels, by the places of these.
@@ -162,9 +228,14 @@ class FittedModel:
             return logits
         return self.field.added_to(logits, neighbours_around(where))
 
-    def probabilities(self, X: Pixels) -> NDArray[np.float64]:
-        """Class probabilities, shape ``(n_pixels, n_classes)``; NaN where logits are."""
-        return np.asarray(softmax(self.logits_with_neighbours(X), axis=1))
+    def probabilities(self, X: Pixels, guard: Guard | None = None) -> NDArray[np.float64]:
+        """Class probabilities, shape ``(n_pixels, n_classes)``; NaN where logits are.
+
+        They are drawn towards equal ones where coverage is low (`Levels.tempered`). A guard is as
+        for `logits_with_neighbours`.
+        """
+        logits, coverage = self._decided(X, guard)
+        return self.tempered(softmax(logits, axis=1), coverage)
 
     def branch_logits(self, X: Pixels) -> NDArray[np.float64]:
         """What each branch adds to the logits, shape ``(n_pixels, n_branches, n_classes)``."""
@@ -261,6 +332,7 @@ class FittedModel:
             "epochs_run": 0 if origin.history is None else len(origin.history),
             "field_strength": 0.0 if self.field is None else self.field.strength,
             **_of_axis(self.encoder.axis),
+            **({} if self.knowledge is None else self.knowledge.levels.summary()),
             **_of_branches(origin.contributions),
         }
 
@@ -344,11 +416,13 @@ class Reading:
         both, the gains of runs (`massgraph.learn.run_gains`).
     purpose
         What the pixels are read for: a verb for the message where there are none.
+    guard
+        Refuses runs that the model does not know, before they are worked on; None to read all.
 
     Raises
     ------
     InputError
-        For no pixels; while reading, for pixels of the other polarity.
+        For no pixels; while reading, for pixels of the other polarity and where the guard refuses.
 
     Examples
     --------
@@ -361,11 +435,13 @@ class Reading:
     True
     """
 
-    def __init__(self, model: FittedModel, source: Pixels, purpose: str) -> None:
+    def __init__(
+        self, model: FittedModel, source: Pixels, purpose: str, guard: Guard | None = None
+    ) -> None:
         if source.n_pixels == 0:
             msg = f"there are no pixels to {purpose}"
             raise InputError(msg)
-        self.model, self.source = model, source
+        self.model, self.source, self.guard = model, source, guard
         self.gains: RunGains | None = None
         """Of the runs, once a part was read; None where none shows any."""
 
@@ -373,9 +449,35 @@ class Reading:
     def _whole(self) -> Part:
         # Kept: the pass and whoever looks at the sample share one calibration.
         encoder = self.model.encoder
+        if not isinstance(self.source, Spectra):
+            _ = self._runs  # what is to be refused is, before more of a source is read
         given = self.model.checked(sample(self.source))
         spectra = encoder.preprocess(given)
-        return Part(spectra, encoder.calibrate(spectra), 0, given.tic())
+        part = Part(spectra, encoder.calibrate(spectra), 0, given.tic())
+        if self.guard is not None and isinstance(self.source, Spectra):
+            self.guard.before(spectra, part.calibrated.spectra)
+        return part
+
+    @cached_property
+    def _runs(self) -> tuple[CalibratedSpectra, RunErrors | None] | None:
+        """Some calibrated pixels of each run of a source, and the mass errors of the runs."""
+        encoder = self.model.encoder
+        if encoder.axis is None:
+            return None
+        # Before the parts: one of few pixels of a run could not tell the mass error of the run.
+        pixels = sample_of_runs(runs(self.source))
+        some = encoder.preprocess(self.model.checked(take(self.source, pixels)))
+        errors = encoder.run_errors(some)
+        calibrated = encoder.calibrate(some, errors)
+        if self.guard is not None:
+            is_sample = pixels.size < self.source.n_pixels
+            self.guard.before(some, calibrated.spectra, sample=is_sample)
+        return calibrated, errors
+
+    def finish(self, coverage: NDArray[np.float64]) -> None:
+        """Say once more, of all pixels of a source, which runs are hardly known."""
+        if self.guard is not None and not isinstance(self.source, Spectra):
+            self.guard.after(coverage, runs(self.source))
 
     def _find_gains(self, of_runs: Callable[[], CalibratedSpectra]) -> None:
         """Find the gains of runs in pixels of `sample_of_runs`, which are asked for if needed."""
@@ -409,12 +511,9 @@ class Reading:
 
     def _parts_of_source(self, description: str) -> Iterator[Part]:
         encoder, errors = self.model.encoder, None
-        # Before the parts: one of few pixels of a run could not tell the mass error of the run.
-        if encoder.axis is not None:
-            pixels = sample_of_runs(runs(self.source))
-            some = encoder.preprocess(self.model.checked(take(self.source, pixels)))
-            errors = encoder.run_errors(some)
-            self._find_gains(lambda: encoder.calibrate(some, errors))
+        if (found := self._runs) is not None:
+            some, errors = found
+            self._find_gains(lambda: some)
         for part in parts(self.source, description):
             spectra = encoder.preprocess(self.model.checked(part))
             calibrated = replace(encoder.calibrate(spectra, errors), gains=self.gains)
@@ -433,6 +532,8 @@ class PartOutputs:
         bool, shape ``(n_pixels,)``: pixels with nodes; nothing can be said of the others.
     values
         One array for each function that was asked for, a row per pixel, NaN where unknown.
+    coverage
+        As for `FittedModel.coverage`, shape ``(n_pixels,)``.
     cam
         Class activation of each peak, ``(n_peaks, n_classes)``; None where not asked for.
     """
@@ -440,6 +541,7 @@ class PartOutputs:
     part: Part
     known: NDArray[np.bool_]
     values: tuple[NDArray[Any], ...]
+    coverage: NDArray[np.float64]
     cam: NDArray[np.float64] | None
 
 
@@ -468,7 +570,9 @@ def _part_outputs(
             activations.append(model.encoder.spread(calibrated, given(model.network.cam)))
     joined = tuple(np.concatenate(column) for column in values)
     whole = np.concatenate(activations) if cam else None
-    return PartOutputs(part, np.concatenate(known), joined, whole)
+    peaks, knowledge = part.calibrated.spectra, model.knowledge
+    coverage = np.full(peaks.n_pixels, np.nan) if knowledge is None else knowledge.coverage(peaks)
+    return PartOutputs(part, np.concatenate(known), joined, coverage, whole)
 
 
 def _posterior(model: FittedModel, calibrated: CalibratedSpectra) -> NDArray[np.float64]:

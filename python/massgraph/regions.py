@@ -24,6 +24,7 @@ from massgraph.data.doubled import warn_of_doubled_places
 from massgraph.data.neighbours import Neighbours, given_neighbours
 from massgraph.data.sources import Pixels, is_source, places
 from massgraph.data.spectra import Spectra
+from massgraph.encode.guard import Guard
 from massgraph.estimator import Input, SpectraEstimator
 from massgraph.explain.region_findings import RegionFindings
 from massgraph.explain.regions import describe_regions
@@ -298,7 +299,9 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
 
     # ---------------------------------------------------------------- prediction
 
-    def predict(self, X: Input, *, neighbours: Any = None) -> NDArray[np.int64]:
+    def predict(
+        self, X: Input, *, neighbours: Any = None, min_coverage: float | None = None
+    ) -> NDArray[np.int64]:
         """Region of each pixel, as `labels_`; where `spatial`, of whole runs.
 
         Parameters
@@ -307,24 +310,49 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             Pixels.
         neighbours
             As for `fit`, which does not keep them: without, those within `radius`.
-        """
-        return labels_of(self.predict_proba(X, neighbours=neighbours))
-
-    def predict_proba(self, X: Input, *, neighbours: Any = None) -> NDArray[np.float64]:
-        """Probabilities of the regions, as `probabilities_`.
-
-        Parameters
-        ----------
-        X, neighbours
-            As for `predict`.
+        min_coverage
+            Runs whose mean `coverage` is below it are refused. Default: the level that the fit
+            chose (``summary()["coverage_refused_below"]``); 0 answers whatever the spectra are.
 
         Raises
         ------
         InputError
-            For pixels of the other polarity, or without coordinates where `spatial`.
+            For pixels of the other polarity, or without coordinates where `spatial`, and for a run
+            that is refused, with the reason that is suspected.
+
+        Warns
+        -----
+        UserWarning
+            Where the model knows little of a run (``summary()["coverage_warned_below"]``), or its
+            intensities are on another scale than those of the fit.
+        """
+        probability = self.predict_proba(X, neighbours=neighbours, min_coverage=min_coverage)
+        return labels_of(probability)
+
+    def predict_proba(
+        self, X: Input, *, neighbours: Any = None, min_coverage: float | None = None
+    ) -> NDArray[np.float64]:
+        """Probabilities of the regions, as `probabilities_`.
+
+        Those of pixels whose ion current is at other ions than the model's (`coverage`) are drawn
+        towards equal ones: all the way where it is no more than chance would give.
+
+        Parameters
+        ----------
+        X, neighbours, min_coverage
+            As for `predict`, which refuses and warns alike.
         """
         check_is_fitted(self, "region_model_")
-        return self.region_model_.probability(*self._read(X, neighbours))
+        model = self.region_model_
+        return model.probability(*self._read(X, neighbours), model.guard(min_coverage))
+
+    def coverage(self, X: Input) -> NDArray[np.float64]:
+        """Share of the ion current of each pixel that is of ions of the model, ``(n_pixels,)``.
+
+        As for `RGCNClassifier`; NaN for pixels without peaks.
+        """
+        check_is_fitted(self, "region_model_")
+        return self.region_model_.coverage(self._read(X, None)[0])
 
     def transform(self, X: Input, *, neighbours: Any = None) -> NDArray[np.float64]:
         """Components of the minimum noise fraction, ``(n_pixels, n_components)``.
@@ -339,7 +367,9 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         check_is_fitted(self, "region_model_")
         return self.region_model_.transform(*self._read(X, neighbours))
 
-    def findings(self, X: Input, *, neighbours: Any = None) -> RegionFindings:
+    def findings(
+        self, X: Input, *, neighbours: Any = None, min_coverage: float | None = None
+    ) -> RegionFindings:
         """How sure the regions of an image are, and which molecules define them.
 
         Stability and false discovery rates come from maps that either half of the molecules makes
@@ -349,15 +379,18 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         ----------
         X
             Pixels, of the fit or others; where `spatial`, whole runs.
-        neighbours
-            As for `predict`.
+        neighbours, min_coverage
+            As for `predict`, which refuses and warns alike.
         """
         check_is_fitted(self, "region_model_")
-        return self._describe(*self._read(X, neighbours))
+        guard = self.region_model_.guard(min_coverage)
+        return self._describe(*self._read(X, neighbours), guard)
 
-    def _describe(self, pixels: Pixels, beside: Neighbours | None) -> RegionFindings:
+    def _describe(
+        self, pixels: Pixels, beside: Neighbours | None, guard: Guard | None = None
+    ) -> RegionFindings:
         model = self.region_model_
-        return describe_regions(model, pixels, model.names, neighbours=beside)
+        return describe_regions(model, pixels, model.names, neighbours=beside, guard=guard)
 
     def segment(
         self,
@@ -366,6 +399,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         *,
         explain: bool = True,
         neighbours: Any = None,
+        min_coverage: float | None = None,
     ) -> Segmentation:
         """Regions of the pixels, for all that shows and writes results.
 
@@ -377,15 +411,18 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             Labels to compare with, missing where unlabelled.
         explain
             Whether to add `findings`.
-        neighbours
-            As for `predict`.
+        neighbours, min_coverage
+            As for `predict`, which refuses and warns alike.
         """
         check_is_fitted(self, "region_model_")
         pixels, beside = self._read(X, neighbours)
+        model = self.region_model_
+        look = model.look(pixels, beside, model.guard(min_coverage))
         return Segmentation.from_probability(
             pixels if isinstance(pixels, Spectra) else places(pixels),
-            self.region_model_.names,
-            self.region_model_.probability(pixels, beside),
+            model.names,
+            model.map_of(look),
+            coverage=look.coverage,
             reference=reference,
             findings=self._describe(pixels, beside) if explain else None,
             parameters=self.summary(),
@@ -410,6 +447,7 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
             "n_regions": self.n_regions_,
             "number_was_given": model.settings.n_regions is not None,
             "axis_ions": len(model.axis),
+            **model.knowledge.levels.summary(),
             "molecules": int(model.group.max()) + 1,
             "components": len(model.components.signal),
             "covariance_found": model.mixture.kind,

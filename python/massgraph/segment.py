@@ -18,7 +18,12 @@ __all__ = ["segment"]
 
 
 def segment(
-    model: Any, X: Pixels, reference: NDArray[Any] | None = None, *, explain: bool = True
+    model: Any,
+    X: Pixels,
+    reference: NDArray[Any] | None = None,
+    *,
+    explain: bool = True,
+    min_coverage: float | None = None,
 ) -> Segmentation:
     """Classify all pixels, with probabilities, uncertainty and explanation.
 
@@ -37,6 +42,8 @@ def segment(
         Labels to compare with, as names of classes, missing where unlabelled.
     explain
         Whether to add an explanation.
+    min_coverage
+        Runs below it are refused; None for the level of the model, 0 to answer all.
 
     Examples
     --------
@@ -49,12 +56,13 @@ def segment(
     """
     model = fitted_model(model)
     # One pass for both: reading, calibration and graphs cost more than the network.
-    reading = Reading(model, X, "segment")
+    reading = Reading(model, X, "segment", model.guard(min_coverage))
     explainer = Explainer(model, reading) if explain else None
-    logits, places = [], []
+    logits, coverage, places = [], [], []
     description = "predicting and explaining" if explain else "predicting"
     for found in model.outputs_of(reading, description, model.network.forward, cam=explain):
         logits.append(found.values[0])
+        coverage.append(found.coverage)
         if explainer is not None:
             explainer.add(found)
         # A source may be larger than memory: what stays of a part is where its pixels are.
@@ -62,13 +70,15 @@ def segment(
             places.append(without_peaks(found.part.spectra))
     origin, trained_here = model.origin, model.was_fitted_to(X)
     spectra = X if isinstance(X, Spectra) else Spectra.concatenate(places)
-    alone = np.concatenate(logits)
+    alone, covered = np.concatenate(logits), np.concatenate(coverage)
+    reading.finish(covered)
     decided = model.with_neighbours(alone, spectra)
     gains = {} if reading.gains is None else reading.gains.spreads
     return Segmentation.from_probability(
         spectra,
         model.outputs.names,
-        softmax(decided, axis=1),
+        model.tempered(softmax(decided, axis=1), covered),
+        coverage=None if model.knowledge is None else covered,
         by_neighbours=None if model.field is None else _moved(alone, decided),
         reference=reference,
         training=origin.training if trained_here else None,

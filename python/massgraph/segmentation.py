@@ -45,6 +45,10 @@ class Segmentation:
         Class of highest probability (ties: the first), missing for pixels without peaks.
     uncertainty
         float64 in [0, 1], shape ``(n_pixels,)``: see `uncertainty_of`.
+    coverage
+        float64 in [0, 1], shape ``(n_pixels,)``: share of the ion current of a pixel at ions of the
+        model, NaN for pixels without peaks; None where the model cannot tell. A model says what it
+        knows only where this is high.
     spectra
         The pixels that were segmented; without their peaks where these were read block by block.
     coordinates, run, names, pixel_size, pixel_size_unit, polarity
@@ -99,6 +103,7 @@ class Segmentation:
     pixel_size: tuple[float, float] | None = None
     pixel_size_unit: str = "um"
     polarity: str | None = None
+    coverage: NDArray[np.float64] | None = None
     by_neighbours: NDArray[np.bool_] | None = None
     reference: pd.Categorical | None = None
     training: NDArray[np.bool_] | None = None
@@ -116,7 +121,7 @@ class Segmentation:
             raise InputError(msg)
         for name in ("label", "uncertainty", "run", "names", "coordinates", "reference"):
             self._check_length(name, n)
-        for name in ("training", "validation", "by_neighbours"):
+        for name in ("training", "validation", "by_neighbours", "coverage"):
             self._check_length(name, n)
         if (self.training is None) != (self.validation is None):
             msg = "training and validation must be given together"
@@ -139,6 +144,7 @@ class Segmentation:
         classes: Sequence[str],
         probability: ArrayLike,
         *,
+        coverage: ArrayLike | None = None,
         by_neighbours: ArrayLike | None = None,
         reference: pd.Categorical | ArrayLike | None = None,
         training: ArrayLike | None = None,
@@ -153,7 +159,7 @@ class Segmentation:
 
         Parameters
         ----------
-        spectra, classes, explanation, findings, history, parameters
+        spectra, classes, coverage, explanation, findings, history, parameters
             As for the class.
         probability
             Shape ``(n_pixels, n_classes)``; the rows of pixels without peaks are made NaN, where
@@ -192,6 +198,7 @@ class Segmentation:
             pixel_size=spectra.pixel_size,
             pixel_size_unit=spectra.pixel_size_unit,
             polarity=spectra.polarity,
+            coverage=None if coverage is None else np.asarray(coverage, dtype=np.float64),
             by_neighbours=_mask(by_neighbours),
             reference=None if reference is None else _as_reference(reference, classes),
             training=_mask(training),
@@ -271,6 +278,30 @@ class Segmentation:
             index=pd.Index(levels, dtype=object, name="reference"),
             columns=pd.Index(self.classes, dtype=object, name="predicted"),
         )
+
+    def coverage_by_run(self) -> pd.DataFrame:
+        """How much the model knows of each run.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row per run in order of appearance: `run`; `n_pixels`, those with peaks; `coverage`,
+            its mean over these; and `n_uncovered`, those of them below the level under which the
+            model refuses runs, whose probabilities were drawn towards equal ones. No row where
+            the coverage is not known, or nothing has peaks.
+        """
+        columns = ["run", "n_pixels", "coverage", "n_uncovered"]
+        if self.coverage is None:
+            return pd.DataFrame(columns=columns)
+        level = float(self.parameters.get("coverage_refused_below", 0.0))
+        table = pd.DataFrame({"run": self.run, "coverage": self.coverage}).dropna()
+        table["uncovered"] = table["coverage"] < level
+        found = table.groupby("run", sort=False, as_index=False).agg(
+            n_pixels=("coverage", "size"),
+            coverage=("coverage", "mean"),
+            n_uncovered=("uncovered", "sum"),
+        )
+        return found[columns]
 
     def metrics(self) -> pd.DataFrame:
         """Agreement with the user's labels, one row per run and subset of labelled pixels.

@@ -396,10 +396,13 @@ def _predictions(
     """Probabilities of the model; of the default, also those of its branches."""
     from massgraph.classifier import RGCNClassifier
 
-    is_ours = name == DEFAULT and isinstance(model, RGCNClassifier)
-    branches = model.settings_.branches if is_ours else ()
-    if len(branches) < 2:
+    if not isinstance(model, RGCNClassifier):
         yield name, model.predict_proba(spectra)
+        return
+    # By logits, as the pixels are ones that a fault made, which a model may well refuse.
+    branches = model.settings_.branches if name == DEFAULT else ()
+    if len(branches) < 2:
+        yield name, softmax(model.logits(spectra), axis=1)
         return
     logits = model.branch_logits(spectra)
     yield name, softmax(logits.sum(axis=1), axis=1)

@@ -20,7 +20,7 @@ from massgraph.fitted import FittedModel, Part, PartOutputs, Reading, fitted_mod
 __all__ = ["Explainer", "explain"]
 
 
-def explain(model: Any, X: Pixels) -> Explanation:
+def explain(model: Any, X: Pixels, *, min_coverage: float | None = None) -> Explanation:
     """Explain how a fitted model classifies all pixels.
 
     Parameters
@@ -29,11 +29,13 @@ def explain(model: Any, X: Pixels) -> Explanation:
         A `FittedModel`, or a fitted estimator.
     X
         Spectra in memory, or a source, which gives a `StreamedExplanation`.
+    min_coverage
+        Runs below it are refused; None for the level of the model, 0 to explain all.
 
     Raises
     ------
     InputError
-        For no pixels, or those of the other polarity.
+        For no pixels, those of the other polarity, or a run that the model does not know.
 
     Examples
     --------
@@ -46,10 +48,13 @@ def explain(model: Any, X: Pixels) -> Explanation:
     True
     """
     model = fitted_model(model)
-    reading = Reading(model, X, "explain")
+    reading = Reading(model, X, "explain", model.guard(min_coverage))
     explainer = Explainer(model, reading)
+    coverage = []
     for found in model.outputs_of(reading, "explaining", cam=True):
         explainer.add(found)
+        coverage.append(found.coverage)
+    reading.finish(np.concatenate(coverage))
     return explainer.explanation()
 
 

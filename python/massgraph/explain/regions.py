@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from massgraph.data.neighbours import Neighbours
 from massgraph.data.sources import Pixels, places
 from massgraph.encode.amounts import EXCHANGES, exchange_links, ion_links
+from massgraph.encode.guard import Guard
 from massgraph.explain.balances import adduct_balances
 from massgraph.explain.region_findings import RegionFindings
 from massgraph.explain.region_molecules import compare_regions, half_p_values, with_fdr
@@ -37,6 +38,7 @@ def describe_regions(
     names: Sequence[str],
     seed: int = 0,
     neighbours: Neighbours | None = None,
+    guard: Guard | None = None,
 ) -> RegionFindings:
     """Find out how sure the regions of an image are, and what defines them.
 
@@ -52,6 +54,8 @@ def describe_regions(
         Of the halves of the molecules and of the tests.
     neighbours
         Those that are given, in place of those within the radius of the fit.
+    guard
+        Refuses runs that the model does not know; None to describe all.
 
     Examples
     --------
@@ -63,7 +67,7 @@ def describe_regions(
     >>> found.regions["region"].tolist()
     ['cortex', 'medulla', 'outside']
     """
-    image = model.read(X, neighbours)
+    image = model.read(X, neighbours, guard)
     look = model.look_at(image)
     probability = model.map_of(look)
     label = labels_of(probability)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,15 +17,17 @@ from massgraph.data.neighbours import Neighbours
 from massgraph.data.sources import Pixels, batches, parts, places, runs, take
 from massgraph.data.spectra import Spectra
 from massgraph.encode.amounts import log_shares
-from massgraph.encode.axis import MassAxis
+from massgraph.encode.axis import CalibratedSpectra, MassAxis
 from massgraph.encode.calibration import sample_of_runs
+from massgraph.encode.coverage import Knowledge
+from massgraph.encode.guard import Guard
 from massgraph.encode.ions import IonNodes, ion_nodes
 from massgraph.encode.peak_loss import PeakLoss, log_deviations
 from massgraph.learn.field import STRONG, smoothed
 from massgraph.learn.mixture import Mixture
 from massgraph.learn.off_tissue import find_off_tissue
 
-__all__ = ["RegionImage", "ion_blocks", "open_image", "read_image"]
+__all__ = ["RegionImage", "coverage_blocks", "ion_blocks", "open_image", "read_image"]
 
 Floats = NDArray[np.float64]
 
@@ -53,6 +56,8 @@ class RegionImage:
         Log number of molecules and log intensity of known ions, less their means over the tissue of
         the run, ``(n_pixels, 2)``; 0 without peaks. Of a brighter pixel more weak peaks are above
         the detection limit, so that it differs in all amounts.
+    coverage
+        Share of the ion current of each pixel at the ions; NaN without peaks.
     kept
         Share of the peaks that are not lost at random.
 
@@ -76,6 +81,7 @@ class RegionImage:
     off: Floats
     inner: NDArray[np.bool_]
     brightness: Floats
+    coverage: Floats
     kept: float = 1.0
 
     @property
@@ -143,10 +149,12 @@ def open_image(
     radius: float | None,
     neighbours: Neighbours | None = None,
     off_tissue: Mixture | None,
+    guard: Guard | None = None,
 ) -> RegionImage:
     """Read an image where it is known what pixels off tissue look like.
 
-    Parameters as for `read_image`, and `off_tissue` as for `RegionImage`.
+    Parameters as for `read_image`, and `off_tissue` as for `RegionImage`. A guard refuses runs that
+    are not known.
 
     Examples
     --------
@@ -161,7 +169,11 @@ def open_image(
     >>> bool(image.tissue.all()), image.neighbours.pairs.shape
     (True, (0, 2))
     """
-    return _image(_amounts(axis, group, X, loss), places(X), radius, neighbours, off_tissue)
+    found = _amounts(axis, group, X, loss, guard)
+    where = places(X)
+    if guard is not None and not isinstance(X, Spectra):
+        guard.after(found.coverage, where.run)
+    return _image(found, where, radius, neighbours, off_tissue)
 
 
 def ion_blocks(axis: MassAxis, X: Pixels, description: str = "reading") -> Iterator[IonNodes]:
@@ -185,16 +197,48 @@ def ion_blocks(axis: MassAxis, X: Pixels, description: str = "reading") -> Itera
     >>> sum(block.spectra.n_pixels for block in ion_blocks(learn_axis(spectra), spectra))
     144
     """
-    threads = Threads(n_threads())
+    blocks = _calibrated(axis, X, description)
+    yield from Threads(n_threads()).map(lambda block: ion_nodes(axis, block()), blocks)
+
+
+def coverage_blocks(known: Knowledge, axis: MassAxis, X: Pixels) -> Iterator[Floats]:
+    """Coverage of all pixels in order, some pixels at a time.
+
+    Examples
+    --------
+    >>> import massgraph as mg
+    >>> from massgraph.encode.coverage import Knowledge
+    >>> from massgraph.encode.learn_axis import learn_axis
+    >>> from massgraph.learn.region_image import coverage_blocks
+    >>> spectra, _ = mg.simulate("tiny", n_runs=1)
+    >>> axis = learn_axis(spectra)
+    >>> sum(block.size for block in coverage_blocks(Knowledge.of(axis), axis, spectra))
+    144
+    """
+    blocks = _calibrated(axis, X, "looking at peaks")
+    yield from Threads(n_threads()).map(lambda block: known.coverage(block().spectra), blocks)
+
+
+def _calibrated(
+    axis: MassAxis, X: Pixels, description: str, guard: Guard | None = None
+) -> Iterator[Callable[[], CalibratedSpectra]]:
+    """Pixels some at a time, as what calibrates them: on whatever thread it is asked."""
     if isinstance(X, Spectra):
         whole = axis.calibrate(X)
-        yield from threads.map(lambda rows: ion_nodes(axis, whole[rows]), batches(X.offsets))
+        if guard is not None:
+            guard.before(X, whole.spectra)
+        for rows in batches(X.offsets):
+            yield partial(whole.__getitem__, rows)
         return
     # Before the parts: one of few pixels of a run could not tell the mass error of the run.
-    errors = axis.run_errors(take(X, sample_of_runs(runs(X))))
-    yield from threads.map(
-        lambda part: ion_nodes(axis, axis.calibrate(part, errors)), parts(X, description)
-    )
+    pixels = sample_of_runs(runs(X))
+    some = take(X, pixels)
+    errors = axis.run_errors(some)
+    if guard is not None:
+        calibrated = axis.calibrate(some, errors).spectra
+        guard.before(some, calibrated, sample=pixels.size < X.n_pixels)
+    for part in parts(X, description):
+        yield partial(axis.calibrate, part, errors)
 
 
 class _Amounts(NamedTuple):
@@ -206,14 +250,27 @@ class _Amounts(NamedTuple):
     amounts: sp.csr_matrix
     richness: Floats
     intensity: Floats
+    coverage: Floats
     kept: float
 
 
 def _amounts(
-    axis: MassAxis, group: NDArray[np.int64], X: Pixels, loss: PeakLoss | None
+    axis: MassAxis,
+    group: NDArray[np.int64],
+    X: Pixels,
+    loss: PeakLoss | None,
+    guard: Guard | None = None,
 ) -> _Amounts:
-    found, intensity = [], []
-    for nodes in ion_blocks(axis, X):
+    found, intensity, coverage = [], [], []
+    known = Knowledge.of(axis)
+
+    def read(block: Callable[[], CalibratedSpectra]) -> tuple[IonNodes, Floats]:
+        calibrated = block()
+        return ion_nodes(axis, calibrated), known.coverage(calibrated.spectra)
+
+    blocks = _calibrated(axis, X, "reading", guard)
+    for nodes, covered in Threads(n_threads()).map(read, blocks):
+        coverage.append(covered)
         # float32: half of the memory, and far more digits than an amount has.
         amounts = log_deviations(nodes, group, loss) if loss else log_shares(nodes, group)
         found.append(amounts.astype(np.float32))
@@ -222,7 +279,8 @@ def _amounts(
         intensity.append(np.bincount(spectra.pixel_of_peak, weighted, spectra.n_pixels))
     whole = sp.csr_matrix(sp.vstack(found, format="csr"))
     richness = _log(np.diff(whole.indptr))
-    return _Amounts(whole, richness, _log(np.concatenate(intensity)), loss.kept if loss else 1.0)
+    total = _log(np.concatenate(intensity))
+    return _Amounts(whole, richness, total, np.concatenate(coverage), loss.kept if loss else 1.0)
 
 
 def _log(values: NDArray[Any]) -> Floats:
@@ -243,9 +301,16 @@ def _image(
     inner = _inner_tissue(off, None if radius is None else where)
     brightness = np.column_stack([found.richness, found.intensity])
     brightness = _centred(brightness, where.run, np.asarray(off < 0.5))
-    run = where.run
     return RegionImage(
-        found.amounts, neighbours, run, off_tissue, off, inner, brightness, found.kept
+        amounts=found.amounts,
+        neighbours=neighbours,
+        run=where.run,
+        off_tissue=off_tissue,
+        off=off,
+        inner=inner,
+        brightness=brightness,
+        coverage=found.coverage,
+        kept=found.kept,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,21 @@ from massgraph.data.neighbours import Neighbours
 from massgraph.data.sources import Pixels, places, sample
 from massgraph.encode.amounts import molecule_groups
 from massgraph.encode.axis import MassAxis
+from massgraph.encode.coverage import Knowledge, Levels
+from massgraph.encode.guard import Guard, check_min_coverage
 from massgraph.encode.ions import ion_nodes
 from massgraph.encode.learn_axis import learn_axis
+from massgraph.encode.learn_levels import learn_levels
 from massgraph.encode.peak_loss import PeakLoss, find_peak_loss
 from massgraph.learn.components import Components
 from massgraph.learn.field import smoothed
 from massgraph.learn.mixture import Mixture
-from massgraph.learn.region_image import RegionImage, open_image, read_image
+from massgraph.learn.region_image import (
+    RegionImage,
+    coverage_blocks,
+    open_image,
+    read_image,
+)
 from massgraph.learn.region_origin import RegionOrigin
 from massgraph.learn.region_search import Found, RegionSettings, components_of, find_regions
 
@@ -53,6 +62,8 @@ class Look(NamedTuple):
         Of the pixels; none where they do not count.
     run
         Name of the run of each pixel.
+    coverage
+        As for `massgraph.learn.region_image.RegionImage`.
 
     Examples
     --------
@@ -68,6 +79,7 @@ class Look(NamedTuple):
     off: Floats
     neighbours: Neighbours
     run: NDArray[np.str_]
+    coverage: Floats
 
     def given(self, mixture: Mixture) -> Floats:
         """Components and, where a mixture takes it, the brightness after them."""
@@ -105,6 +117,8 @@ class RegionModel:
         Pixels off tissue count as a region there, too.
     origin
         What it was found in; unknown where nothing is said.
+    levels
+        Levels of coverage; None for models of versions that chose none, which have the usual ones.
 
     Examples
     --------
@@ -131,6 +145,7 @@ class RegionModel:
     path: tuple[Mixture, ...] = ()
     selection: pd.DataFrame | None = None
     origin: RegionOrigin = field(default_factory=RegionOrigin)
+    levels: Levels | None = None
 
     def __len__(self) -> int:
         return len(self.mixture) + (self.off_tissue is not None)
@@ -148,11 +163,35 @@ class RegionModel:
         # Of the two kinds of pixels, on and off tissue, the latter are a region.
         return np.concatenate([least[0], *(found[:1] for found in least[1:])])
 
-    def look(self, X: Pixels, neighbours: Neighbours | None = None) -> Look:
-        """Read pixels: all that is needed of them for maps."""
-        return self.look_at(self.read(X, neighbours))
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """The ions that the model knows, and the levels of their coverage."""
+        return Knowledge.of(self.axis, self.levels)
 
-    def read(self, X: Pixels, neighbours: Neighbours | None = None) -> RegionImage:
+    def guard(self, min_coverage: float | None = None) -> Guard:
+        """What refuses runs that the model does not know.
+
+        Parameters and errors as for `massgraph.fitted.FittedModel.guard`.
+        """
+        return Guard(self.knowledge, self.polarity, check_min_coverage(min_coverage))
+
+    def coverage(self, X: Pixels) -> Floats:
+        """Share of the ion current of each pixel that is of ions of the model, once calibrated.
+
+        Shape ``(n_pixels,)``; NaN for pixels without peaks.
+        """
+        self._check_polarity(X)
+        return np.concatenate(list(coverage_blocks(self.knowledge, self.axis, X)))
+
+    def look(
+        self, X: Pixels, neighbours: Neighbours | None = None, guard: Guard | None = None
+    ) -> Look:
+        """Read pixels: all that is needed of them for maps."""
+        return self.look_at(self.read(X, neighbours, guard))
+
+    def read(
+        self, X: Pixels, neighbours: Neighbours | None = None, guard: Guard | None = None
+    ) -> RegionImage:
         """Read an image by the ions and molecules of the fit.
 
         Parameters
@@ -161,20 +200,16 @@ class RegionModel:
             Spectra in memory or a source.
         neighbours
             Those that are given, in place of those within the radius of the fit.
+        guard
+            Refuses runs that the model does not know; None to read all.
 
         Raises
         ------
         InputError
-            For pixels of the other polarity, or without coordinates where neighbours count.
+            For pixels of the other polarity, or without coordinates where neighbours count, and
+            where the guard refuses.
         """
-        polarity = places(X).polarity
-        # Ions of the other polarity are other ions.
-        if len({polarity, self.polarity} - {None}) > 1:
-            msg = (
-                f"the spectra are of {polarity} polarity, but the regions were found in "
-                f"{self.polarity} ones"
-            )
-            raise InputError(msg)
+        self._check_polarity(X)
         reach = self.settings.reach
         return open_image(
             X,
@@ -184,26 +219,44 @@ class RegionModel:
             radius=reach,
             neighbours=neighbours,
             off_tissue=self.off_tissue,
+            guard=guard,
         )
+
+    def _check_polarity(self, X: Pixels) -> None:
+        polarity = places(X).polarity
+        # Ions of the other polarity are other ions.
+        if len({polarity, self.polarity} - {None}) > 1:
+            msg = (
+                f"the spectra are of {polarity} polarity, but the regions were found in "
+                f"{self.polarity} ones"
+            )
+            raise InputError(msg)
 
     def look_at(self, image: RegionImage) -> Look:
         """What a map needs of an image that was read."""
         Z = components_of(image, self.components, self.settings)
-        return Look(Z, image.brightness, image.off, image.neighbours, image.run)
+        return Look(Z, image.brightness, image.off, image.neighbours, image.run, image.coverage)
 
     def transform(self, X: Pixels, neighbours: Neighbours | None = None) -> Floats:
         """Components, ``(n_pixels, n_components)``; NaN for pixels without known ions."""
         return self.look(X, neighbours).components
 
-    def probability(self, X: Pixels, neighbours: Neighbours | None = None) -> Floats:
+    def probability(
+        self, X: Pixels, neighbours: Neighbours | None = None, guard: Guard | None = None
+    ) -> Floats:
         """Probabilities of the regions, ``(n_pixels, n_regions)``; NaN where components are.
 
         Regions of tissue from the largest to the smallest, then the pixels off tissue, if any.
+        They are drawn towards equal ones where coverage is low
+        (`massgraph.encode.coverage.Levels.tempered`).
         """
-        return self.map_of(self.look(X, neighbours))
+        return self.map_of(self.look(X, neighbours, guard))
 
     def map_of(self, look: Look) -> Floats:
         """Probabilities of the regions of pixels that were looked at."""
+        return self.knowledge.levels.tempered(self._by_mixtures(look), look.coverage)
+
+    def _by_mixtures(self, look: Look) -> Floats:
         known = ~np.isnan(look.off)
         tissue = known & (look.off < 0.5)
         joint = self.mixture.log_joint(look.given(self.mixture)[known])
@@ -315,7 +368,8 @@ def fit_regions(
     group = molecule_groups(axis, relations) if by_molecule else np.arange(len(axis))
     one_region = settings.n_regions == 1
     few = some[:: max(some.n_pixels // LOSS_SEEN, 1)]  # `read_image` assigns all peaks
-    loss = find_peak_loss(ion_nodes(axis, axis.calibrate(few)), len(axis))
+    calibrated = axis.calibrate(few)
+    loss = find_peak_loss(ion_nodes(axis, calibrated), len(axis))
     image = read_image(
         X,
         axis,
@@ -338,6 +392,7 @@ def fit_regions(
         group=group,
         off_tissue=image.off_tissue,
         loss=loss,
+        levels=learn_levels(axis, few, calibrated),
         **found._asdict(),
     )
     return model, model.look_at(image)

@@ -19,10 +19,12 @@ from massgraph.data.spectra import Spectra
 from massgraph.data.splits import default_groups, fold_by_group, published_split, split_by_group
 from massgraph.encode.amounts import molecule_groups
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
+from massgraph.encode.coverage import Levels
 from massgraph.encode.encoder import PeakEncoder
 from massgraph.encode.gains import RunGains
 from massgraph.encode.ions import IonNodes, ion_nodes
 from massgraph.encode.learn_axis import OwnAxis, own_axis
+from massgraph.encode.learn_levels import learn_levels
 from massgraph.encode.tolerance import difference_tolerance
 from massgraph.learn.branches import PartShape, nets_among
 from massgraph.learn.checkpoints import Checkpoints
@@ -67,6 +69,8 @@ class Learnt:
         What tells the gains of new runs; None where these are not looked for.
     left_out
         Branches that are not in the model, and why.
+    levels
+        Levels of coverage; None for a network as published.
 
     Examples
     --------
@@ -97,6 +101,7 @@ class Learnt:
     field: NeighbourField | None = None
     usual: UsualAmounts | None = None
     left_out: tuple[LeftOut, ...] = ()
+    levels: Levels | None = None
 
 
 def fit_classes(
@@ -167,7 +172,8 @@ def fit_classes(
         labelled, targets, groups, settings, own, around, seeds, backend, device, checkpoints
     )
     learnt = fit.by_folds(executor) if settings.folds != 1 else fit.at_once()
-    return replace(learnt, left_out=left_out + learnt.left_out)
+    levels = None if own is None else learn_levels(own.axis, labelled, own.calibrated)
+    return replace(learnt, left_out=left_out + learnt.left_out, levels=levels)
 
 
 def _within_means(settings: Settings, targets: Targets) -> tuple[Settings, tuple[LeftOut, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["as_list", "as_table", "model_card", "plain"]
+__all__ = ["as_list", "as_table", "coverage_lines", "model_card", "plain"]
 
 HELD_OUT_BY = {
     "groups": "whole groups that the user named",
@@ -26,8 +26,9 @@ CROSS_FITTED = """\
 Each of {} folds in turn: what is said of it comes of parts that were fitted to the others. The \
 model is the sum of all parts."""
 LIMITS = """\
-- It knows no class but its own: tissue of another kind gets one of them all the same. Uncertainty
-  is that of choosing among these classes, not that of the tissue being something else.
+- It knows no class but its own: tissue of another kind gets one of them all the same, as long as
+  its ions are the same. Where they are not, coverage falls, and with it what it says: below the
+  level above, probabilities are drawn towards equal ones, and whole runs are refused.
 - The figures above are of pixels held out while it was fitted. Where folds are blocks of the same
   runs they flatter it: judge it by runs or samples that the fit did not see.
 - Ions are told by mass alone. Families are a reading of mass differences, no identification.
@@ -79,6 +80,27 @@ def model_card(config: dict[str, Any]) -> str:
     return f"{HEADLINE}\n\n{_first_words(config)}\n{body}"
 
 
+def coverage_lines(levels: dict[str, Any] | None) -> dict[str, str]:
+    """What the levels of coverage say, as lines of a list; none for models that have none.
+
+    Examples
+    --------
+    >>> from dataclasses import asdict
+    >>> from massgraph.encode.coverage import Levels
+    >>> from massgraph.store.card import coverage_lines
+    >>> coverage_lines(asdict(Levels()))["runs that are refused"]
+    'below a coverage of 0.45'
+    """
+    if levels is None:
+        return {}
+    return {
+        "coverage (share of the ion current at its ions)": f"{levels['own']:.2f} of such pixels, "
+        f"{levels['chance']:.2f} of other ions by chance",
+        "runs that are warned of": f"below a coverage of {levels['warn']:.2f}",
+        "runs that are refused": f"below a coverage of {levels['refuse']:.2f}",
+    }
+
+
 def _first_words(config: dict[str, Any]) -> str:
     return (
         f"A relational graph network of massgraph {plain(config['massgraph_version'])} with "
@@ -97,6 +119,7 @@ def _data(config: dict[str, Any]) -> str:
         "polarity": config["polarity"] or "not declared",
         "m/z of the pixels learnt from": f"{low:.4f} to {high:.4f}",
         "peaks in a pixel learnt from (median)": f"{known['median_peaks']:g}",
+        **coverage_lines(config.get("levels")),
         "fingerprint of the spectra (SHA-256)": config["fingerprint"],
         "where they come from, how the labels were made": "not known to massgraph",
     }

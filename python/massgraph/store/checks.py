@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from massgraph.chem.relations import Relations
 from massgraph.data.spectra import POLARITIES
 from massgraph.data.validation import check_axis
 from massgraph.encode.axis import MOST_IONS, MassAxis
+from massgraph.encode.coverage import Levels
 from massgraph.store.kind import Layout
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "column_names_of",
     "columns_of",
     "is_list_of",
+    "levels_of",
     "mz_of",
     "no_others",
     "relations_of",
@@ -297,3 +300,32 @@ def axis_of(tensors: Any, numbers: dict[str, Any]) -> MassAxis:
     check_axis(mz)
     width, shift = float(numbers["width"]), float(numbers["shift"])
     return MassAxis(mz, presence, anchor.astype(bool), level, width, shift)
+
+
+def levels_of(config: dict[str, Any]) -> Levels | None:
+    """Levels of coverage; None for models of versions that chose none.
+
+    Raises
+    ------
+    InputError
+        For numbers that are no levels.
+
+    Examples
+    --------
+    >>> from dataclasses import asdict
+    >>> from massgraph.encode.coverage import Levels
+    >>> from massgraph.store.checks import levels_of
+    >>> levels_of({"levels": asdict(Levels())}) == Levels(), levels_of({})
+    (True, None)
+    """
+    values = config.get("levels")
+    if values is None:
+        return None
+    same_names(values, {field.name for field in fields(Levels)}, "level")
+    numbers = {name: value for name, value in values.items() if name != "scatter"}
+    fine = all(type(value) in (int, float) and 0 <= value <= 1 for value in numbers.values())
+    scatter = values["scatter"]
+    fine = fine and (scatter is None or (type(scatter) in (int, float) and 0 <= scatter < math.inf))
+    fine = fine and numbers["chance"] <= numbers["refuse"] <= numbers["warn"]
+    check(fine, config, "levels", "no levels of coverage")
+    return Levels(**values)

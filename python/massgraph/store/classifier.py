@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,7 @@ def _config(model: FittedModel) -> dict[str, Any]:
         "usual": None if model.usual is None else _usual_numbers(model.usual),
         "left_out": [one._asdict() for one in origin.left_out],
         "columns": None if origin.columns is None else list(origin.columns),
+        "levels": None if model.levels is None else asdict(model.levels),
         # Of the branches in closed form: 0.1.0 had other ones, and did not say.
         "generation": 1 if isinstance(model.network, FirstModel) else GENERATION,
     }
@@ -181,6 +182,7 @@ def _build(restored: Restored, tensors: Mapping[str, torch.Tensor], where: str) 
         device=restored.device,
         field=restored.field,
         usual=_usual(restored.usual, tensors),
+        levels=restored.levels,
     )
 
 
@@ -253,7 +255,7 @@ CLASSIFIER = Kind(
         }
     ),
     # Came after the first release: models without them load as they always did.
-    optional=frozenset({"columns", "given", "field", "left_out", "generation", "usual"}),
+    optional=frozenset({"columns", "given", "field", "left_out", "generation", "levels", "usual"}),
     describe=_describe,
     restore=_restore,
     build=_build,

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
+from massgraph.encode.coverage import Levels
 from massgraph.fitted import Classes, Origin
 from massgraph.learn.branches import PartShape, branch_names
 from massgraph.learn.checkpoints import HISTORY
@@ -33,6 +34,7 @@ from massgraph.store.checks import (
     check_seed,
     column_names_of,
     is_list_of,
+    levels_of,
     mz_of,
     no_others,
     relations_of,
@@ -82,6 +84,8 @@ class Restored:
         are none.
     first_release
         Whether the branches in closed form are those of massgraph 0.1.0.
+    levels
+        As for `FittedModel`.
 
     Examples
     --------
@@ -110,6 +114,7 @@ class Restored:
     field: NeighbourField | None
     usual: dict[str, float] | None = None
     first_release: bool = False
+    levels: Levels | None = None
 
     @property
     def n_ions(self) -> int | None:
@@ -190,6 +195,7 @@ def restore(config: dict[str, Any]) -> Restored:
         field=_field(config.get("field"), len(outputs)),
         usual=_usual(config),
         first_release=_generation(config) == 1 and not settings.as_published,
+        levels=levels_of(config),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from massgraph.learn.mixture import COVARIANCES
 from massgraph.learn.regions import RegionModel
-from massgraph.store.card import as_list, as_table, plain
+from massgraph.store.card import as_list, as_table, coverage_lines, plain
 
 __all__ = ["region_card"]
 
@@ -30,7 +31,9 @@ LIMITS = """\
 - Nobody has checked the regions against labels or other knowledge. A probability says how well a
   pixel fits its region among the others; a wrong map can have probabilities near one.
 - Regions nearer than about 3 deviations may be halves of a continuum, cut in two.
-- It knows no other regions: tissue of another kind gets one of them all the same.
+- It knows no other regions: tissue of another kind gets one of them all the same, as long as its
+  ions are the same. Where they are not, coverage falls: below the level above, probabilities are
+  drawn towards equal ones, and whole runs are refused.
 - Ions and molecules are told by mass alone.
 - Runs that were measured differently may differ more than regions do. Where the mean of each run is
   taken off, a run that lacks a region is told wrongly.
@@ -103,6 +106,7 @@ def _data(model: RegionModel) -> str:
             "polarity": model.polarity or "not declared",
             "ions": f"{len(model.axis)}, m/z {mz[0]:.4f} to {mz[-1]:.4f}",
             "molecules": len(model.components.centre),
+            **coverage_lines(None if model.levels is None else asdict(model.levels)),
             "fingerprint of the spectra (SHA-256)": model.origin.fingerprint
             or "not taken, as they were read block by block",
             "where they come from": "not known to massgraph",

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from massgraph._util.errors import InputError
+from massgraph.encode.coverage import Levels
 from massgraph.encode.peak_loss import PeakLoss
 from massgraph.learn.components import Components
 from massgraph.learn.mixture import Mixture
@@ -34,6 +35,7 @@ from massgraph.store.checks import (
     column_names_of,
     columns_of,
     is_list_of,
+    levels_of,
     mz_of,
     no_others,
     relations_of,
@@ -105,6 +107,7 @@ def _config(model: RegionModel) -> dict[str, Any]:
         "kept": None if model.loss is None else model.loss.kept,
         "strength": float(model.strength),
         "selection": columns_of(model.selection),
+        "levels": None if model.levels is None else asdict(model.levels),
     }
 
 
@@ -129,6 +132,7 @@ class _Restored:
     strength: float
     kept: float | None
     selection: pd.DataFrame | None
+    levels: Levels | None
 
 
 def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]:
@@ -171,6 +175,7 @@ def _restore(config: dict[str, Any], n_tensors: int) -> tuple[_Restored, Layout]
         strength=float(strength),
         kept=kept,
         selection=_selection(config["selection"]),
+        levels=levels_of(config),
     )
     return restored, layout
 
@@ -282,6 +287,7 @@ def _build(restored: _Restored, tensors: Mapping[str, torch.Tensor], _: str) -> 
         path=tuple(mixtures[name] for name in path),
         selection=restored.selection,
         origin=restored.origin,
+        levels=restored.levels,
     )
 
 
@@ -331,7 +337,7 @@ REGIONS = Kind(
         }
     ),
     # Came after the first models of regions, which load as they always did.
-    optional=frozenset({"columns"}),
+    optional=frozenset({"columns", "levels"}),
     describe=_describe,
     restore=_restore,
     build=_build,
