@@ -21,6 +21,7 @@ __all__ = [
     "add_groups",
     "add_inputs",
     "add_labels",
+    "add_min_coverage",
     "add_model",
     "add_output",
     "at_least_one",
@@ -28,6 +29,7 @@ __all__ = [
     "number_of_regions",
     "radius",
     "seed",
+    "share",
 ]
 
 LARGEST_SEED = 2**32 - 1  # scikit-learn takes no larger one
@@ -37,12 +39,14 @@ exit codes: 0 done, 1 failed, 2 bad input (one line on stderr says where), 130 i
 TABLES = "ions.csv, families.csv, family_edges.csv"
 RESULTS = f"""writes into DIR, all or nothing:
   report.html            everything on one page
-  segmentation.h5ad      classes, probabilities and activations, for AnnData
+  segmentation.h5ad      classes, probabilities, coverage and activations, for AnnData
+  coverage.csv           how much of each run the model knows
   {TABLES}
   figures/               each picture as PNG and PDF"""
 REGION_RESULTS = """writes into DIR, all or nothing:
   report.html            everything on one page
   segmentation.h5ad      regions, probabilities, nested maps and tables, for AnnData
+  coverage.csv           how much of each run the model knows
   regions.csv            how large and how sure each region is, in words
   molecules.csv          what defines each region, with false discovery rates
   families.csv           molecules that do so together, and are related
@@ -279,6 +283,27 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="the folder results/model of fit or segment")
 
 
+def add_min_coverage(parser: argparse.ArgumentParser) -> None:
+    """Add the coverage below which runs are refused.
+
+    Examples
+    --------
+    >>> import argparse
+    >>> from massgraph.cli.options import add_min_coverage
+    >>> parser = argparse.ArgumentParser()
+    >>> add_min_coverage(parser)
+    >>> parser.parse_args(["--min-coverage", "0"]).min_coverage
+    0.0
+    """
+    parser.add_argument(
+        "--min-coverage",
+        type=share,
+        metavar="SHARE",
+        help="refuse runs with less of their ion current at ions of the model (its own level; 0 "
+        "answers all)",
+    )
+
+
 def add_output(
     parser: argparse.ArgumentParser, default: str | None = None, *, optional: bool = False
 ) -> None:
@@ -396,3 +421,27 @@ def seed(text: str) -> int:
         msg = f"{number} is below 0" if number < 0 else f"{number} is above {LARGEST_SEED}"
         raise argparse.ArgumentTypeError(msg)
     return number
+
+
+def share(text: str) -> float:
+    """Read a share: 0 to 1.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        For anything else.
+
+    Examples
+    --------
+    >>> from massgraph.cli.options import share
+    >>> share("0.5")
+    0.5
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        msg = f"{text!r} is no share from 0 to 1"
+        raise argparse.ArgumentTypeError(msg)
+    return value

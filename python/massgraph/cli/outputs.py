@@ -127,7 +127,7 @@ def deletion(
     if step == 1 and isinstance(spectra, mg.Spectra) and segmentation.explanation is not None:
         return deletion_curve(classifier, spectra, segmentation.explanation)
     sample = take(spectra, np.arange(0, spectra.n_pixels, step))
-    return deletion_curve(classifier, sample, classifier.explain(sample))
+    return deletion_curve(classifier, sample, classifier.explain(sample, min_coverage=0))
 
 
 def summarize(arguments: argparse.Namespace, segmentation: Segmentation, started: float) -> Summary:
@@ -160,6 +160,7 @@ def summarize(arguments: argparse.Namespace, segmentation: Segmentation, started
         "out": str(arguments.out),
         "pixels": segmentation.n_pixels,
         "classes": {str(name): int(n) for name, n in segmentation.counts().items()},
+        **_coverage(segmentation),
         "mean_uncertainty": float(segmentation.uncertainty.mean()),
         "families": families,
         "seconds": round(time.monotonic() - started, 1),
@@ -262,9 +263,19 @@ def summarize_regions(
     if segmentation.reference is not None:
         agreement = _agreement(segmentation.reference, segmentation.label)
         summary["adjusted_rand_index"] = agreement
+    summary |= _coverage(segmentation)
     summary["mean_uncertainty"] = float(segmentation.uncertainty.mean())
     summary["seconds"] = round(time.monotonic() - started, 1)
     return summary
+
+
+def _coverage(segmentation: Segmentation) -> Summary:
+    """Mean coverage of each run, where the model knows it."""
+    table = segmentation.coverage_by_run()
+    if table.empty:
+        return {}
+    values = zip(table["run"].astype(str), table["coverage"], strict=True)
+    return {"coverage": {name: round(float(value), 4) for name, value in values}}
 
 
 def _agreement(given: pd.Categorical, found: pd.Categorical) -> float:

@@ -58,9 +58,10 @@ def to_anndata(segmentation: Result) -> AnnData:
         ``obs``
             `massgraph_label` (categorical over the classes, missing for pixels without peaks),
             `massgraph_uncertainty`, ``massgraph_probability_<class>``, `run` (categorical), and
-            where known: `x`, `y`, `z`, `name`, `massgraph_by_neighbours` (bool, of another class
-            by itself), `massgraph_reference` (categorical, the user's labels), `massgraph_training`
-            and `massgraph_held_out` (bool). ``obs_names`` are the names of the pixels where
+            where known: `x`, `y`, `z`, `name`, `massgraph_coverage` (share of the ion current at
+            ions of the model), `massgraph_by_neighbours` (bool, of another class by itself),
+            `massgraph_reference` (categorical, the user's labels), `massgraph_training` and
+            `massgraph_held_out` (bool). ``obs_names`` are the names of the pixels where
             these differ from each other, else 0, 1, ...
         ``obsm["spatial"]``
             (x, y) or (x, y, z), float64, where known.
@@ -286,6 +287,8 @@ def _obs(segmentation: Result, keys: Sequence[str]) -> pd.DataFrame:
     columns["massgraph_uncertainty"] = segmentation.uncertainty
     for column, key in enumerate(keys):
         columns[f"massgraph_probability_{key}"] = segmentation.probability[:, column]
+    if segmentation.coverage is not None:
+        columns["massgraph_coverage"] = segmentation.coverage
     if segmentation.by_neighbours is not None:
         columns["massgraph_by_neighbours"] = segmentation.by_neighbours
     if segmentation.reference is not None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ion_images", "panels_of", "scale_bar_of", "scaled_map", "segmentation"]
 
-KINDS = ("class", "probability", "uncertainty", "reference")
+KINDS = ("class", "probability", "uncertainty", "coverage", "reference")
 PROBABILITY_MAP = "cividis"
 UNCERTAINTY_MAP = "inferno"
 ION_MAP = "viridis"
@@ -48,6 +48,7 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
     kind
         ``"class"``: the class of each pixel; ``"probability"``: the probability of each class, one
         panel per class, from 0 to 1; ``"uncertainty"``: normalised entropy, from 0 to 1;
+        ``"coverage"``: share of the ion current at ions of the model, from 0 to 1;
         ``"reference"``: the labels given by the user.
     width
         Largest width of the figure in inches: 7.2 spans a page, 3.5 a column.
@@ -62,8 +63,8 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
     Raises
     ------
     ValueError
-        For another `kind`, without coordinates, for ``"reference"`` without labels, or where two
-        pixels of a run share a place.
+        For another `kind`, without coordinates, for ``"reference"`` without labels, for
+        ``"coverage"`` where the model knows none, or where two pixels of a run share a place.
 
     Examples
     --------
@@ -92,9 +93,22 @@ def segmentation(segmentation: Segmentation, kind: str = "class", *, width: floa
         sections = _sections(panels, [("", segmentation.uncertainty)], UNCERTAINTY_MAP, without)
         scale = UNCERTAINTY_MAP, "uncertainty", UNIT
         return scaled_map(segmentation, sections, _no_peaks(without), scale, width)
+    if kind == "coverage":
+        return _coverage_map(segmentation, panels, width)
     values = list(zip(segmentation.classes, segmentation.probability.T, strict=True))
     sections = _sections(panels, values, PROBABILITY_MAP, without)
     scale = PROBABILITY_MAP, "probability", UNIT
+    return scaled_map(segmentation, sections, _no_peaks(without), scale, width)
+
+
+def _coverage_map(segmentation: Segmentation, panels: list[Panel], width: float) -> Picture:
+    if segmentation.coverage is None:
+        msg = "this segmentation has no coverage to draw: its model does not know its ions"
+        raise InputError(msg)
+    without = np.isnan(segmentation.coverage)
+    values = np.nan_to_num(segmentation.coverage)
+    sections = _sections(panels, [("", values)], PROBABILITY_MAP, without)
+    scale = PROBABILITY_MAP, "coverage", UNIT
     return scaled_map(segmentation, sections, _no_peaks(without), scale, width)
 
 

@@ -64,4 +64,7 @@ def maps(
             "probability", f"Maps of the probability of each {unit}", widths["probability"]
         ),
         "uncertainty": draw("uncertainty", "Map of the uncertainty", widths["uncertainty"]),
+        "coverage": None
+        if segmentation.coverage is None
+        else draw("coverage", "Map of the coverage", widths["uncertainty"]),
     }

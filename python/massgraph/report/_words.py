@@ -107,6 +107,28 @@ def measured(segmentation: Segmentation) -> dict[str, Any]:
         "peaks_per_pixel": int(np.median(spectra.peak_counts)) if len(segmentation) else 0,
         "pixel_size": _pixel_size(segmentation),
         "uncertainty": decimal(mean(segmentation.uncertainty), 2),
+        "coverage": _coverage(segmentation),
+    }
+
+
+def _coverage(segmentation: Segmentation) -> dict[str, Any] | None:
+    """How much the model knows of the runs, and the levels; None where it cannot tell."""
+    table, parameters = segmentation.coverage_by_run(), segmentation.parameters
+    if table.empty or "coverage_refused_below" not in parameters:
+        return None
+    warned = float(parameters["coverage_warned_below"])
+    least = table.iloc[int(table["coverage"].argmin())]
+    low = table[table["coverage"] < warned]
+    return {
+        "mean": decimal(float(np.average(table["coverage"], weights=table["n_pixels"])), 2),
+        "least": decimal(float(least["coverage"]), 2) if len(table) > 1 else None,
+        "least_run": str(least["run"]),
+        "own": decimal(float(parameters["coverage_own"]), 2),
+        "warned": decimal(warned, 2),
+        "refused": decimal(float(parameters["coverage_refused_below"]), 2),
+        "low": [str(name) for name in low["run"]][:MOST_RUNS_NAMED],
+        "n_low": len(low),
+        "n_uncovered": int(table["n_uncovered"].sum()),
     }
 
 

@@ -39,6 +39,7 @@ NAMES = frozenset(
         "benchmark.json",
         "cost.pdf",
         "cost.png",
+        "coverage.csv",
         "families.csv",
         "family_edges.csv",
         "figures",
@@ -116,11 +117,12 @@ def write_results(
 ) -> None:
     """Write a segmentation as a folder.
 
-    The folder holds `segmentation.h5ad`, `report.html`, `figures/` (each picture as PNG and PDF)
-    and, where a model is given, `model/`. Of classes there are `ions.csv`, `families.csv` and
-    `family_edges.csv`; of regions found without labels `regions.csv`, `molecules.csv`,
-    `families.csv` (of molecules) and, where their number was found, `selection.csv`. Where regions
-    were taught to a classifier, there are the tables of both, its families as `ion_families.csv`.
+    The folder holds `segmentation.h5ad`, `report.html`, `figures/` (each picture as PNG and PDF),
+    `coverage.csv` (how much of each run the model knows) and, where a model is given, `model/`. Of
+    classes there are `ions.csv`, `families.csv` and `family_edges.csv`; of regions found without
+    labels `regions.csv`, `molecules.csv`, `families.csv` (of molecules) and, where their number was
+    found, `selection.csv`. Where regions were taught to a classifier, there are the tables of both,
+    its families as `ion_families.csv`.
 
     Parameters
     ----------
@@ -173,6 +175,8 @@ def write_results(
         if model is not None:
             _save_model(model, folder / "model")
         segmentation.write_h5ad(folder / "segmentation.h5ad")
+        if segmentation.coverage is not None:
+            segmentation.coverage_by_run().to_csv(folder / "coverage.csv", index=False)
         drawings = [*_maps(segmentation)]
         if findings is not None:
             _write_findings(findings, folder)
@@ -263,7 +267,9 @@ def _maps(segmentation: Segmentation) -> Iterator[Drawing]:
     """Maps of the classes, for pixels that have a place, and the learning curve."""
     if segmentation.coordinates is not None:
         # The kind is bound now: the picture is drawn after the loop has gone on.
-        for kind in ("class", "probability", "uncertainty"):
+        kinds = ["class", "probability", "uncertainty"]
+        kinds += [] if segmentation.coverage is None else ["coverage"]
+        for kind in kinds:
             yield kind, lambda kind=kind: pl.segmentation(segmentation, kind)  # type: ignore[misc]
         if segmentation.reference is not None:
             yield "reference", lambda: pl.segmentation(segmentation, "reference")

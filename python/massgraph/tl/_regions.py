@@ -77,6 +77,8 @@ def regions(
             the colours of the categories, which scanpy draws it in.
         ``obs["region_uncertainty"]``
             From 0 to 1, 1 without peaks (`massgraph.segmentation.uncertainty_of`).
+        ``obs["region_coverage"]``
+            Share of the ion current at ions of the model, NaN without peaks.
         ``obsm["X_region"]``
             Components of the minimum noise fraction, NaN for pixels without peaks.
         ``obsm["region_probability"]``
@@ -135,11 +137,14 @@ def regions(
             raise InputError(msg)
         neighbours = adata.obsp[neighbours_key]
     estimator.fit(spectra, neighbours=neighbours)
-    segmentation = estimator.segment(spectra, explain=explain, neighbours=neighbours)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # all was said when the spectra were read
         axis, _ = axis_of(adata, mz)
     molecule = _molecules(estimator.region_model_, axis)
+    # The pixels of the fit: what is not covered is said, and never refused.
+    segmentation = estimator.segment(
+        spectra, explain=explain, neighbours=neighbours, min_coverage=0
+    )
     components = estimator.transform(spectra, neighbours=neighbours)
     # All is known before the first of it is written: an object is never changed by halves.
     _write_obs(adata, segmentation, key_added)
@@ -157,6 +162,7 @@ def regions(
 def _write_obs(adata: AnnData, segmentation: Segmentation, key: str) -> None:
     adata.obs[key] = segmentation.label
     adata.obs[f"{key}_uncertainty"] = segmentation.uncertainty
+    adata.obs[f"{key}_coverage"] = segmentation.coverage
     colours = region_palette(segmentation.classes)
     adata.uns[f"{key}_colors"] = [colours[name] for name in segmentation.classes]
 

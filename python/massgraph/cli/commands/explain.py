@@ -9,7 +9,7 @@ import massgraph as mg
 from massgraph._util.errors import InputError
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.commands.predict import segment
-from massgraph.cli.options import TABLES, add_inputs, add_model, add_output
+from massgraph.cli.options import TABLES, add_inputs, add_min_coverage, add_model, add_output
 from massgraph.cli.outputs import check_output, summarize
 
 __all__ = ["EXPLAIN"]
@@ -19,6 +19,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_inputs(parser)
     add_output(parser)
+    add_min_coverage(parser)
 
 
 def _run(arguments: argparse.Namespace) -> Summary:

@@ -99,7 +99,8 @@ def _run(arguments: argparse.Namespace) -> Summary:
             checkpoint=arguments.checkpoint,
             resume=arguments.resume,
         )
-        segmentation = classifier.segment(spectra, labels)
+        # The pixels of the fit: what is not covered is said, and never refused.
+        segmentation = classifier.segment(spectra, labels, min_coverage=0)
         # Within: the pixels of large files are still to be read.
         curve = deletion(classifier, spectra, segmentation)
     write_results(

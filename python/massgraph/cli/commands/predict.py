@@ -10,7 +10,14 @@ import massgraph as mg
 from massgraph._util.errors import InputError
 from massgraph.cli.command import Command, Summary
 from massgraph.cli.inputs import inputs
-from massgraph.cli.options import BLOCKWISE, RESULTS, add_inputs, add_model, add_output
+from massgraph.cli.options import (
+    BLOCKWISE,
+    RESULTS,
+    add_inputs,
+    add_min_coverage,
+    add_model,
+    add_output,
+)
 from massgraph.cli.outputs import check_output, summarize, summarize_regions, title_of
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_inputs(parser)
     add_output(parser)
+    add_min_coverage(parser)
 
 
 def segment(model: RGCNClassifier | SpatialRegions, arguments: argparse.Namespace) -> Segmentation:
@@ -40,7 +48,8 @@ def segment(model: RGCNClassifier | SpatialRegions, arguments: argparse.Namespac
     Raises
     ------
     InputError
-        Where a file cannot be read, or is of the other polarity.
+        Where a file cannot be read, is of the other polarity, or holds a run that the model does
+        not know.
 
     Examples
     --------
@@ -67,7 +76,7 @@ def segment(model: RGCNClassifier | SpatialRegions, arguments: argparse.Namespac
                 f"{arguments.model} was fitted to {model.polarity_} spectra"
             )
             raise InputError(msg)
-        return model.segment(spectra)
+        return model.segment(spectra, min_coverage=getattr(arguments, "min_coverage", None))
 
 
 def _run(arguments: argparse.Namespace) -> Summary:

@@ -91,7 +91,8 @@ def _run(arguments: argparse.Namespace) -> Summary:
         _check_places(arguments, spectra)
         reference = find_reference(arguments, spectra)
         found.fit(spectra)
-        segmentation = found.segment(spectra, reference)
+        # The pixels of the fit: what is not covered is said, and never refused.
+        segmentation = found.segment(spectra, reference, min_coverage=0)
     write_results(
         segmentation,
         arguments.out,
