@@ -7,7 +7,8 @@
 #'
 #' * `class`, a factor, and `probability`, a matrix of pixels by classes; both missing for pixels
 #'   without peaks,
-#' * `uncertainty`, the entropy of the probabilities as a share of the largest possible one,
+#' * `uncertainty`, the entropy of the probabilities as a share of the largest possible one, and
+#'   `coverage`, the share of the ion current at ions of the model (see [coverage()]),
 #' * `activation`, a matrix of features by classes: the mean contribution of the feature to the logit
 #'   of the class over the pixels that got this class,
 #' * `centers`, likewise the feature's mean share of the total ion current there,
@@ -84,7 +85,8 @@ resultOfPython <- function(values, coord, run, names) {
 #' * `class`, a factor, and `probability`, a matrix of pixels by regions, both missing for pixels
 #'   without peaks of known ions; `uncertainty`, the entropy of the probabilities as a share of the
 #'   largest possible one. They say how well a pixel fits its region among the others, and nothing of
-#'   whether the regions are true,
+#'   whether the regions are true. `coverage`, the share of the ion current at ions of the model (see
+#'   [coverage()]), says how much of the pixel it knows,
 #' * `off_tissue`, the class of the pixels that are darker and hold far fewer molecules, `NULL`
 #'   where there are none,
 #' * `regions`, a table with one row per region: its number of pixels, the `run` that holds nearly

@@ -10,6 +10,10 @@ setGeneric("spatialRegions", function(x, ...) standardGeneric("spatialRegions"))
 #' @export
 setGeneric("regionsAt", function(object, ...) standardGeneric("regionsAt"))
 
+#' @rdname coverage
+#' @export
+setGeneric("coverage", function(object, ...) standardGeneric("coverage"))
+
 #' @rdname ionFamilies
 #' @export
 setGeneric("ionFamilies", function(object, ...) standardGeneric("ionFamilies"))

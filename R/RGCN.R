@@ -129,7 +129,8 @@ setMethod("RGCN", "SpectralImagingData", function(x, y, ..., preset = "default",
         verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
         BPPARAM = getCardinalBPPARAM()) {
     checkGiven(y)
-    checkDots(..., also = names(formals()), elsewhere = OF_CARDINALS)
+    # crossValidate() gives what predict() takes to both.
+    checkDots(..., also = c(names(formals()), "min_coverage"), elsewhere = OF_CARDINALS)
     checkColumn(groups, substitute(groups), "groups")
     checkColumn(bags, substitute(bags), "bags")
     checkpoint <- checkCheckpoint(checkpoint, resume)

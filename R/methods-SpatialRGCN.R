@@ -6,6 +6,8 @@
 #' @param newdata Pixels to classify, an object as for [RGCN()]. Its features need not be those of
 #'   the fit: peaks are compared by m/z. Where they differ, a warning says how many of the fit's
 #'   features are there within the tolerance (at least 5 ppm), and fewer than one in ten are refused.
+#' @param min_coverage Runs with less of their ion current at ions of the model are refused (see
+#'   [coverage()]): `NULL` for the level that the fit chose, `0` to have all of them answered.
 #' @param type What is wanted: see the value.
 #' @param n How many rows.
 #' @param sort.by What the features are ordered by, descending, or `"none"`: the `score` (the share
@@ -59,10 +61,11 @@ fitted.SpatialRGCN <- function(object, ...) fitted(object, ...)
 #' @rdname SpatialRGCN-methods
 #' @export
 setMethod("predict", "SpatialRGCN", function(object, newdata, type = c("response", "class"), ...,
-        verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
+        min_coverage = NULL, verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
         BPPARAM = getCardinalBPPARAM()) {
     type <- match.arg(type)
     checkDots(..., also = c(SETTINGS, "polarity", "groups", "inner_folds"))
+    min_coverage <- checkMinCoverage(min_coverage)
     if (missing(newdata))
         return(fitted(object, type = type))
     state <- modelState(object)
@@ -72,7 +75,8 @@ setMethod("predict", "SpatialRGCN", function(object, newdata, type = c("response
     checkFeatures(object$mz, newdata, settings$tolerance, settings$tolerance_unit,
         "what is absent speaks for no class")
     probability <- callPython("predict", list(x = newdata, state = state,
-        polarity = object$polarity, pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
+        min_coverage = min_coverage, polarity = object$polarity,
+        pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
     all <- columnsOfLevels(probability, object$model_classes, object$classes)
     all[is.na(probability[, 1L]), ] <- NA_real_
     if (type == "class") likeliest(all) else evenWhereMissing(all, pixelData(newdata))

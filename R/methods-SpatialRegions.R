@@ -7,6 +7,8 @@
 #'   that pixels have their neighbours. Its features need not be those of the fit: peaks are compared
 #'   by m/z. Where they differ, a warning says how many of the fit's features are there within 5 ppm,
 #'   and fewer than one in ten are refused.
+#' @param min_coverage Runs with less of their ion current at ions of the model are refused (see
+#'   [coverage()]): `NULL` for the level that the fit chose, `0` to have all of them answered.
 #' @param type What is wanted: see the value.
 #' @param k For `image` of `type = "class"`, one or more numbers of regions: the maps of the same fit
 #'   with other numbers, side by side (see [regionsAt()]).
@@ -67,10 +69,12 @@ fitted.SpatialRegions <- function(object, ...) fitted(object, ...)
 #' @rdname SpatialRegions-methods
 #' @export
 setMethod("predict", "SpatialRegions", function(object, newdata, type = c("response", "class"),
-        ..., neighbors = NULL, weights = NULL, verbose = getCardinalVerbose(),
-        chunkopts = list(), nchunks = NULL, BPPARAM = getCardinalBPPARAM()) {
+        ..., neighbors = NULL, weights = NULL, min_coverage = NULL,
+        verbose = getCardinalVerbose(), chunkopts = list(), nchunks = NULL,
+        BPPARAM = getCardinalBPPARAM()) {
     type <- match.arg(type)
     checkDots(..., also = names(formals()))
+    min_coverage <- checkMinCoverage(min_coverage)
     if (missing(newdata))
         return(fitted(object, type = type))
     state <- modelState(object)
@@ -79,7 +83,7 @@ setMethod("predict", "SpatialRegions", function(object, newdata, type = c("respo
     checkFeatures(object$mz, newdata, ALIGNMENT_PPM, "ppm", "what is absent counts as zero")
     probability <- callPython("predict_regions", list(x = newdata, state = state,
         neighbors = neighborPairs(newdata, object$settings$radius, neighbors, weights),
-        polarity = object$polarity, pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
+        min_coverage = min_coverage, polarity = object$polarity, pixels_per_block = pixelsPerBlock(newdata, chunkopts, nchunks)))
     colnames(probability) <- object$classes
     if (type == "class") likeliest(probability) else
         evenWhereMissing(probability, pixelData(newdata))

@@ -38,16 +38,28 @@ def fit(arguments: Arguments) -> dict[str, Any]:
     classifier = RGCNClassifier(**classifier_settings(arguments["settings"]))
     checkpoint, resume = as_scalar(arguments["checkpoint"]), as_scalar(arguments["resume"])
     classifier.fit(spectra, y, groups=groups, checkpoint=checkpoint, resume=resume)
-    return result_values(classifier.segment(spectra, y), classifier)
+    # The pixels of the fit: what is not covered is said, and never refused.
+    return result_values(classifier.segment(spectra, y, min_coverage=0), classifier)
 
 
 def predict(arguments: Arguments) -> NDArray[np.float64]:
-    """Probabilities of all pixels of `x` by the model `state`, block by block."""
+    """Probabilities of all pixels of `x` by the model `state`, block by block.
+
+    Runs below `min_coverage` are refused, where it is no NULL.
+    """
     from massgraph.fitted import fitted_model
     from massgraph.r.results import model_from_bytes
 
     model = fitted_model(model_from_bytes(from_r(arguments["state"])))
-    return model.probabilities(opened(arguments))
+    guard = model.guard(as_scalar(arguments["min_coverage"]))
+    return model.probabilities(opened(arguments), guard)
+
+
+def coverage(arguments: Arguments) -> NDArray[np.float64]:
+    """Coverage of all pixels of `x` by the model `state`, of either kind."""
+    from massgraph.r.results import model_from_bytes
+
+    return model_from_bytes(from_r(arguments["state"])).coverage(opened(arguments))
 
 
 def relations(arguments: Arguments) -> pd.DataFrame:
@@ -82,7 +94,8 @@ def write_h5ad(arguments: Arguments) -> None:
         spectra = opened(arguments).spectra()
         reference = values["reference"]
         given = None if reference is None else np.asarray(reference, dtype=object)
-        segmentation = segment(model_from_bytes(values["state"]), spectra, given)
+        model = model_from_bytes(values["state"])
+        segmentation = segment(model, spectra, given, min_coverage=0)
     segmentation.write_h5ad(
         as_scalar(arguments["file"]), overwrite=as_scalar(arguments["overwrite"])
     )
@@ -149,6 +162,7 @@ def _planted(mz: NDArray[np.float64], families: pd.DataFrame) -> NDArray[np.obje
 
 
 CALLS: dict[str, Callable[[Arguments], Any]] = {
+    "coverage": coverage,
     "discover": discover,
     "fit": fit,
     "predict": predict,

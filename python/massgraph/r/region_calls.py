@@ -52,12 +52,18 @@ def fit_regions(arguments: Arguments) -> list[dict[str, Any]]:
 
 
 def predict_regions(arguments: Arguments) -> NDArray[np.float64]:
-    """Probabilities of the regions of all pixels of `x` by the model `state`."""
+    """Probabilities of the regions of all pixels of `x` by the model `state`.
+
+    Runs below `min_coverage` are refused, where it is no NULL.
+    """
     from massgraph.regions import SpatialRegions
 
     pixels = opened(arguments)
-    neighbours = _neighbours(arguments, pixels.n_pixels)
-    return SpatialRegions.of(_model(arguments)).predict_proba(pixels, neighbours=neighbours)
+    return SpatialRegions.of(_model(arguments)).predict_proba(
+        pixels,
+        neighbours=_neighbours(arguments, pixels.n_pixels),
+        min_coverage=as_scalar(arguments["min_coverage"]),
+    )
 
 
 def regions_at(arguments: Arguments) -> dict[str, Any]:
@@ -117,4 +123,6 @@ def _explained(
 ) -> dict[str, Any]:
     from massgraph.r.region_results import region_values
 
-    return region_values(regions.segment(pixels, neighbours=neighbours), regions, axis)
+    # The pixels of the fit: what is not covered is said, and never refused.
+    segmentation = regions.segment(pixels, neighbours=neighbours, min_coverage=0)
+    return region_values(segmentation, regions, axis)

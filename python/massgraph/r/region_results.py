@@ -44,12 +44,12 @@ def region_values(
     Returns
     -------
     dict
-        `class` (factor), `probability` (pixels x regions), `uncertainty`, `mz` of the features; the
-        tables `regions`, `molecules`, `families`, `selection` and `balances`, the matrix
-        `balance_images`, `shown` and `cautions` of `RegionFindings`, with the feature `i` of each
-        molecule, from 1; `maps`, factors by number of regions, in which a region is named after the
-        one of the result that it shares most pixels with; `off_tissue`, the class of that name or
-        None; `settings`, `reference`, `polarity` and `versions`.
+        `class` (factor), `probability` (pixels x regions), `uncertainty`, `coverage`, `mz` of the
+        features; the tables `regions`, `molecules`, `families`, `selection` and `balances`, the
+        matrix `balance_images`, `shown` and `cautions` of `RegionFindings`, with the feature `i` of
+        each molecule, from 1; `maps`, factors by number of regions, in which a region is named
+        after the one of the result that it shares most pixels with; `off_tissue`, the class of that
+        name or None; `settings`, `reference`, `polarity` and `versions`.
 
     Raises
     ------
@@ -79,6 +79,7 @@ def region_values(
         "class": segmentation.label,
         "probability": segmentation.probability,
         "uncertainty": segmentation.uncertainty,
+        "coverage": segmentation.coverage,
         "mz": mz,
         "regions": found.regions,
         "molecules": molecules,
@@ -209,6 +210,7 @@ def regions_from_values(
         spectra,
         np.atleast_1d(values["classes"]).tolist(),
         probability,
+        coverage=values.get("coverage"),
         reference=values["reference"],
         findings=findings,
         parameters=values["settings"],

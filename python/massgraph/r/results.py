@@ -46,7 +46,8 @@ def result_values(segmentation: Segmentation, model: Any = None) -> dict[str, An
     Returns
     -------
     dict
-        `class` (factor), `probability` (pixels x classes), `uncertainty`, `mz` and the matrices
+        `class` (factor), `probability` (pixels x classes), `uncertainty`, `coverage` (None where
+        the model cannot tell), `mz` and the matrices
         ions x classes `activation` (mean contribution to the logit of a class over the pixels of
         that class) and `centers` (mean share of the ion current there), the tables `ions`,
         `families`, `family_edges`, `history`, `contributions` (of the branches; None for one net)
@@ -79,6 +80,7 @@ def result_values(segmentation: Segmentation, model: Any = None) -> dict[str, An
         "class": segmentation.label,
         "probability": segmentation.probability,
         "uncertainty": segmentation.uncertainty,
+        "coverage": segmentation.coverage,
         "mz": explanation.mz,
         "activation": ions[[f"activation_{name}" for name in classes]].to_numpy(np.float64),
         "centers": ions[[f"intensity_{name}" for name in classes]].to_numpy(np.float64),
@@ -242,6 +244,7 @@ def segmentation_from_values(values: dict[str, Any], pixels: dict[str, Any]) -> 
         coordinates=spectra.coordinates,
         names=spectra.names,
         polarity=values["polarity"],
+        coverage=values.get("coverage"),
         reference=values["reference"],
         training=values["training"],
         validation=values["validation"],
