@@ -21,7 +21,8 @@ __all__ = ["Guard", "check_min_coverage"]
 Floats = NDArray[np.float64]
 
 LOOKED_AT = 50  # pixels of a run, up to twice as many, for reasons and scale
-SURE = 2.0  # standard errors that a run of few pixels is allowed
+MOST_NAMED = 3  # runs that a message names
+REFUSED, WARNED = 2.0, 1.0  # standard errors that a run of few pixels is allowed
 
 
 @dataclass(eq=False)
@@ -55,6 +56,7 @@ class Guard:
     known: Knowledge | None
     polarity: str | None
     min_coverage: float | None = None
+    _told_all: bool = False
 
     def before(self, raw: Spectra, calibrated: Spectra, *, sample: bool = False) -> None:
         """Refuse, or warn of, runs that the model does not know.
@@ -79,6 +81,7 @@ class Guard:
         known = self.known
         if known is None or known.mz.size == 0:
             return
+        self._told_all = not sample
         found = self._suspects(known, raw, calibrated)
         refused = [one for one in found if one.refused]
         if refused:
@@ -90,12 +93,12 @@ class Guard:
     def after(self, coverage: Floats, run: NDArray[np.str_]) -> None:
         """Say it again when all pixels of a source were read, by all of them."""
         known = self.known
-        if known is None or known.mz.size == 0:
+        if known is None or known.mz.size == 0 or self._told_all:
             return
         below = [
             Suspect(name, mean, False, "over all its pixels")
             for name, (mean, n) in run_means(coverage, run).items()
-            if _bound(known, mean, n) < known.levels.warn
+            if _bound(known, mean, n, WARNED) < known.levels.warn
         ]
         if below:
             _warn(_doubt(below, known))
@@ -104,11 +107,10 @@ class Guard:
         coverage = known.coverage(calibrated)
         found = []
         for name, (mean, n) in run_means(coverage, raw.run).items():
-            bound = _bound(known, mean, n)
-            below = bound < known.levels.refuse
+            below = _bound(known, mean, n, REFUSED) < known.levels.refuse
             if self.min_coverage is not None:
                 below = mean < self.min_coverage
-            if not below and bound >= known.levels.warn:
+            if not below and _bound(known, mean, n, WARNED) >= known.levels.warn:
                 continue
             rows = _some(raw, name)
             # The ions of the model are all there, and other peaks beside them: an answer is due.
@@ -135,10 +137,13 @@ class Guard:
             if scale is not None:
                 told[name] = scale
         if told:
-            runs = "; ".join(f"{scale} in run {name!r}" for name, scale in told.items())
+            scale, named = next(iter(told.values())), list(told)[:MOST_NAMED]
+            runs = ", ".join(map(repr, named))
+            more = f" and {len(told) - len(named)} more" if len(told) > len(named) else ""
             _warn(
-                "the intensities are on another scale than those of the fit: between the ions of a "
-                f"pixel they vary {runs}; give the model intensities as it was fitted to"
+                f"the intensities of run {runs}{more} are on another scale than those of the fit: "
+                f"between the ions of a pixel they vary {scale}; give the model intensities as it "
+                "was fitted to"
             )
 
 
@@ -171,9 +176,9 @@ def _some(spectra: Spectra, name: str) -> NDArray[np.int64]:
     return rows[sample_of_runs(spectra.run[rows], LOOKED_AT)] if rows.size else rows
 
 
-def _bound(known: Knowledge, mean: float, n: int) -> float:
+def _bound(known: Knowledge, mean: float, n: int, errors: float) -> float:
     """What the coverage of a run of few pixels may be, had it more of them."""
-    return mean + SURE * known.levels.spread / float(np.sqrt(n))
+    return mean + errors * known.levels.spread / float(np.sqrt(n))
 
 
 def _warn(text: str) -> None:
@@ -189,4 +194,7 @@ def _doubt(found: Sequence[Suspect], known: Knowledge, *, sample: bool = False) 
 
 
 def _runs(found: Sequence[Suspect], *, sample: bool) -> str:
-    return ", ".join(one.told for one in found) + (", in a sample of the pixels" if sample else "")
+    told = [one.told for one in found[:MOST_NAMED]]
+    if len(found) > MOST_NAMED:
+        told.append(f"{len(found) - MOST_NAMED} more")
+    return ", ".join(told) + (", in a sample of the pixels" if sample else "")

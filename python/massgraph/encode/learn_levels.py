@@ -19,7 +19,7 @@ KEEP, JITTER_DA, SHIFT_PPM = 0.25, 5e-3, 50.0  # what runs of the same kind may 
 WITHIN_DA = 20.0  # mass defects are like those of other peaks within this
 WORST = 0.05  # quantile over runs that counts as the worst of them
 # Where levels lie between the coverage of chance and that of the worst copy.
-REFUSE, WARN = 0.5, 0.75
+REFUSE, WARN = 0.5, 0.8
 LEAST_GAP = 0.05  # between these two: else coverage cannot tell own pixels from others
 SMALLEST_SPREAD = 0.02
 SCALE_PIXELS = 20  # fewer show no usual intensities
@@ -34,7 +34,7 @@ def learn_levels(axis: MassAxis, spectra: Spectra, calibrated: CalibratedSpectra
     Copies lose three quarters of their peaks, scatter by 5 mDa, or are shifted by 50 ppm; the
     worst of them, on average over the pixels of a run, is still to be answered without a word.
     Others have the nominal masses of the own ones, and mass defects of other peaks within 20 Da.
-    Half-way between the two runs are refused, from three quarters on answered without a warning.
+    Half-way between the two runs are refused, from four fifths on answered without a warning.
 
     Parameters
     ----------
