@@ -36,7 +36,8 @@ COMMON, LEAST_COMMON, ARE_THERE = 0.5, 10, 0.92
 # the first where weak peaks are missing, logarithms .2 and .1 and roots .5.
 FLAT, COMPRESSED, INVERSE, STRETCHED, WIDER = 0.2, 0.6, 1.1, 1.6, 2.5
 LEAST_LEVELS, LEAST_PEAKS = 0.2, 100
-NO_SCATTER, FLAT_PIXELS = 0.05, 20  # of presence; pixels that unlike levels take to be believed
+NO_SCATTER = 0.05  # of presence
+FLAT_PIXELS, FLAT_IONS = 20, 0.35  # that unlike levels take to be believed; a share of the usual
 
 
 class Suspect(NamedTuple):
@@ -231,7 +232,7 @@ def scale_of(known: Knowledge, calibrated: Spectra) -> str | None:
     '0.16 times as much ...'
     """
     own = known.levels.scatter
-    if own is None:
+    if own is None or calibrated.n_peaks == 0:
         return None
     ion = known.ion(calibrated)
     counts = np.bincount(calibrated.pixel_of_peak[ion >= 0], minlength=calibrated.n_pixels)
@@ -251,7 +252,9 @@ def scale_of(known: Knowledge, calibrated: Spectra) -> str | None:
     slope = product / float(usual @ usual)
     inverse = product / max(float(log @ log), 1e-12)
     compressed = slope < COMPRESSED and (inverse > INVERSE or scatter < NO_SCATTER)
-    if compressed or (slope < FLAT and rich.sum() >= FLAT_PIXELS):
+    # Unlike levels are those of pixels beside the tissue, too, which have few of the ions.
+    many = rich.sum() >= FLAT_PIXELS and counts[rich].mean() >= FLAT_IONS * known.presence.sum()
+    if compressed or (slope < FLAT and many):
         kinds = "as logarithms, roots, presence or scaled ions do"
         return f"{max(slope, 0.0):.2f} times as much ({kinds})"
     if slope > STRETCHED:

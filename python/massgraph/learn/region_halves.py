@@ -72,7 +72,7 @@ def half_maps(model: RegionModel, image: RegionImage, seed: int) -> list[HalfMap
     >>> [half.overlap.shape for half in half_maps(model, model.read(spectra), seed=0)]
     [(3,), (3,)]
     """
-    if len(model.mixture) < 2:
+    if len(model.mixture) < 2 or not image.inner.any():
         return []
     settings = replace(model.settings, n_regions=len(model))
     reference = model.map_of(model.look_at(image))[:, : len(model.mixture)].argmax(axis=1)

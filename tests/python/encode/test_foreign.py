@@ -15,6 +15,7 @@ from massgraph.encode.coverage import Knowledge
 from massgraph.encode.foreign import found_ions, mass_step, reason_of, scale_of, shift_of
 from massgraph.encode.learn_axis import own_axis
 from massgraph.encode.learn_levels import learn_levels
+from massgraph.simulation.simulate import OFF_TISSUE
 
 Learnt = tuple[MassAxis, Knowledge, Spectra]
 
@@ -142,12 +143,19 @@ def test_raw_ones_after_a_fit_to_presence(learnt: Learnt) -> None:
     assert scale_of(known, axis.calibrate(raw).spectra) is not None
 
 
+def off_tissue() -> Spectra:
+    """Pixels of a third run that are all beside the tissue."""
+    made = mg.simulate("small", n_runs=3, random_state=1)
+    return made.spectra[(made.spectra.run == "run3") & (made.truth == OFF_TISSUE)]
+
+
 def test_no_false_alarms(learnt: Learnt) -> None:
     axis, known, own = learnt
     rng = np.random.default_rng(0)
     for given in (
         own,
-        own[:10],  # off the tissue
+        own[:10],
+        off_tissue(),
         undeclared(own),
         mg.degrade.scale_intensity(own, 1e-6),
         mg.degrade.scale_intensity(own, 1e6),
