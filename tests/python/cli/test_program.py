@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 import cli_runs
 import massgraph
+import massgraph as mg
 from cli_runs import (
     Outcome,
     Run,
@@ -33,7 +35,7 @@ from massgraph.simulation.simulate import Simulation
 COMMANDS = ("demo", "validate", "segment", "fit", "predict", "explain")
 FIT_FILES = {
     *("model", "segmentation.h5ad", "ions.csv", "families.csv", "family_edges.csv"),
-    *("report.html", "figures"),
+    *("report.html", "figures", "coverage.csv"),
 }
 
 
@@ -240,6 +242,52 @@ def test_predict_and_its_summary(run: Run, fitted: Path, data: Path, tmp_path: P
     assert {name: n for name, n in summary["classes"].items() if n} == {
         name: n for name, n in counts.items() if n
     }
+
+
+@pytest.fixture(scope="module")
+def far(simulation: Simulation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose m/z are of another range."""
+    moved = replace(simulation, spectra=mg.degrade.shift_mz(simulation.spectra, 600.0, "Da"))
+    return cli_runs.write_run(moved, "run2", tmp_path_factory.mktemp("far"), "far")
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_a_run_that_the_model_does_not_know(
+    run: Run, fitted: Path, far: Path, tmp_path: Path, command: str
+) -> None:
+    out = tmp_path / "out"
+    outcome = run(command, fitted / "model", far, "--out", out)
+    assert_refused(outcome, "does not know run 'far'", "another m/z range", "--min-coverage 0")
+    assert "min_coverage" not in outcome.err
+    assert not out.exists()
+    # What the message advises is there, and answers with a warning.
+    outcome = run(command, fitted / "model", far, "--out", out, "--min-coverage", "0", "--json")
+    assert outcome.code == 0
+    assert "warning: the model knows little of run 'far'" in outcome.err
+    assert outcome.summary["coverage"]["far"] < 0.3
+    assert outcome.summary["mean_uncertainty"] > 0.9
+
+
+def test_coverage_of_each_run_is_a_table(
+    run: Run, data: Path, fitted: Path, tmp_path: Path
+) -> None:
+    files = [data / "run1.imzML", data / "run2.imzML"]
+    run("predict", fitted / "model", *files, "--out", tmp_path / "both")
+    table = pd.read_csv(tmp_path / "both" / "coverage.csv")
+    assert table["run"].tolist() == ["run1", "run2"]
+    assert (table["coverage"] > 0.85).all()
+    page = (tmp_path / "both" / "report.html").read_text(encoding="utf-8")
+    assert "at ions that the model knows" in page
+
+
+@pytest.mark.parametrize("value", ["2", "-0.1", "half"])
+def test_shares_that_are_none(
+    capsys: pytest.CaptureFixture[str], fitted: Path, far: Path, tmp_path: Path, value: str
+) -> None:
+    words = ["predict", fitted / "model", far, "--out", tmp_path / "out"]
+    with pytest.raises(SystemExit):
+        main([*map(str, words), f"--min-coverage={value}"])
+    assert "is no share from 0 to 1" in capsys.readouterr().err
 
 
 def test_predict_takes_several_runs(

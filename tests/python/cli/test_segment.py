@@ -22,6 +22,7 @@ fast_figures = cli_runs.fast_figures
 
 FILES = {
     *("model", "segmentation.h5ad", "regions.csv", "molecules.csv", "families.csv"),
+    "coverage.csv",
     *("selection.csv", "report.html", "figures"),
 }
 

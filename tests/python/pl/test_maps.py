@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import scipy.sparse as sp
 from matplotlib.colors import to_rgba
 
-from massgraph import pl
+from massgraph import InputError, pl
 from massgraph.data.spectra import Spectra
 from massgraph.pl._raster import make_panels
 from massgraph.pl._sheet import _round_length, flow
@@ -37,7 +38,10 @@ def segmentation(
     probability = np.full((n, len(classes)), 0.1 / max(len(classes) - 1, 1))
     probability[np.arange(n), np.where(first, 0, 1)] = 0.9
     reference = np.where(first, classes[0], None)
-    return Segmentation.from_probability(spectra, classes, probability, reference=reference)
+    coverage = np.where(spectra.peak_counts > 0, np.linspace(0, 1, n), np.nan)
+    return Segmentation.from_probability(
+        spectra, classes, probability, coverage=coverage, reference=reference
+    )
 
 
 def grid(width: int, height: int) -> np.ndarray:
@@ -84,7 +88,7 @@ def test_y_runs_downwards_and_pixels_are_square() -> None:
     assert axes.get_aspect() == 1
 
 
-@pytest.mark.parametrize("kind", ["class", "probability", "uncertainty", "reference"])
+@pytest.mark.parametrize("kind", ["class", "probability", "uncertainty", "coverage", "reference"])
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
 def test_every_kind_can_be_saved(tmp_path: Path, kind: str, suffix: str) -> None:
     figure = pl.segmentation(segmentation(grid(5, 4)), kind)
@@ -99,6 +103,20 @@ def test_probability_has_a_panel_per_class_and_run() -> None:
     names = [axes.get_label() for axes in panels_of(figure)]
     assert names == ["panel: a", "panel: b", "panel: c"] * 2
     assert {"cortex", "medulla"} <= set(words(figure))
+
+
+def test_coverage_colours_are_on_a_scale_from_0_to_1() -> None:
+    figure = pl.segmentation(segmentation(grid(4, 3)), "coverage")
+    first = image_of(panels_of(figure)[0])
+    np.testing.assert_allclose(first[0, 0], mpl.colormaps["cividis"](0.0))
+    np.testing.assert_allclose(first[2, 2], mpl.colormaps["cividis"](10 / 11))
+    np.testing.assert_allclose(first[2, 3], to_rgba(NO_PEAKS))
+
+
+def test_no_map_of_a_coverage_that_is_not_known() -> None:
+    unknown = replace(segmentation(grid(4, 3)), coverage=None)
+    with pytest.raises(InputError, match="has no coverage to draw"):
+        pl.segmentation(unknown, "coverage")
 
 
 def test_probability_colours_are_on_a_scale_from_0_to_1() -> None:

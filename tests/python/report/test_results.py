@@ -86,7 +86,7 @@ def test_everything_is_written(
     assert {path.name for path in out.iterdir()} == NAMES - others - OF_REGIONS
     stems = {path.stem for path in (out / "figures").iterdir()}
     assert stems == {
-        *("class", "probability", "uncertainty", "reference", "history", "deletion"),
+        *("class", "probability", "uncertainty", "coverage", "reference", "history", "deletion"),
         *(f"activation_{name}" for name in segmentation.classes),
         *("family_1", "family_1_images"),
     }
@@ -164,11 +164,19 @@ def test_everything_of_regions_is_written(tmp_path: Path) -> None:
     write_results(found, out, title="No labels", model=regions)
     assert {path.name for path in out.iterdir()} == {
         *REGION_TABLES,
-        *("segmentation.h5ad", "report.html", "figures", "model"),
+        *("segmentation.h5ad", "report.html", "figures", "model", "coverage.csv"),
     }
     stems = {path.stem for path in (out / "figures").iterdir()}
     assert stems == {
-        *("class", "probability", "uncertainty", "nested_maps", "selection", "molecules"),
+        *(
+            "class",
+            "probability",
+            "uncertainty",
+            "coverage",
+            "nested_maps",
+            "selection",
+            "molecules",
+        ),
         *("molecule_images", "adduct_balances"),
     }
     for stem in stems:
@@ -243,7 +251,7 @@ def names_of(drawings: Iterator[Any]) -> list[str]:
 
 def test_maps_need_coordinates(segmentation: Segmentation) -> None:
     assert names_of(results._maps(segmentation)) == [
-        *("class", "probability", "uncertainty", "reference", "history")
+        *("class", "probability", "uncertainty", "coverage", "reference", "history")
     ]
     cells = replace(segmentation, coordinates=None)
     assert names_of(results._maps(cells)) == ["history"]
@@ -252,7 +260,7 @@ def test_maps_need_coordinates(segmentation: Segmentation) -> None:
 
 
 def test_pictures_of_what_is_there(segmentation: Segmentation) -> None:
-    bare = replace(segmentation, reference=None, history=None)
+    bare = replace(segmentation, reference=None, history=None, coverage=None)
     assert names_of(results._maps(bare)) == ["class", "probability", "uncertainty"]
 
 

@@ -14,6 +14,7 @@ import pytest
 from sklearn.base import clone
 
 import massgraph as mg
+from massgraph.encode.coverage import Levels
 from massgraph.learn.settings import Settings, resolve_settings
 from massgraph.store import ModelError
 
@@ -225,3 +226,64 @@ def test_given_settings_that_cannot_have_been(folder: Path, given: Any) -> None:
 def test_what_is_usual_of_runs_is_checked(folder: Path, usual: dict[str, Any]) -> None:
     change(folder, lambda config: config.update(usual=usual))
     assert "usual" in refused(folder)
+
+
+# -------------------------------------------------------------------- levels of coverage
+
+LEVELS = {
+    "own": 0.97,
+    "chance": 0.2,
+    "refuse": 0.5,
+    "warn": 0.6,
+    "spread": 0.1,
+    "scatter": 1.2,
+}
+
+
+def test_models_of_the_first_release_have_the_usual_levels(
+    folder: Path, pixels: mg.Spectra
+) -> None:
+    model = mg.load(folder)
+    assert model.fitted_.levels is None
+    assert model.summary()["coverage_refused_below"] == Levels().refuse
+    assert np.nanmean(model.coverage(pixels)) > Levels().warn
+    with pytest.raises(mg.InputError, match="the model does not know run"):
+        model.predict(mg.degrade.shift_mz(pixels, 700.0, "Da"))
+
+
+def test_levels_come_back(folder: Path) -> None:
+    change(folder, lambda config: config.update(levels=LEVELS))
+    assert mg.load(folder).fitted_.levels == Levels(**LEVELS)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"refuse": 0.1},
+        {"warn": 1.5},
+        {"own": -0.1},
+        {"spread": "0.1"},
+        {"chance": True},
+        {"scatter": -1.0},
+        {"colour": 0.5},
+    ],
+)
+def test_levels_that_are_none(folder: Path, wrong: dict[str, Any]) -> None:
+    change(folder, lambda config: config.update(levels=LEVELS | wrong))
+    assert "level" in refused(folder)
+
+
+def test_levels_of_a_fit_are_saved_and_on_the_card(tmp_path: Path) -> None:
+    spectra, labels = mg.simulate("tiny", n_runs=1)
+    clf = mg.RGCNClassifier(branches=("axis",), folds=2, augment=0).fit(spectra, labels)
+    regions = mg.SpatialRegions(n_regions=3).fit(spectra)
+    for name, model in (("classes", clf), ("regions", regions)):
+        model.save(tmp_path / name)
+        summary = model.summary()
+        again = mg.load(tmp_path / name).summary()
+        assert {key: again[key] for key in again if key.startswith("coverage")} == {
+            key: summary[key] for key in summary if key.startswith("coverage")
+        }
+        card = (tmp_path / name / "MODEL_CARD.md").read_text(encoding="utf-8")
+        level = summary["coverage_refused_below"]
+        assert f"runs that are refused: below a coverage of {level:.2f}" in card

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 import massgraph as mg
 
 KEYS = {
-    "obs": {"region", "region_uncertainty"},
+    "obs": {"region", "region_uncertainty", "region_coverage"},
     "var": {"region_molecule"},
     "obsm": {
         "X_region",
@@ -125,7 +125,7 @@ def test_all_names_begin_with_the_key(tissue: anndata.AnnData) -> None:
     adata = tissue.copy()
     assert mg.tl.regions(adata, 3, key_added="domain", explain=False) is None
     assert added(tissue, adata) == {
-        "obs": {"domain", "domain_uncertainty"},
+        "obs": {"domain", "domain_uncertainty", "domain_coverage"},
         "var": {"domain_molecule"},
         "obsm": {"X_domain", "domain_probability"},
         "uns": {"domain", "domain_colors"},
