@@ -88,7 +88,7 @@ class Guard:
             raise InputError(self._refusal(refused, known, sample=sample))
         if found:
             _warn(_doubt(found, known, sample=sample))
-        self._warn_of_scale(known, calibrated)
+        self._warn_of_scale(known, calibrated, {one.run for one in found})
 
     def after(self, coverage: Floats, run: NDArray[np.str_]) -> None:
         """Say it again when all pixels of a source were read, by all of them."""
@@ -118,7 +118,11 @@ class Guard:
                 reason = "the ions are there, but other peaks hold the ion current"
                 below = below and self.min_coverage is not None
             else:
-                reason = f"suspected: {reason_of(known, raw[rows], self.polarity)}"
+                # Scaled ions weigh noise as much as the ions of the model: that comes first.
+                scale = scale_of(known, calibrated[rows])
+                reason = f"intensities on another scale, {scale}"
+                if scale is None:
+                    reason = f"suspected: {reason_of(known, raw[rows], self.polarity)}"
             found.append(Suspect(name, mean, below, reason))
         return found
 
@@ -130,16 +134,16 @@ class Guard:
             "is refused; to have it answered all the same, say min_coverage=0"
         )
 
-    def _warn_of_scale(self, known: Knowledge, calibrated: Spectra) -> None:
+    def _warn_of_scale(self, known: Knowledge, calibrated: Spectra, named: set[str]) -> None:
         told: dict[str, str] = {}
-        for name in np.unique(calibrated.run).tolist():
+        for name in sorted(set(np.unique(calibrated.run).tolist()) - named):
             scale = scale_of(known, calibrated[_some(calibrated, name)])
             if scale is not None:
                 told[name] = scale
         if told:
-            scale, named = next(iter(told.values())), list(told)[:MOST_NAMED]
-            runs = ", ".join(map(repr, named))
-            more = f" and {len(told) - len(named)} more" if len(told) > len(named) else ""
+            scale, first = next(iter(told.values())), list(told)[:MOST_NAMED]
+            runs = ", ".join(map(repr, first))
+            more = f" and {len(told) - len(first)} more" if len(told) > len(first) else ""
             _warn(
                 f"the intensities of run {runs}{more} are on another scale than those of the fit: "
                 f"between the ions of a pixel they vary {scale}; give the model intensities as it "

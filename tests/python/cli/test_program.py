@@ -177,7 +177,8 @@ def test_fit_writes_the_results(fitted: Path) -> None:
     assert {path.name for path in fitted.iterdir()} == FIT_FILES
     figures = {path.name for path in (fitted / "figures").iterdir()}
     assert figures == {
-        *("class.png", "probability.png", "uncertainty.png", "reference.png", "history.png"),
+        *("class.png", "probability.png", "uncertainty.png", "coverage.png"),
+        *("reference.png", "history.png"),
         *("activation_epithelium.png", "activation_stroma.png", "activation_muscle.png"),
         *("family_1.png", "family_1_images.png", "deletion.png"),
     }
