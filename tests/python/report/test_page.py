@@ -105,7 +105,7 @@ def test_number_of_pictures(full: Page, fitted: Segmentation) -> None:
     n_families = min(fitted.explanation.families["family"].nunique(), 6)
     assert counts == {
         "segmentation": 2,
-        "confidence": 2,
+        "confidence": 3,
         "learning": 1,
         "activation": len(fitted.classes),
         "families": 2 * n_families,
