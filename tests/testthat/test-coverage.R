@@ -33,7 +33,8 @@ test_that("predict refuses other ions with the reason, and answers who insists w
     far <- moved(section(), 900)
     for (fit in list(tissueFit(), regionsGiven())) {
         expect_error(predict(fit, far), "does not know run 'run1' .*another m/z range.*min_coverage")
-        expect_warning(found <- predict(fit, far, min_coverage = 0), "knows little of run 'run1'")
+        suppressWarnings(expect_warning(found <- predict(fit, far, min_coverage = 0),
+            "knows little of run 'run1'"))
         expect_identical(nrow(found), ncol(section()))
         expect_true(mean(coverage(fit, far)) < 0.3)
     }

@@ -86,8 +86,7 @@ def report(error: Exception, words: Sequence[str]) -> int:
     if os.environ.get("MASSGRAPH_TRACEBACK"):
         raise error
     if isinstance(error, OF_THE_USER):
-        said = _words_of(error).replace("say min_coverage=0", "add --min-coverage 0")
-        say(said or type(error).__name__)
+        say(_words_of(error) or type(error).__name__)
         return BAD_INPUT
     if _of_the_machine(error):
         say(_words_of(error) or type(error).__name__)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from massgraph._util.advice import advise
 from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.data.spectra import Spectra
@@ -128,10 +129,13 @@ class Guard:
 
     def _refusal(self, found: Sequence[Suspect], known: Knowledge, *, sample: bool) -> str:
         least = known.levels.refuse if self.min_coverage is None else self.min_coverage
+        insisting = advise(
+            "say min_coverage=0", cli="add --min-coverage 0", r="say min_coverage = 0"
+        )
         return (
             f"the model does not know {_runs(found, sample=sample)}: its own pixels have "
             f"{known.levels.own:.2f} of their ion current at its ions, and a run below {least:.2f} "
-            "is refused; to have it answered all the same, say min_coverage=0"
+            f"is refused; to have it answered all the same, {insisting}"
         )
 
     def _warn_of_scale(self, known: Knowledge, calibrated: Spectra, named: set[str]) -> None:
