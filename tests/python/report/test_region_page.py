@@ -87,7 +87,7 @@ def test_pictures_are_whole_and_described(full: Page) -> None:
     assert_pictures_are_whole(full)
     counts = {name: len(found) for name, found in full.images.items()}
     assert counts == {
-        **{"regions": 2, "number": 2, "molecules": 8, "certainty": 3, "balances": 1},
+        **{"regions": 2, "number": 2, "molecules": 8, "certainty": 2, "balances": 1},
     }
 
 
