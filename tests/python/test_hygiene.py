@@ -214,6 +214,8 @@ def before_and_after(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     names: dict[str, Any] = {"mg": mg}
     exec(textwrap.dedent(EVERYTHING), names)  # noqa: S102  our own text above
+    # Libraries that are imported on the way set filters, variables and random states as they load.
+    names["everything"](tmp_path_factory.mktemp("first"), image)
     torch.set_num_threads(2)
     random.seed(1)
     before = settings()
