@@ -151,7 +151,16 @@ def degraded(run: Spectra, rng: np.random.Generator) -> dict[str, Spectra]:
         "top 25 %": degrade.keep_most_intense(run, 0.25),
         "jitter 5 mDa": degrade.jitter_mz(run, 5e-3, "Da", rng),
         "gains of ions": degrade.batch_effect(run, 0.5, rng),
+        "two thirds off the tissue": mostly_matrix(run, rng),
     }
+
+
+def mostly_matrix(run: Spectra, rng: np.random.Generator) -> Spectra:
+    """The run, in which two of three pixels have ions of a matrix alone."""
+    drawn = np.sort(rng.uniform(run.mz.min(), run.mz.max(), run.n_peaks))
+    other = moved(run, drawn[rng.permutation(run.n_peaks)])
+    third = rng.permutation(run.n_pixels) % 3 == 0
+    return Spectra.concatenate([run[third], other[~third]])
 
 
 def other_ions(run: Spectra, rng: np.random.Generator) -> dict[str, Spectra]:

@@ -70,6 +70,7 @@ def test_61_every_warning_is_given_once() -> None:
     assert len(messages) == 5
 
 
+@pytest.mark.filterwarnings("ignore:the model knows little")
 @pytest.mark.parametrize("key", ["activation_a", "massgraph_label", "massgraph"])
 def test_63_nothing_of_another_operation_is_overwritten(tissue: Any, key: str) -> None:
     """Results go into an object of their own: there is no key of the user's to write over."""
@@ -82,7 +83,7 @@ def test_63_nothing_of_another_operation_is_overwritten(tissue: Any, key: str) -
         layers={key: np.full((2, 2), 7.0)},
     )
     quick(epochs=1).fit(spectra, tissue.labels).segment(
-        from_anndata(theirs, coordinates=None)
+        from_anndata(theirs, coordinates=None), min_coverage=0
     ).to_anndata()
     assert theirs.obs[key].tolist() == ["mine", "mine"]
     assert theirs.uns[key] == "mine"
@@ -260,6 +261,7 @@ def test_81_the_last_of_several_blocks_gives_the_threads_back() -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.filterwarnings("ignore:the model knows little")  # of a run of one pixel
 def test_81_prediction_knows_no_batch(fitted: mg.RGCNClassifier, tissue: Any) -> None:
     """Pixels are calibrated with the help of their run; alone they have the same class."""
     spectra, _ = tissue

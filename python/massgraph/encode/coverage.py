@@ -11,12 +11,22 @@ from massgraph.data.alignment import assign_to_axis
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import MassAxis
 
-__all__ = ["COVERED_PPM", "LEAST_TRUST", "Knowledge", "Levels", "coverage_of", "run_means"]
+__all__ = [
+    "COVERED_PPM",
+    "LEAST_TRUST",
+    "Knowledge",
+    "Levels",
+    "best_covered",
+    "coverage_of",
+    "run_means",
+]
 
 Floats = NDArray[np.float64]
 
 COVERED_PPM = 10.0  # of an ion, within which a peak is its own
 WIDTHS = 2.0  # or within so many deviations of the peaks around their ions, where that is more
+BEST = 0.25  # of the pixels of a run judge it: others may lie off the tissue
+LEAST_BEST = 25  # pixels: samples and single spectra are no images, and all of them count
 LEAST_TRUST = 0.01  # of what a pixel without coverage says: its class stays, and counts for nothing
 
 
@@ -31,9 +41,9 @@ class Levels:
     chance
         Of pixels of other ions at the same nominal masses.
     refuse
-        A run below it is refused.
+        A run whose best covered quarter is below it is refused.
     warn
-        A run below it is answered with a warning.
+        A run whose best covered quarter is below it is answered with a warning.
     spread
         Standard deviation between pixels: a run of few is judged by that.
     scatter
@@ -157,6 +167,29 @@ def coverage_of(spectra: Spectra, known: NDArray[np.bool_]) -> Floats:
     total = np.bincount(pixel, intensity, n)
     found = np.full(n, np.nan)
     np.divide(np.bincount(pixel, intensity * known, n), total, out=found, where=total > 0)
+    return found
+
+
+def best_covered(coverage: Floats, run: NDArray[np.str_]) -> dict[str, tuple[float, int]]:
+    """Mean coverage of the quarter of each run that is covered best, and how many pixels that is.
+
+    A run is judged by these: off the tissue there may be ions of the matrix alone, in most of an
+    image. They are at least 25, or all of a run. Runs without peaks are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from massgraph.encode.coverage import best_covered
+    >>> best_covered(np.repeat([0.9, 0.1, np.nan], [60, 140, 9]), np.repeat(["a", "b"], [200, 9]))
+    {'a': (0.9, 50)}
+    """
+    found = {}
+    for name in np.unique(run):
+        of_run = coverage[(run == name) & ~np.isnan(coverage)]
+        if of_run.size:
+            n = min(max(int(np.ceil(BEST * of_run.size)), LEAST_BEST), of_run.size)
+            best = np.sort(of_run)[-n:]
+            found[str(name)] = float(best.mean()), int(best.size)
     return found
 
 

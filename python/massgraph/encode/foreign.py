@@ -48,7 +48,7 @@ class Suspect(NamedTuple):
     run
         Its name.
     coverage
-        Mean over its pixels with peaks.
+        Mean over the quarter of its pixels that is covered best.
     refused
         Whether it is below the level of refusal.
     reason
@@ -58,7 +58,7 @@ class Suspect(NamedTuple):
     --------
     >>> from massgraph.encode.foreign import Suspect
     >>> Suspect("slide2", 0.154, True, "suspected: another sample").told
-    "run 'slide2' (coverage 0.15, suspected: another sample)"
+    "run 'slide2' (coverage 0.15 at best, suspected: another sample)"
     """
 
     run: str
@@ -69,7 +69,7 @@ class Suspect(NamedTuple):
     @property
     def told(self) -> str:
         """Name, figure and reason."""
-        return f"run {self.run!r} (coverage {self.coverage:.2f}, {self.reason})"
+        return f"run {self.run!r} (coverage {self.coverage:.2f} at best, {self.reason})"
 
 
 def reason_of(known: Knowledge, raw: Spectra, polarity: str | None) -> str:

@@ -14,7 +14,7 @@ from massgraph._util.errors import InputError
 from massgraph._util.warnings import outside
 from massgraph.data.spectra import Spectra
 from massgraph.encode.calibration import sample_of_runs
-from massgraph.encode.coverage import Knowledge, run_means
+from massgraph.encode.coverage import Knowledge, best_covered
 from massgraph.encode.foreign import ARE_THERE, Suspect, found_ions, reason_of, scale_of
 
 __all__ = ["Guard", "check_min_coverage"]
@@ -37,7 +37,8 @@ class Guard:
     polarity
         Of the model.
     min_coverage
-        Runs below it are refused; None for the level of the model, 0 to answer all.
+        Runs whose best covered quarter is below it are refused; None for the level of the model, 0
+        to answer all.
 
     Examples
     --------
@@ -51,7 +52,7 @@ class Guard:
     >>> Guard(Knowledge.of(axis), "positive").before(other, axis.calibrate(other).spectra)
     Traceback (most recent call last):
     ...
-    massgraph._util.errors.InputError: the model does not know run 'run1' (coverage 0.00, ...
+    massgraph._util.errors.InputError: the model does not know run 'run1' (coverage 0.00 ...
     """
 
     known: Knowledge | None
@@ -98,7 +99,7 @@ class Guard:
             return
         below = [
             Suspect(name, mean, False, "over all its pixels")
-            for name, (mean, n) in run_means(coverage, run).items()
+            for name, (mean, n) in best_covered(coverage, run).items()
             if _bound(known, mean, n, WARNED) < known.levels.warn
         ]
         if below:
@@ -107,7 +108,7 @@ class Guard:
     def _suspects(self, known: Knowledge, raw: Spectra, calibrated: Spectra) -> list[Suspect]:
         coverage = known.coverage(calibrated)
         found = []
-        for name, (mean, n) in run_means(coverage, raw.run).items():
+        for name, (mean, n) in best_covered(coverage, raw.run).items():
             below = _bound(known, mean, n, REFUSED) < known.levels.refuse
             if self.min_coverage is not None:
                 below = mean < self.min_coverage

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from massgraph.data import degrade
 from massgraph.data.spectra import Spectra
 from massgraph.encode.axis import CalibratedSpectra, MassAxis
-from massgraph.encode.coverage import Knowledge, Levels, coverage_of, run_means
+from massgraph.encode.coverage import Knowledge, Levels, best_covered, coverage_of, run_means
 
 __all__ = ["learn_levels"]
 
@@ -68,14 +68,16 @@ def learn_levels(axis: MassAxis, spectra: Spectra, calibrated: CalibratedSpectra
     others = known.coverage(axis.calibrate(_others(own, rng)).spectra)
     by_copy = [_worst_run(coverage, own.run) for coverage in found]
     worst, chance = min(by_copy), _mean(others)
-    if worst < chance + LEAST_GAP:
-        chance = max(worst - LEAST_GAP, 0.0)
-    gap = worst - chance
+    # Runs are judged by their best quarter, which is above the mean by chance alone.
+    most = max((best for best, _ in best_covered(others, own.run).values()), default=0.0)
+    if worst < most + LEAST_GAP:
+        most = max(worst - LEAST_GAP, 0.0)
+    chance, gap = min(chance, most), worst - most
     return Levels(
         own=round(_mean(found[0]), 4),
         chance=round(chance, 4),
-        refuse=round(chance + REFUSE * gap, 4),
-        warn=round(chance + WARN * gap, 4),
+        refuse=round(most + REFUSE * gap, 4),
+        warn=round(most + WARN * gap, 4),
         spread=round(max(*map(_spread, found), SMALLEST_SPREAD), 4),
         scatter=_scatter(known, few.spectra) if rows.size >= SCALE_PIXELS else None,
     )

@@ -79,7 +79,7 @@ def choose_few_ions(
     >>> seed, fold = np.random.SeedSequence(0), np.arange(len(rows)) % 2
     >>> versions = encode_versions(clf.encoder_, spectra[rows], seed, n_copies=0)
     >>> held_out = [np.zeros((9, (fold == k).sum(), 3)) for k in range(2)]
-    >>> part = clf.fitted_.network.parts["axis"][0]
+    >>> part = clf.fitted_.network.parts("axis")[0]
     >>> found = {"axis": [FittedPart(part, None, one) for one in held_out]}
     >>> choose_few_ions(found, versions, targets, fold).chosen is found  # of too few pixels
     True

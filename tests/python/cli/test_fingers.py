@@ -67,6 +67,8 @@ def test_ctrl_c_while_it_is_imported_and_later(seconds: float, data: Path, tmp_p
     assert process.stdout is not None
     assert process.stdout.readline() == "begins\n"
     time.sleep(seconds)
+    if process.poll() is not None:
+        pytest.skip(f"the fit was over within {seconds} s")
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (INTERRUPTED, "")

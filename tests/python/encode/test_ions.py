@@ -157,9 +157,9 @@ def test_pixels_of_unknown_ions_have_no_class(spectra: mg.Spectra) -> None:
     truth = mg.simulate("tiny")
     model = mg.RGCNClassifier(branches=("axis",), folds=2, augment=1, device="cpu")
     model.fit(truth.spectra, truth.labels)
-    known = [(one.mz, one.intensity) for one in truth.spectra[:2]]
+    known = [(one.mz, one.intensity) for one in truth.spectra[:30]]
     strange = mg.Spectra.from_peaks([*known, (np.array([150.123, 163.4]), np.ones(2))])
-    assert np.isnan(model.logits(strange)[2]).all()
-    assert model.predict(strange)[2] is None
-    assert model.explain(strange).labels[2] == -1
-    assert model.uncertainty(strange)[2] == 1
+    assert np.isnan(model.logits(strange)[30]).all()
+    assert model.predict(strange)[30] is None
+    assert model.explain(strange).labels[30] == -1
+    assert model.uncertainty(strange)[30] == 1

@@ -158,6 +158,7 @@ def test_few_pixels_have_no_gains(fitted: mg.RGCNClassifier, tissue: Any) -> Non
     assert gains_of(fitted, spectra[third]) is not None
 
 
+@pytest.mark.filterwarnings("ignore:each class is labelled in one run only")
 def test_runs_that_are_classes_have_no_gains(tissue: Any) -> None:
     spectra, labels = tissue
     one, other = (

@@ -130,7 +130,9 @@ def test_the_card_says_how_pixels_were_held_out(
     kept = {name: getattr(spectra, name) for name in ("mz", "intensity", "offsets", "polarity")}
     if change.get("coordinates", True):
         kept["coordinates"] = spectra.coordinates
+        kept |= {"run_codes": spectra.run_codes, "run_names": spectra.run_names}
     if "runs" in change:
+        del kept["coordinates"]  # pixels of a run in places of others
         kept["run_codes"] = np.arange(spectra.n_pixels, dtype=np.int32) % change["runs"]
         kept["run_names"] = tuple("abcdefgh"[: change["runs"]])
     groups = np.arange(spectra.n_pixels) // 12 if "groups" in change else None

@@ -188,7 +188,7 @@ def test_saving_that_fails_leaves_the_old_model(
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_text", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="was not written: there is no space left"):
             fitted.save(folder, overwrite=True)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
