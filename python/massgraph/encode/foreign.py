@@ -21,6 +21,7 @@ Floats = NDArray[np.float64]
 STEPS = ((1.0, "unit mass"), (0.1, "tenths of a Dalton"), (0.01, "hundredths of a Dalton"))
 STEP_WINDOW, STEP_PEAKS, STEP_EVEN = 50.0, 5, 0.99  # Da, m/z in it, and how even they lie
 LEAST_INSIDE = 0.5  # of the ion current, within the m/z of the ions: else the range is another one
+CALIBRATED = 0.3  # Da: smaller errors of all masses are found, and taken off
 SHIFT_REACH, SHIFT_BIN = 3.0, 1e-3  # Da: mass differences that are looked for
 SHIFT_PEAKS = 100_000  # at most, that are looked at
 PROTON = 1.007276
@@ -72,8 +73,10 @@ class Suspect(NamedTuple):
         return f"run {self.run!r} (coverage {self.coverage:.2f} at best, {self.reason})"
 
 
-def reason_of(known: Knowledge, raw: Spectra, polarity: str | None) -> str:
-    """Why a run may be foreign to a model.
+def reason_of(
+    known: Knowledge, raw: Spectra, polarity: str | None, scale: str | None = None
+) -> str:
+    """Why a run may be foreign to a model: what is told by masses comes first.
 
     Parameters
     ----------
@@ -83,6 +86,8 @@ def reason_of(known: Knowledge, raw: Spectra, polarity: str | None) -> str:
         Pixels of the run as they are, without calibration.
     polarity
         Of the model; None where unknown.
+    scale
+        What `scale_of` says of the run: scaled ions weigh noise as much as the ions of the model.
 
     Examples
     --------
@@ -104,9 +109,11 @@ def reason_of(known: Knowledge, raw: Spectra, polarity: str | None) -> str:
         own = f"{raw.mz.min():.0f} to {raw.mz.max():.0f}"
         return f"another m/z range: {own}, the model's ions are at {low:.0f} to {high:.0f}"
     shift = shift_of(known, raw)
-    if shift is not None:
+    if shift is not None and abs(shift) > CALIBRATED:
         names = [name for mass, name in SHIFTS.items() if abs(abs(shift) - mass) < SHIFT_WITHIN]
         return f"all m/z are off by {shift:+.3f}" + (f", as for {names[0]}" if names else "")
+    if scale is not None:
+        return f"intensities on another scale, that vary {scale}"
     if raw.polarity is None or polarity is None:
         side = "the spectra" if raw.polarity is None else "those of the fit"
         return f"the other polarity, which {side} do not declare, or another sample"

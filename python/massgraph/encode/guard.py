@@ -120,11 +120,8 @@ class Guard:
                 reason = "the ions are there, but other peaks hold the ion current"
                 below = below and self.min_coverage is not None
             else:
-                # Scaled ions weigh noise as much as the ions of the model: that comes first.
                 scale = scale_of(known, calibrated[rows])
-                reason = f"intensities on another scale, {scale}"
-                if scale is None:
-                    reason = f"suspected: {reason_of(known, raw[rows], self.polarity)}"
+                reason = f"suspected: {reason_of(known, raw[rows], self.polarity, scale)}"
             found.append(Suspect(name, mean, below, reason))
         return found
 
