@@ -26,10 +26,11 @@ from real_data import DATA, bladder, cells, kidney, tma, tumour
 import massgraph as mg
 from massgraph import InputError, Spectra, degrade
 from massgraph._util.progress import progress
+from massgraph.encode.coverage import best_covered
 from massgraph.pl._style import FAINT, INK, OKABE_ITO, Picture, styled
 from massgraph.store.card import as_table
 
-MOST_LEARNT, MOST_JUDGED = 300, 200  # pixels
+MOST_LEARNT, MOST_JUDGED, IMAGE = 300, 200, 100  # pixels
 BLOCKS = 6  # in a row of a section
 ROW, WIDTH = 0.22, 7.2  # inches
 Runs = list[Spectra]
@@ -143,7 +144,7 @@ def some(n: int, most: int, rng: np.random.Generator) -> np.ndarray:
 
 def degraded(run: Spectra, rng: np.random.Generator) -> dict[str, Spectra]:
     """An own run, as it is and as it may come."""
-    return {
+    found = {
         "own": run,
         "200 ppm": degrade.shift_mz(run, 200.0, "ppm"),
         "50 ppm": degrade.shift_mz(run, 50.0, "ppm"),
@@ -151,8 +152,10 @@ def degraded(run: Spectra, rng: np.random.Generator) -> dict[str, Spectra]:
         "top 25 %": degrade.keep_most_intense(run, 0.25),
         "jitter 5 mDa": degrade.jitter_mz(run, 5e-3, "Da", rng),
         "gains of ions": degrade.batch_effect(run, 0.5, rng),
-        "two thirds off the tissue": mostly_matrix(run, rng),
     }
+    if run.n_pixels >= IMAGE:  # fewer pixels are all asked: samples have no rim
+        found["two thirds off the tissue"] = mostly_matrix(run, rng)
+    return found
 
 
 def mostly_matrix(run: Spectra, rng: np.random.Generator) -> Spectra:
@@ -230,12 +233,14 @@ def told(made: Made, kind: str, given: str, run: Spectra) -> dict[str, object]:
         warnings.simplefilter("ignore")
         coverage, uncertainty = model.coverage(run), model.uncertainty(run)
     levels = model.summary()
+    best = best_covered(coverage, run.run)  # each is one run
     return {
         "model": made.name,
         "kind": kind,
         "given": given,
         "pixels": run.n_pixels,
         "coverage": float(np.nanmean(coverage)),
+        "best": next(iter(best.values()))[0],
         "uncertainty": float(uncertainty.mean()),
         "verdict": verdict,
         **{name: levels[f"coverage_{name}"] for name in ("by_chance", "refused_below")},
@@ -271,8 +276,9 @@ def table(found: pd.DataFrame) -> str:
             {
                 "runs": groups.size(),
                 "coverage": groups["coverage"].mean().round(3),
-                "least": groups["coverage"].min().round(3),
-                "most": groups["coverage"].max().round(3),
+                "best quarter": groups["best"].mean().round(3),
+                "least": groups["best"].min().round(3),
+                "most": groups["best"].max().round(3),
                 "uncertainty": groups["uncertainty"].mean().round(2),
                 **{
                     verdict: groups["verdict"].agg(lambda one, v=verdict: int((one == v).sum()))
@@ -308,7 +314,7 @@ def picture(found: pd.DataFrame) -> Picture:
         for row, name in enumerate(names):
             part = found["model"] == name
             for step, (kind, (colour, _)) in enumerate(STYLES.items()):
-                values = found.loc[part & (shown == kind), "coverage"]
+                values = found.loc[part & (shown == kind), "best"]
                 y = np.full(len(values), row + 0.22 * (step - 1))
                 axes.scatter(values, y, s=7, color=colour, linewidth=0, alpha=0.8)
             refused, warned = found.loc[part, ["refused_below", "warned_below"]].mean()
@@ -317,7 +323,9 @@ def picture(found: pd.DataFrame) -> Picture:
             axes.axhline(row + 0.5, color=FAINT, linewidth=0.3)
         axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-0.02, 1.02))
         axes.set_ylim(len(names) - 0.5, -0.5)
-        axes.set_xlabel("coverage: share of the ion current at ions of the model, mean over a run")
+        axes.set_xlabel(
+            "share of the ion current at known ions, in the best covered quarter of a run"
+        )
         handles = [
             axes.scatter([], [], s=9, color=colour, label=words)
             for colour, words in STYLES.values()
