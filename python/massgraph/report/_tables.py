@@ -17,7 +17,7 @@ ROUNDING_PPM = 0.25
 # Of means over pixels, as of shares and scores, more are noise.
 SIGNIFICANT = 4
 # Decimals of what is a share of few things or a chance, and significant digits of small chances.
-DECIMALS = {"auc": 3, "frequency": 3, "probability": 3, "stability": 3}
+DECIMALS = {"auc": 3, "coverage": 3, "frequency": 3, "probability": 3, "stability": 3}
 CHANCES = {"fdr": 3, "p_value": 3}
 
 

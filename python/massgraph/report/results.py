@@ -176,7 +176,7 @@ def write_results(
             _save_model(model, folder / "model")
         segmentation.write_h5ad(folder / "segmentation.h5ad")
         if segmentation.coverage is not None:
-            segmentation.coverage_by_run().to_csv(folder / "coverage.csv", index=False)
+            write_table(segmentation.coverage_by_run(), folder / "coverage.csv")
         drawings = [*_maps(segmentation)]
         if findings is not None:
             _write_findings(findings, folder)

@@ -35,6 +35,7 @@ def written(tmp_path: Path, table: pd.DataFrame, **options: Any) -> list[list[st
         ("probability", 0.9995045, "1.0"),
         ("frequency", 2 / 3, "0.667"),
         ("auc", 0.08843914, "0.088"),
+        ("coverage", 0.97715498, "0.977"),
         ("p_value", 0.00012345, "0.000123"),
         ("fdr", 3.14159e-9, "3.14e-09"),
         ("n_pixels", 1861, "1861"),
