@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 COVERED_PPM = 10.0  # of an ion, within which a peak is its own
 WIDTHS = 2.0  # or within so many deviations of the peaks around their ions, where that is more
 BEST = 0.25  # of the pixels of a run judge it: others may lie off the tissue
-LEAST_BEST = 25  # pixels: samples and single spectra are no images, and all of them count
+LEAST_BEST = 25  # pixels, or half of those of a run: a quarter of few would be chance
 LEAST_TRUST = 0.01  # of what a pixel without coverage says: its class stays, and counts for nothing
 
 
@@ -174,7 +174,7 @@ def best_covered(coverage: Floats, run: NDArray[np.str_]) -> dict[str, tuple[flo
     """Mean coverage of the quarter of each run that is covered best, and how many pixels that is.
 
     A run is judged by these: off the tissue there may be ions of the matrix alone, in most of an
-    image. They are at least 25, or all of a run. Runs without peaks are left out.
+    image. They are at least 25, or half of a run. Runs without peaks are left out.
 
     Examples
     --------
@@ -187,7 +187,8 @@ def best_covered(coverage: Floats, run: NDArray[np.str_]) -> dict[str, tuple[flo
     for name in np.unique(run):
         of_run = coverage[(run == name) & ~np.isnan(coverage)]
         if of_run.size:
-            n = min(max(int(np.ceil(BEST * of_run.size)), LEAST_BEST), of_run.size)
+            half = int(np.ceil(of_run.size / 2))
+            n = max(int(np.ceil(BEST * of_run.size)), min(half, LEAST_BEST))
             best = np.sort(of_run)[-n:]
             found[str(name)] = float(best.mean()), int(best.size)
     return found
