@@ -6,7 +6,8 @@
 #' it, other ones what chance gives.
 #'
 #' [predict()] draws the probabilities of pixels with little coverage towards equal ones, warns of
-#' runs below one level and refuses those below another, with the reason that is suspected. Both
+#' runs below one level and refuses those below another, with the reason that is suspected. A run
+#' is judged by the quarter of its pixels that is covered best, as others may lie off the tissue. Both
 #' levels were chosen in the fit, on pixels of its own that lost peaks or mass accuracy, and are in
 #' `$settings`: `coverage_own`, `coverage_warned_below`, `coverage_refused_below` and
 #' `coverage_by_chance`. `predict(object, newdata, min_coverage = 0)` answers all the same.

@@ -493,8 +493,9 @@ class RGCNClassifier(ClassifierMixin, FittedEstimator):  # type: ignore[misc]
         X
             The pixels.
         min_coverage
-            Runs whose mean `coverage` is below it are refused. Default: the level that the fit
-            chose (``summary()["coverage_refused_below"]``); 0 answers whatever the spectra are.
+            Runs whose `coverage` is below it, on average over the quarter of their pixels that is
+            covered best, are refused. Default: the level that the fit chose
+            (``summary()["coverage_refused_below"]``); 0 answers whatever the spectra are.
 
         Raises
         ------

@@ -311,8 +311,9 @@ class SpatialRegions(ClusterMixin, SpectraEstimator):  # type: ignore[misc]
         neighbours
             As for `fit`, which does not keep them: without, those within `radius`.
         min_coverage
-            Runs whose mean `coverage` is below it are refused. Default: the level that the fit
-            chose (``summary()["coverage_refused_below"]``); 0 answers whatever the spectra are.
+            Runs whose `coverage` is below it, on average over the quarter of their pixels that is
+            covered best, are refused. Default: the level that the fit chose
+            (``summary()["coverage_refused_below"]``); 0 answers whatever the spectra are.
 
         Raises
         ------
