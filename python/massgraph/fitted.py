@@ -12,7 +12,6 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
@@ -23,7 +22,7 @@ from massgraph._util.threads import n_threads
 from massgraph.data.neighbours import neighbours_around
 from massgraph.data.sources import Pixels, batches, parts, runs, sample, take, without_peaks
 from massgraph.data.spectra import Spectra
-from massgraph.encode.axis import CalibratedSpectra, MassAxis
+from massgraph.encode.axis import CalibratedSpectra
 from massgraph.encode.calibration import RunErrors, sample_of_runs
 from massgraph.encode.coverage import Knowledge, Levels
 from massgraph.encode.encoder import PeakEncoder
@@ -331,9 +330,9 @@ class FittedModel:
             "left_out": [one._asdict() for one in origin.left_out],
             "epochs_run": 0 if origin.history is None else len(origin.history),
             "field_strength": 0.0 if self.field is None else self.field.strength,
-            **_of_axis(self.encoder.axis),
+            **({} if self.encoder.axis is None else self.encoder.axis.summary()),
             **({} if self.knowledge is None else self.knowledge.levels.summary()),
-            **_of_branches(origin.contributions),
+            **origin.branch_summary(),
         }
 
 
@@ -578,35 +577,3 @@ def _part_outputs(
 def _posterior(model: FittedModel, calibrated: CalibratedSpectra) -> NDArray[np.float64]:
     """Class probabilities of pixels by themselves; NaN for those without nodes."""
     return np.asarray(softmax(model.logits_of(calibrated), axis=1))
-
-
-# -------------------------------------------------------------------- summary
-
-
-def _of_branches(table: pd.DataFrame | None) -> dict[str, Any]:
-    """Contributions of the branches, in the order of `branches`."""
-    # One branch by itself is all of the sum, and of some of several no share was measured.
-    if table is None or len(table) < 3 or table["share"].isna().any():
-        return {}
-    branches, whole = table.iloc[:-1], table.iloc[-1]
-    return {
-        "branch_shares": _rounded(branches["share"]),
-        "balanced_accuracy_without_branch": _rounded(branches["balanced_accuracy_without"]),
-        "balanced_accuracy_cross_fitted": round(float(whole["balanced_accuracy_alone"]), 4),
-    }
-
-
-def _rounded(values: pd.Series[float]) -> list[float]:
-    return [round(float(value), 4) for value in values]
-
-
-def _of_axis(axis: MassAxis | None) -> dict[str, Any]:
-    """What was estimated from the data."""
-    if axis is None:
-        return {}
-    return {
-        "axis_ions": len(axis),
-        "axis_anchors": int(axis.anchor.sum()),
-        "mass_width_mda": round(axis.width * 1e3, 4),
-        "largest_mass_shift_mda": round(axis.shift * 1e3, 4),
-    }

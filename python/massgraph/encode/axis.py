@@ -118,6 +118,15 @@ class MassAxis:
     def __len__(self) -> int:
         return len(self.mz)
 
+    def summary(self) -> dict[str, float]:
+        """What was estimated from the data, by the names of summaries."""
+        return {
+            "axis_ions": len(self),
+            "axis_anchors": int(self.anchor.sum()),
+            "mass_width_mda": round(self.width * 1e3, 4),
+            "largest_mass_shift_mda": round(self.shift * 1e3, 4),
+        }
+
     def run_errors(self, spectra: Spectra) -> RunErrors:
         """Mass errors of runs: see `massgraph.encode.calibration.run_errors`."""
         return run_errors(spectra, self.mz[self.anchor])

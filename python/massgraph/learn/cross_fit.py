@@ -198,7 +198,10 @@ def cross_fit(
         tuple(found),
         weights[0],
         usual,
-        [gathered(ordered(one), fold, n_classes)[0] for one in few.by_fold],
+        [
+            held_out[0] if one is few.chosen else gathered(ordered(one), fold, n_classes)[0]
+            for one in few.by_fold
+        ],
         targets,
         fold,
         # The pixels of the first fold chose which nets are kept.

@@ -105,3 +105,17 @@ class Origin:
         training, validation = np.zeros((2, n_pixels), dtype=bool)
         training[rows], validation[rows] = self.training, self.validation
         return replace(self, training=training, validation=validation)
+
+    def branch_summary(self) -> dict[str, Any]:
+        """What the branches contribute, in their order, by the names of summaries."""
+        table = self.contributions
+        # One branch by itself is all of the sum, and of some of several no share was measured.
+        if table is None or len(table) < 3 or table["share"].isna().any():
+            return {}
+        branches, whole = table.iloc[:-1], table.iloc[-1]
+        without = branches["balanced_accuracy_without"]
+        return {
+            "branch_shares": [round(float(value), 4) for value in branches["share"]],
+            "balanced_accuracy_without_branch": [round(float(value), 4) for value in without],
+            "balanced_accuracy_cross_fitted": round(float(whole["balanced_accuracy_alone"]), 4),
+        }

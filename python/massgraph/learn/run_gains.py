@@ -201,6 +201,7 @@ def find_gains(
     posterior: Posterior | None = None,
     *,
     least_pixels: int = LEAST_PIXELS,
+    ions: IonNodes | None = None,
 ) -> RunGains | None:
     """Find the gains of new runs, without labels; None where no run shows any.
 
@@ -222,6 +223,8 @@ def find_gains(
         found.
     least_pixels
         Of a run: fewer do not show its gains.
+    ions
+        Of these pixels, where they are known.
 
     Examples
     --------
@@ -241,7 +244,7 @@ def find_gains(
     """
     spectra = calibrated.spectra
     codes = np.asarray(spectra.run_codes)
-    nodes = ion_nodes(axis, calibrated)
+    nodes = ion_nodes(axis, calibrated) if ions is None else ions
     amounts = _amounts(axis, usual.group, nodes)
     held = np.bincount(amounts.pixel, amounts.there, spectra.n_pixels)
     tissue = held >= usual.least
@@ -306,12 +309,13 @@ def gains_as_new(
     [('run1', 'run2'), ('run1', 'run2')]
     """
     plain, by_fold = replace(calibrated, gains=None), []
+    ions = ion_nodes(axis, plain)
     for k in range(int(fold.max()) + 1):
         others = np.flatnonzero(fold != k)
         usual = learn_gains(axis, group, plain[others], targets.subset(others)).usual
         found = None
         if usual is not None:
-            found = find_gains(axis, plain, usual, least_pixels=LEAST_LABELLED)
+            found = find_gains(axis, plain, usual, least_pixels=LEAST_LABELLED, ions=ions)
         by_fold.append(found)
     return FoldGains(tuple(by_fold), fold)
 
