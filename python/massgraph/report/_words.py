@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from massgraph.encode.coverage import best_covered
+
 if TYPE_CHECKING:
     from massgraph.segmentation import Segmentation
 
@@ -113,12 +115,17 @@ def measured(segmentation: Segmentation) -> dict[str, Any]:
 
 def _coverage(segmentation: Segmentation) -> dict[str, Any] | None:
     """How much the model knows of the runs, and the levels; None where it cannot tell."""
-    table, parameters = segmentation.coverage_by_run(), segmentation.parameters
-    if table.empty or "coverage_refused_below" not in parameters:
+    table, parameters, covered = (
+        segmentation.coverage_by_run(),
+        segmentation.parameters,
+        segmentation.coverage,
+    )
+    if covered is None or table.empty or "coverage_refused_below" not in parameters:
         return None
     warned = float(parameters["coverage_warned_below"])
     least = table.iloc[int(table["coverage"].argmin())]
-    low = table[table["coverage"] < warned]
+    best = best_covered(covered, np.asarray(segmentation.run))  # what predicting warns by
+    low = [name for name, (coverage, _) in best.items() if coverage < warned]
     return {
         "mean": decimal(float(np.average(table["coverage"], weights=table["n_pixels"])), 2),
         "least": decimal(float(least["coverage"]), 2) if len(table) > 1 else None,
@@ -126,7 +133,7 @@ def _coverage(segmentation: Segmentation) -> dict[str, Any] | None:
         "own": decimal(float(parameters["coverage_own"]), 2),
         "warned": decimal(warned, 2),
         "refused": decimal(float(parameters["coverage_refused_below"]), 2),
-        "low": [str(name) for name in low["run"]][:MOST_RUNS_NAMED],
+        "low": low[:MOST_RUNS_NAMED],
         "n_low": len(low),
         "n_uncovered": int(table["n_uncovered"].sum()),
     }

@@ -89,15 +89,15 @@ def coverage_lines(levels: dict[str, Any] | None) -> dict[str, str]:
     >>> from massgraph.encode.coverage import Levels
     >>> from massgraph.store.card import coverage_lines
     >>> coverage_lines(asdict(Levels()))["runs that are refused"]
-    'below a coverage of 0.45'
+    'below a coverage of 0.45, where covered best'
     """
     if levels is None:
         return {}
     return {
         "coverage (share of the ion current at its ions)": f"{levels['own']:.2f} of such pixels, "
         f"{levels['chance']:.2f} of other ions by chance",
-        "runs that are warned of": f"below a coverage of {levels['warn']:.2f}",
-        "runs that are refused": f"below a coverage of {levels['refuse']:.2f}",
+        "runs that are warned of": f"below a coverage of {levels['warn']:.2f}, where covered best",
+        "runs that are refused": f"below a coverage of {levels['refuse']:.2f}, where covered best",
     }
 
 

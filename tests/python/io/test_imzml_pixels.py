@@ -16,9 +16,6 @@ from imzml_ways import from_one, read_all_ways, row
 from massgraph.io.imzml import ImzMLError, read_imzml, validate_imzml
 from massgraph.io.labels import match_labels, read_labels
 
-SIM = term("MS:1000582", "SIM spectrum")
-
-
 # -------------------------------------------------------------------- ion mobility
 
 
